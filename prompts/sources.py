@@ -14,6 +14,8 @@ from core.records import Message, Prompt, Split
 from core.store.near_duplicates import GramCounts, Match, NearDuplicates
 from core.store.seen_ids import SeenIds
 
+BEYOND_LIMIT = "beyond prompts.limit"
+"""Reason for skipping a prompt that the user asked to skip."""
 Duplicates = Literal["exact", "normalised", "near"]
 """Prompts to skip: with the same messages as an earlier one; also those that differ only in case, spacing and
 punctuation; also near-duplicates."""
@@ -116,7 +118,7 @@ class Admissions:
                 return Admission(prompt, "near-duplicate of a prompt in another split", place)
         if prompt.split != "test":
             if self._limit is not None and self._training >= self._limit:
-                return Admission(prompt, "beyond prompts.limit")
+                return Admission(prompt, BEYOND_LIMIT)
             self._training += 1
         return Admission(prompt, near=match is not None)
 

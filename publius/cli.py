@@ -17,7 +17,7 @@ from core.terminal.streams import lost, make_steady
 from publius.commands.cache import cache_app
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
-from publius.commands.exports import export
+from publius.commands.exports import export, report_
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, benchmark, chat, eval_reward
@@ -131,6 +131,7 @@ app.command()(label)
 app.command("eval-reward")(eval_reward)
 app.command()(benchmark)
 app.command("eval")(eval_)
+app.command("report")(report_)
 app.command()(show)
 app.command()(chat)
 app.command("serve")(serve_)

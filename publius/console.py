@@ -6,8 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from difflib import SequenceMatcher
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TextIO, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from core.notices import LOGGER
 from core.terminal.inert import inert, inert_json
+from core.text.similarity import WordChange, word_changes
 
 
 class SafeConsole(Console):
@@ -32,6 +32,7 @@ class SafeConsole(Console):
             yield segment._replace(text=text)
 
 
+_STYLES: Mapping[WordChange, str] = {"same": "", "removed": "red", "added": "green"}
 _FILE_WIDTH = 100
 """Columns of output that does not go to a terminal; a table of four models fits."""
 
@@ -135,25 +136,14 @@ def word_diff(before: str, after: str, context: int | None = None) -> Text:
         context: unchanged words to show at each end of a run of them; None shows all.
     """
     diff = Text()
-    for words, style in _changes(before.split(), after.split()):
+    for words, change in word_changes(before.split(), after.split()):
         text = " ".join(words)
-        if not style and context is not None and len(words) > 2 * context:
+        if change == "same" and context is not None and len(words) > 2 * context:
             text = " ".join([*words[:context], "…", *words[-context:]])
-        if style:
-            text = f"[-{text}-]" if style == "red" else f"{{+{text}+}}"
-        diff.append(text + " ", style=style)
+        if change == "removed":
+            text = f"[-{text}-]"
+        elif change == "added":
+            text = f"{{+{text}+}}"
+        diff.append(text + " ", style=_STYLES[change])
     diff.rstrip()
     return diff
-
-
-def _changes(before: list[str], after: list[str]) -> Iterator[tuple[list[str], str]]:
-    """Yield runs of words with their style: none if unchanged, red if removed, green if added."""
-    matcher = SequenceMatcher(None, before, after, autojunk=False)
-    for kind, i1, i2, j1, j2 in matcher.get_opcodes():
-        if kind == "equal":
-            yield before[i1:i2], ""
-            continue
-        if i2 > i1:
-            yield before[i1:i2], "red"
-        if j2 > j1:
-            yield after[j1:j2], "green"

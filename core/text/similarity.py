@@ -1,4 +1,4 @@
-"""Text similarity: shared words of two answers, and near-duplicates among many sentences."""
+"""Text similarity: shared words of two answers, word diffs, and near-duplicates among many sentences."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from difflib import SequenceMatcher
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 _BASE, _MODULUS = 1_000_003, (1 << 61) - 1
 """Of the polynomial hashes of runs of words; two runs of thousands collide once in about 10**12 texts."""
 _N = 4
 """Letters in a gram; long enough that two sentences seldom share one by chance."""
+
+WordChange = Literal["same", "removed", "added"]
 
 
 def shared_words(first: str, second: str, at_least: float) -> float:
@@ -27,6 +29,19 @@ def shared_words(first: str, second: str, at_least: float) -> float:
         return 0.0
     share = matcher.ratio()
     return share if share >= at_least else 0.0
+
+
+def word_changes(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[Sequence[str], WordChange]]:
+    """Yield the runs of words of two texts in order, each unchanged, removed or added."""
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    for kind, i1, i2, j1, j2 in matcher.get_opcodes():
+        if kind == "equal":
+            yield before[i1:i2], "same"
+            continue
+        if i2 > i1:
+            yield before[i1:i2], "removed"
+        if j2 > j1:
+            yield after[j1:j2], "added"
 
 
 def are_near_duplicates(first: str, second: str, threshold: float) -> bool:

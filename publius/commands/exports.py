@@ -1,4 +1,4 @@
-"""The command `publius export`: write a run, a model, labels or a constitution for use with other tools."""
+"""The commands `export` and `report`: write runs, models and labels for other tools, or as a page to read."""
 
 from __future__ import annotations
 
@@ -86,3 +86,32 @@ def export(
         raise typer.BadParameter(f"{folder} is a training folder, not a run folder; give --model METHOD")
     else:
         emit(export_run(folder, to, force=force), as_json, exports.print_exported_run)
+
+
+def report_(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run folders, and folders of `publius train`. Several runs are compared: those that differ "
+            "only in their seed count as one.",
+            metavar="RUN...",
+        ),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file to write; if not given, report.html in the folder, or in the current folder for "
+            "several.",
+            metavar="FILE",
+        ),
+    ] = None,
+    prompts: Annotated[
+        int, typer.Option(min=0, help="Number of prompts whose answers are on the page.", metavar="N")
+    ] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Write what runs and trainings did as one HTML file, which needs no network."""
+    from publius.views.report.printing import print_written_report
+    from publius.views.report.writing import ReportRequest, write_report
+
+    emit(write_report(ReportRequest(tuple(folders), to, prompts)), as_json, print_written_report)

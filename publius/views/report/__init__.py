@@ -1,0 +1,1 @@
+"""Reports of runs and trainings as one HTML file: records -> data classes -> figures, plots and a page."""

@@ -1,0 +1,1 @@
+"""Several runs compared: measures paired by prompt, and preferences about the same answers."""

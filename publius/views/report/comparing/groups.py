@@ -1,0 +1,318 @@
+"""Several runs compared: runs that differ only in their seed are one group, and groups are paired by prompt.
+
+The first run's group is the one that the others are compared with. A prompt's value in a group is the mean
+over its runs, so that an interval is over prompts; the value of each run is shown beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from constitution.diff import Change, compare_constitutions
+from evaluation.config import BASE
+from evaluation.measures import Series
+from evaluation.metrics import DELTA, metrics_of, variant_rank
+from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, title_of
+from publius.views.report.figures import Figure, FigureBook, nested_leaves
+from publius.views.report.reading.results import Results
+from publius.views.report.reading.sources import RunSource
+
+_NO_SETTINGS = ("seed",)
+_ALWAYS = "words"
+"""A measure that every answer has."""
+_SeriesOf = Mapping[tuple[str, str], Series]
+"""The measures of a run by variant and measure."""
+
+
+@dataclass(frozen=True)
+class SettingChange:
+    """A setting with another value in another group; None where it is not set."""
+
+    setting: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Runs of the same constitution, settings and models, with different seeds."""
+
+    key: str
+    """`A`, `B` and so on."""
+    runs: tuple[RunSource, ...]
+    changes: tuple[Change, ...] = ()
+    """Differences of its constitution from that of the first group."""
+    settings: tuple[SettingChange, ...] = ()
+    """Differences of its settings from those of the first group."""
+
+    def key_of(self, run: RunSource) -> str:
+        """Return the short name of a run on the page, such as `A`, or `A2` if the group has several."""
+        return self.key if len(self.runs) == 1 else f"{self.key}{self.runs.index(run) + 1}"
+
+    @property
+    def name(self) -> str:
+        """Name of the constitution, and its version if it has one."""
+        constitution = self.runs[0].constitution
+        if constitution is None:
+            return self.runs[0].label
+        return f"{constitution.name} {constitution.version}".strip()
+
+
+@dataclass(frozen=True)
+class GroupCell:
+    """One measure in one group."""
+
+    group: str
+    value: Figure
+    runs: tuple[Figure, ...]
+    """The value of each run; the figures' names end in the labels of the runs."""
+    delta: Figure | None = None
+    """Difference from the first group, paired by prompt."""
+    outcome: ChangeOutcome | None = None
+
+    @property
+    def is_beyond_noise(self) -> bool:
+        """True if the difference from the first group is more than chance explains."""
+        return self.outcome in BEYOND_NOISE
+
+
+@dataclass(frozen=True)
+class ComparedMeasure:
+    """One measure of one variant in all groups."""
+
+    variant: str
+    measure: str
+    title: str
+    cells: tuple[GroupCell | None, ...]
+    is_paired: bool
+    """False if the values of single prompts are not recorded, so that only means are compared."""
+
+
+@dataclass(frozen=True)
+class GroupComparison:
+    """All groups, and their measures by variant."""
+
+    groups: tuple[RunGroup, ...]
+    variants: tuple[str, ...]
+    rows: tuple[ComparedMeasure, ...]
+    prompts: Mapping[str, Figure]
+    """Number of prompts that all runs answered, by variant."""
+
+    def of(self, variant: str) -> list[ComparedMeasure]:
+        """Return the measures of a variant."""
+        return [row for row in self.rows if row.variant == variant]
+
+    def moved(self, group: RunGroup) -> list[tuple[ComparedMeasure, GroupCell]]:
+        """Return the measures of the first variant in which a group differs from the first one."""
+        rows = self.of(self.variants[0]) if self.variants else []
+        cells = [(row, cell) for row in rows for cell in row.cells if cell and cell.group == group.key]
+        return [(row, cell) for row, cell in cells if cell.is_beyond_noise]
+
+
+def group_runs(runs: Sequence[RunSource]) -> tuple[RunGroup, ...]:
+    """Return the groups of runs that differ only in their seed, in order of appearance."""
+    members: dict[str, list[RunSource]] = {}
+    for run in runs:
+        members.setdefault(_identity_of(run), []).append(run)
+    first = next(iter(members.values()))[0]
+    groups = []
+    for number, own in enumerate(members.values()):
+        ordered = tuple(sorted(own, key=lambda run: (run.seed, run.label)))
+        groups.append(RunGroup(_letter(number), ordered, _changes(first, own[0]), _settings(first, own[0])))
+    return tuple(groups)
+
+
+def compare_groups(
+    groups: Sequence[RunGroup],
+    series: Mapping[str, Iterable[Series]],
+    results: Mapping[str, Results],
+    book: FigureBook,
+) -> GroupComparison:
+    """Return the measures of all groups, paired by prompt where the values of single prompts are known.
+
+    Args:
+        groups: as `group_runs` returns them.
+        series: the measures of each run by prompt, by the run's label.
+        results: the evaluation of each run that has one, by the run's label.
+        book: takes the figures.
+    """
+    found: dict[str, _SeriesOf] = {
+        label: {(one.variant, one.measure): one for one in own} for label, own in series.items()
+    }
+    variants = _variants_of(results.values())
+    rows: list[ComparedMeasure] = []
+    prompts: dict[str, Figure] = {}
+    for variant in variants:
+        pairing = _Pairing.of(variant, groups, found)
+        paired = pairing.rows(groups, book) if pairing else []
+        if pairing is not None:
+            prompts[variant] = book.count(f"compare.{variant}.prompts", len(pairing.prompts))
+        rows += paired
+        rows += _unpaired(variant, groups, results, {row.measure for row in paired}, book)
+    return GroupComparison(tuple(groups), variants, tuple(rows), prompts)
+
+
+@dataclass(frozen=True)
+class _Pairing:
+    """The groups that have a variant, and the prompts that all of their runs answered."""
+
+    variant: str
+    groups: tuple[RunGroup, ...]
+    found: Mapping[str, _SeriesOf]
+    prompts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, variant: str, groups: Sequence[RunGroup], found: Mapping[str, _SeriesOf]) -> _Pairing | None:
+        """Return the pairing of a variant; None if no prompt was answered in all runs that have it."""
+        having = [g for g in groups if all((variant, _ALWAYS) in found.get(r.label, {}) for r in g.runs)]
+        known = [set(found[r.label][variant, _ALWAYS].values) for g in having for r in g.runs]
+        shared = sorted(set.intersection(*known)) if known else ()
+        return cls(variant, tuple(having), found, tuple(shared)) if shared else None
+
+    def rows(self, groups: Sequence[RunGroup], book: FigureBook) -> list[ComparedMeasure]:
+        """Return the measures that all runs have, with a cell for each of all groups."""
+        metrics = self._metrics()
+        return [
+            ComparedMeasure(
+                self.variant,
+                measure,
+                title_of(measure, ""),
+                tuple(self._cell(measure, group, metrics, book) for group in groups),
+                True,
+            )
+            for measure in metrics.measures
+        ]
+
+    def _metrics(self) -> EvaluationMetrics:
+        """Return an evaluation with groups in place of variants: the first group is the base."""
+        runs = [run for group in self.groups for run in group.runs]
+        names = [name for variant, name in self.found[runs[0].label] if variant == self.variant]
+        series = [
+            Series(self._name(group), name, self._series(runs[0], name).unit, self._means(group, name))
+            for name in names
+            if all((self.variant, name) in self.found[run.label] for run in runs)
+            for group in self.groups
+        ]
+        return EvaluationMetrics.of(metrics_of(series, self.prompts, runs[0].seed)[0])
+
+    def _cell(
+        self, measure: str, group: RunGroup, metrics: EvaluationMetrics, book: FigureBook
+    ) -> GroupCell | None:
+        key = (self._name(group), measure)
+        value, delta = metrics.values.get(key), metrics.deltas.get(key)
+        if group not in self.groups or value is None:
+            return None
+        prefix = f"compare.{self.variant}.{measure}"
+        change = delta and delta.model_copy(update={"name": f"{group.key}.{DELTA}"})
+        return GroupCell(
+            group.key,
+            book.metric(prefix, value.model_copy(update={"name": group.key})),
+            tuple(book.add(self._run_mean(prefix, run, measure)) for run in group.runs),
+            book.metric(prefix, change, is_difference=True) if change else None,
+            metrics.outcome(*key) if delta else None,
+        )
+
+    def _name(self, group: RunGroup) -> str:
+        return BASE if group == self.groups[0] else group.key
+
+    def _series(self, run: RunSource, measure: str) -> Series:
+        return self.found[run.label][self.variant, measure]
+
+    def _means(self, group: RunGroup, measure: str) -> dict[str, float]:
+        """Return the mean over a group's runs by prompt, of the prompts that all of them have."""
+        values = [self._series(run, measure).values for run in group.runs]
+        shared = set.intersection(*(set(own) for own in values))
+        return {prompt: fmean(own[prompt] for own in values) for prompt in shared}
+
+    def _run_mean(self, prefix: str, run: RunSource, measure: str) -> Figure:
+        one = self._series(run, measure)
+        values = [one.values[prompt] for prompt in self.prompts if prompt in one.values]
+        return Figure(f"{prefix}.{run.label}", fmean(values) if values else 0.0, one.unit, len(values))
+
+
+def _unpaired(
+    variant: str,
+    groups: Sequence[RunGroup],
+    results: Mapping[str, Results],
+    known: set[str],
+    book: FigureBook,
+) -> Iterator[ComparedMeasure]:
+    """Yield the measures of which only means are recorded, such as the KL divergence."""
+    measures: dict[str, str] = {}
+    for result in results.values():
+        measures |= {row.measure: row.title for row in result.rows if row.of(variant) is not None}
+    for measure, title in measures.items():
+        if measure in known:
+            continue
+        cells = tuple(_mean_cell(variant, measure, group, results, book) for group in groups)
+        yield ComparedMeasure(variant, measure, title, cells, False)
+
+
+def _mean_cell(
+    variant: str, measure: str, group: RunGroup, results: Mapping[str, Results], book: FigureBook
+) -> GroupCell | None:
+    prefix = f"compare.{variant}.{measure}"
+    own = []
+    for run in group.runs:
+        row = results[run.label].row(measure) if run.label in results else None
+        cell = row.of(variant) if row else None
+        if cell is not None:
+            own.append(
+                book.add(Figure(f"{prefix}.{run.label}", cell.value.value, cell.value.unit, cell.value.n))
+            )
+    if not own:
+        return None
+    mean = Figure(f"{prefix}.{group.key}", fmean(figure.value for figure in own), own[0].unit)
+    return GroupCell(group.key, book.add(mean), tuple(own))
+
+
+def _variants_of(results: Iterable[Results]) -> tuple[str, ...]:
+    """Return the variants of all runs; the ones that summaries are about come first, then the others."""
+    found = list(results)
+    main = [one.main for one in found if one.main is not None]
+    others = sorted({variant for one in found for variant in one.variants}, key=variant_rank)
+    return tuple(dict.fromkeys([*main, *others]))
+
+
+def _identity_of(run: RunSource) -> str:
+    """Return everything that identifies a run, except for its seed, as text."""
+    identity = run.reader.identity
+    settings = {key: value for key, value in run.settings.items() if key not in _NO_SETTINGS}
+    parts = (identity.constitution, settings, identity.prompts, identity.templates, dict(identity.models))
+    return json.dumps(parts, sort_keys=True)
+
+
+def _changes(first: RunSource, other: RunSource) -> tuple[Change, ...]:
+    if first.constitution is None or other.constitution is None:
+        return ()
+    return compare_constitutions(first.constitution, other.constitution).changes
+
+
+def _settings(first: RunSource, other: RunSource) -> tuple[SettingChange, ...]:
+    before, after = (dict(_leaves(run)) for run in (first, other))
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return tuple(SettingChange(name, before.get(name), after.get(name)) for name in names)
+
+
+def _leaves(run: RunSource) -> Iterator[tuple[str, str]]:
+    """Yield the settings, the prompts and the models of a run as texts."""
+    identity = run.reader.identity
+    for name, value in nested_leaves({key: v for key, v in run.settings.items() if key not in _NO_SETTINGS}):
+        yield name, _text(value)
+    yield "prompts (digest)", identity.prompts[:16]
+    yield "templates (digest)", identity.templates[:16]
+    for role, name in run.manifest["models"].items():
+        yield f"models.{role}", str(name)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _letter(number: int) -> str:
+    """Return `A` to `Z`, then `AA`, `BB` and so on."""
+    return chr(ord("A") + number % 26) * (number // 26 + 1)

@@ -1,0 +1,224 @@
+"""The content of a report: every run and training read, compared and drawn, in the order of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from evaluation.measures import Series
+from publius.views.report.alarms import RunAlarm, run_alarms, training_alarms
+from publius.views.report.comparing.groups import GroupComparison, compare_groups, group_runs
+from publius.views.report.comparing.preferences import (
+    PreferenceShift,
+    flips_as_json,
+    paired_runs,
+    preference_shift,
+)
+from publius.views.report.figures import FigureBook
+from publius.views.report.plots.groups import groups_plot
+from publius.views.report.plots.labels import certainty_plot, slots_plot
+from publius.views.report.plots.results import differences_plot, lengths_plot, loop_plot, tradeoff_plot
+from publius.views.report.plots.style import missing_plots
+from publius.views.report.plots.training import curves_plot
+from publius.views.report.reading.answers import AnswerData, held_out_series
+from publius.views.report.reading.costs import Costs, read_costs
+from publius.views.report.reading.labels import LabelStatistics, read_labels
+from publius.views.report.reading.logs import TrainingLog, read_training, run_trainings
+from publius.views.report.reading.loop import LoopResults, read_loop
+from publius.views.report.reading.provenance import RunProvenance, read_provenance
+from publius.views.report.reading.results import Results, read_results
+from publius.views.report.reading.sources import RunSource, Sources
+from publius.views.report.summary import Summary, summarise
+
+Plots = Mapping[str, Markup]
+
+
+@dataclass(frozen=True)
+class TrainingSection:
+    """A training with its plot."""
+
+    log: TrainingLog
+    plot: Markup | None
+
+
+@dataclass(frozen=True)
+class RunSection:
+    """Everything that the page says of one run."""
+
+    source: RunSource
+    number: int
+    """Place of the run in the report, from 0."""
+    summary: Summary | None
+    results: Results | None
+    loop: LoopResults | None
+    labels: LabelStatistics | None
+    costs: Costs
+    trainings: tuple[TrainingSection, ...]
+    alarms: tuple[RunAlarm, ...]
+    provenance: RunProvenance
+    plots: Plots
+
+
+@dataclass(frozen=True)
+class ReportContents:
+    """Everything that the page shows."""
+
+    book: FigureBook
+    data: AnswerData
+    flips: list[dict[str, Any]]
+    runs: tuple[RunSection, ...]
+    trainings: tuple[TrainingSection, ...]
+    """Trainings on data sets, outside of runs."""
+    training_alarms: tuple[RunAlarm, ...]
+    comparison: GroupComparison | None
+    comparison_plots: Plots
+    """By variant."""
+    shifts: tuple[PreferenceShift, ...]
+    install: str | None
+    """The command that installs matplotlib if it is missing."""
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Short names of the runs by label, such as `A2`; empty for a single run."""
+        groups = self.comparison.groups if self.comparison else ()
+        return {run.label: group.key_of(run) for group in groups for run in group.runs}
+
+    @property
+    def pair(self) -> list[tuple[str, str]]:
+        """The answers of several runs that are compared at first: run and variant of the first and last."""
+        if self.comparison is None:
+            return []
+        groups = self.comparison.groups
+        runs = [group.runs[0] for group in groups] if len(groups) > 1 else list(groups[0].runs)
+        mains = {one.source.label: one.results.main for one in self.runs if one.results}
+        known = [(run.label, main) for run in runs if (main := mains.get(run.label))]
+        return [known[0], known[-1]] if known else []
+
+    @property
+    def title(self) -> str:
+        """Name of the report."""
+        if len(self.runs) > 1:
+            return f"{len(self.runs)} runs compared"
+        names = [*(run.source.label for run in self.runs), *(one.log.name for one in self.trainings)]
+        return names[0] if self.runs or len(names) == 1 else f"{len(names)} trainings"
+
+
+def read_contents(sources: Sources, prompts: int) -> ReportContents:
+    """Read everything that the page shows.
+
+    Args:
+        sources: the runs and trainings.
+        prompts: maximum number of prompts of each kind whose answers are on the page.
+    """
+    book, data = FigureBook(), AnswerData(prompts)
+    install = missing_plots()
+    series = {run.label: held_out_series(run) for run in sources.runs}
+    runs = []
+    for number, run in enumerate(sources.runs):
+        data.add_run(run)
+        runs.append(_run_section(run, number, series[run.label], book, install is None))
+    trainings = tuple(
+        _training(source.label, source.label, source.folder, book, install is None)
+        for source in sources.trainings
+    )
+    comparison, shifts = _compared(sources.runs, series, runs, book)
+    drawn = {}
+    if comparison is not None and install is None:
+        found = {v: groups_plot(comparison.of(v), f"compare-{n}") for n, v in enumerate(comparison.variants)}
+        drawn = {variant: plot for variant, plot in found.items() if plot is not None}
+    _count_prompts(data, book)
+    return ReportContents(
+        book,
+        data,
+        [flip for shift in shifts for flip in flips_as_json(shift, data)],
+        tuple(runs),
+        trainings,
+        tuple(alarm for one in trainings for alarm in training_alarms(one.log)),
+        comparison,
+        drawn,
+        shifts,
+        install,
+    )
+
+
+def _run_section(
+    run: RunSource, number: int, series: Sequence[Series], book: FigureBook, draws: bool
+) -> RunSection:
+    results, labels, costs = read_results(run, book), read_labels(run, book), read_costs(run, book)
+    trainings = tuple(
+        _training(f"{run.label}.training.{name}", name, folder, book, draws, f"run{number}-{name}")
+        for name, folder in run_trainings(run.folder)
+    )
+    loop = read_loop(run, book)
+    logs = [training.log for training in trainings]
+    return RunSection(
+        run,
+        number,
+        summarise(results) if results else None,
+        results,
+        loop,
+        labels,
+        costs,
+        trainings,
+        run_alarms(run, results, labels, costs, logs),
+        read_provenance(run, book),
+        _plots(run, f"run{number}", results, labels, loop, series, book) if draws else {},
+    )
+
+
+def _training(
+    label: str, name: str, folder: Any, book: FigureBook, draws: bool, place: str | None = None
+) -> TrainingSection:
+    log = read_training(label, name, folder, book)
+    return TrainingSection(log, curves_plot(log, _identifier(place or name)) if draws else None)
+
+
+def _plots(
+    run: RunSource,
+    place: str,
+    results: Results | None,
+    labels: LabelStatistics | None,
+    loop: LoopResults | None,
+    series: Sequence[Series],
+    book: FigureBook,
+) -> Plots:
+    words = {one.variant: list(one.values.values()) for one in series if one.measure == "words"}
+    for variant, values in words.items():
+        book.series(f"{run.label}.eval.{variant}.words", values)
+    found = {
+        "differences": differences_plot(results, f"{place}-differences") if results else None,
+        "tradeoff": tradeoff_plot(results, f"{place}-tradeoff") if results else None,
+        "lengths": lengths_plot(words, f"{place}-lengths"),
+        "loop": loop_plot(loop, f"{place}-loop") if loop else None,
+        "certainty": certainty_plot(labels.certainty, f"{place}-certainty") if labels else None,
+        "slots": slots_plot(labels.slots, f"{place}-slots") if labels and labels.slots else None,
+    }
+    return {name: plot for name, plot in found.items() if plot is not None}
+
+
+def _compared(
+    runs: Sequence[RunSource],
+    series: Mapping[str, Sequence[Series]],
+    sections: Sequence[RunSection],
+    book: FigureBook,
+) -> tuple[GroupComparison | None, tuple[PreferenceShift, ...]]:
+    if len(runs) < 2:
+        return None, ()
+    groups = group_runs(runs)
+    results = {section.source.label: section.results for section in sections if section.results is not None}
+    comparison = compare_groups(groups, series, results, book)
+    shifts = (preference_shift(before, after, book) for before, after in paired_runs(groups))
+    return comparison, tuple(shift for shift in shifts if shift is not None)
+
+
+def _count_prompts(data: AnswerData, book: FigureBook) -> None:
+    for kind in ("answer", "loop"):
+        book.count(f"prompts.{kind}", len(data.found[kind]))
+        book.count(f"prompts.{kind}.shown", data.shown(kind))
+
+
+def _identifier(name: str) -> str:
+    return "".join(character if character.isalnum() else "-" for character in name)

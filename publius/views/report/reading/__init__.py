@@ -1,0 +1,1 @@
+"""Reading of runs and trainings: record files and logs -> data classes with named figures."""

@@ -1,0 +1,145 @@
+"""The evaluation of a run as rows of measures and variants, whatever measures it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.records import Metric
+from evaluation.config import BASE, STEERED
+from evaluation.measures import COMPLIANCE
+from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, is_steered, title_of
+from evaluation.win_rate import WIN_RATE
+from publius.stages.variants import PROMPTED, UNTRAINED
+from publius.views.report.figures import Figure, FigureBook
+from publius.views.report.reading.extras import ExtraTable, extra_tables, read_json
+from publius.views.report.reading.gates import ShownGate, read_gates
+from publius.views.report.reading.sources import RunSource
+
+_SHOWN_ELSEWHERE = frozenset(
+    {"schema_version", "variants", "prompts", "left_out", "metrics", "gates", "gates_not_checked"}
+)
+_WORDS: Mapping[ChangeOutcome, str] = {
+    "better": "better",
+    "worse": "worse",
+    "other": "changed",
+    "noise": "within noise",
+    "same": "unchanged",
+}
+
+
+@dataclass(frozen=True)
+class ResultCell:
+    """One measure of one variant."""
+
+    variant: str
+    value: Figure
+    delta: Figure | None = None
+    """Paired difference from `base`."""
+    outcome: ChangeOutcome | None = None
+
+    @property
+    def is_beyond_noise(self) -> bool:
+        """True if the difference from `base` is more than chance explains."""
+        return self.outcome in BEYOND_NOISE
+
+    @property
+    def outcome_text(self) -> str:
+        """The outcome in words; empty if there is none."""
+        return _WORDS[self.outcome] if self.outcome else ""
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """One measure of all variants."""
+
+    measure: str
+    title: str
+    unit: str
+    is_steered: bool
+    """True if it shows how well the constitution is followed, False for a side effect."""
+    cells: tuple[ResultCell | None, ...]
+    """One for each variant; None if the variant does not have the measure."""
+    about: str = ""
+    """The principle that the measure checks."""
+
+    def of(self, variant: str) -> ResultCell | None:
+        """Return the cell of a variant, or None."""
+        return next((cell for cell in self.cells if cell and cell.variant == variant), None)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The evaluation of one run."""
+
+    variants: tuple[str, ...]
+    rows: tuple[MeasureRow, ...]
+    prompts: Figure
+    """Number of held-out prompts."""
+    extras: tuple[ExtraTable, ...]
+    """Further content of the evaluation's files."""
+    gates: tuple[ShownGate, ...] = ()
+    unchecked_gates: tuple[str, ...] = ()
+    """Gates on metrics that the evaluation does not have."""
+
+    @property
+    def main(self) -> str | None:
+        """The variant that the summary is about: the chosen checkpoint, or the last training."""
+        if STEERED in self.variants:
+            return STEERED
+        trained = [variant for variant in self.variants if variant not in UNTRAINED]
+        return trained[-1] if trained else PROMPTED if PROMPTED in self.variants else None
+
+    def row(self, measure: str) -> MeasureRow | None:
+        """Return the row of a measure, or None."""
+        return next((row for row in self.rows if row.measure == measure), None)
+
+    @property
+    def headline(self) -> MeasureRow | None:
+        """The measure of the summary: all checks, else the win rate, else the first one."""
+        return self.row(COMPLIANCE) or self.row(WIN_RATE) or next(iter(self.rows), None)
+
+
+def read_results(run: RunSource, book: FigureBook) -> Results | None:
+    """Return the evaluation of a run; None if it was not evaluated."""
+    folder = run.folder / "eval"
+    content = read_json(folder / "metrics.json")
+    if not content.get("metrics"):
+        return None
+    prefix = f"{run.label}.eval"
+    metrics = EvaluationMetrics.of(map(_metric, content["metrics"]))
+    prompts = book.count(f"{prefix}.prompts", int(content.get("prompts", 0)))
+    rows = tuple(_row(run, metrics, measure, prefix, book) for measure in metrics.measures)
+    extras = extra_tables(folder, content, prefix, book, _SHOWN_ELSEWHERE)
+    unchecked = tuple(map(str, content.get("gates_not_checked", ())))
+    return Results(metrics.variants, rows, prompts, extras, read_gates(content, prefix, book), unchecked)
+
+
+def _metric(value: Mapping[str, Any]) -> Metric:
+    """Return a metric, without fields that other versions of Publius add to it."""
+    return Metric.model_validate({key: value[key] for key in Metric.model_fields if key in value})
+
+
+def _row(
+    run: RunSource, metrics: EvaluationMetrics, measure: str, prefix: str, book: FigureBook
+) -> MeasureRow:
+    cells: list[ResultCell | None] = []
+    for variant in metrics.variants:
+        value, delta = metrics.values.get((variant, measure)), metrics.deltas.get((variant, measure))
+        if value is None:
+            cells.append(None)
+            continue
+        change = None if delta is None else book.metric(prefix, delta, is_difference=True)
+        outcome = metrics.outcome(variant, measure) if variant != BASE else None
+        cells.append(ResultCell(variant, book.metric(prefix, value), change, outcome))
+    unit = next(cell.value.unit for cell in cells if cell)
+    principle = run.constitution and run.constitution.find(measure.removeprefix(f"{COMPLIANCE}."))
+    return MeasureRow(
+        measure,
+        title_of(measure, ""),
+        unit,
+        is_steered(measure),
+        tuple(cells),
+        principle.text if principle else "",
+    )
