@@ -3,12 +3,13 @@
     python benchmarks/judge_probe.py DATA [--store FILE] [--pairs N] [--only PART ...] [--json PATH]
 
 DATA is a folder with `hh_rlhf/harmless_dev.jsonl.gz` (preferences of Bai et al. 2022, arXiv 2204.05862),
-`hhh/hhh_dev.jsonl.gz` (comparisons of arXiv 2212.08073) and `xstest/` (arXiv 2308.01263); none of it is part
-of this repository. Three parts, each with its peers in the same run:
+`hhh/HarmfulVsEthical.jsonl.gz` (labelled conversations) and `hhh/hhh_dev.jsonl.gz` (comparisons; both of
+arXiv 2212.08073) and `xstest/` (arXiv 2308.01263); none of it is part of this repository. Three parts, each
+with its peers in the same run:
 
-- `hhh`: the probe is trained on the preferences alone, its layer, loss and regularisation are chosen there by
-  cross-validation, and it is measured once on the comparisons, beside the longer reply, the shorter one, and
-  a bag of words trained on the same preferences.
+- `hhh`: probes are trained on the preferences and the labelled conversations, with and without the liking
+  for length; layer, reading, loss and regularisation are chosen there by cross-validation. They are measured
+  on the comparisons, beside the longer reply, the shorter one, and a bag of words trained on the same labels.
 - `checks`: the probe is trained on machine checks of replies, and measured by kind on other replies, in
   wordings that it was not trained on, beside the more frequent label.
 - `speed`: labels per second of the probe's labeler and of `choice`, for the same comparisons and principles.
@@ -26,12 +27,14 @@ import re
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from labeler import PRINCIPLE, read, transcript
 
+from constitution.gold.drawing import DRAWN_KINDS
 from constitution.loader import load_constitution
 from constitution.repair.draft import Draft
 from constitution.schema import Constitution
@@ -47,19 +50,22 @@ from labelers.ai import AILabeler
 from labelers.config import LabelConfig
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
-from publius.models.train_judge import figures_by_kind, read_states, request_of
-from publius.sources.judge_gold import JudgeGold, gold_of_pairs
+from publius.models.judge_adapter import adapted
+from publius.models.train_judge import figures_by_kind, read_features, request_of
+from publius.sources.judges.gold import JudgeGold, gold_of_pairs
+from publius.sources.judges.replies import LabelledReply
 from training.examples import PreferencePair
-from training.judge.choice import ProbeChoice, choose_probe
-from training.judge.probe import GoldLabel
+from training.judge.adapter import JudgeAdapterConfig
+from training.judge.choice import PENALTIES, ProbeChoice, balanced, choose_probe, folds, held_out_scores
+from training.judge.probe import GoldLabel, Probe, fit_probe
 
 CONSTITUTION = Constitution(name="hhh", principles=(PRINCIPLE,))
 PARTS = ("hhh", "checks", "speed")
-LONGEST = 900
+LONGEST = 1800
 """Characters of a transcript; longer ones are not trained on, to save time."""
 MATCHED = 1.2
 """Largest ratio of two lengths that counts as equal."""
-WORDS = 4000
+WORDS = 2000
 """Most frequent words in the bag of words."""
 
 
@@ -104,16 +110,26 @@ def replies(data: Path, count: int) -> list[PreferencePair]:
     return list(found.values())[:count]
 
 
-def states_of(
-    gold: JudgeGold, source: StateSource, layers: Sequence[int], store: VectorStore
+def features_of(
+    gold: JudgeGold,
+    source: StateSource,
+    layers: Sequence[int],
+    store: VectorStore,
+    more: Sequence[GoldLabel] = (),
 ) -> dict[int, Floats]:
-    """Return the hidden states of all questions by layer."""
+    """Return the features of the questions of labels by layer."""
     asking = Questions(CONSTITUTION, PromptTemplates())
-    rows = {number: source.row(request_of(asking, question)) for question, number in gold.questions.items()}
+    wanted = gold.numbers() | {n for label in more for n in (label.first, label.second) if n is not None}
+    rows = {
+        number: source.row(request_of(asking, question))
+        for question, number in gold.questions.items()
+        if number in wanted
+    }
     started, before = time.monotonic(), time.process_time()
-    found = read_states(source, rows, layers, store)
+    found = read_features(source, rows, layers, store)
     wall, spent = time.monotonic() - started, time.process_time() - before
-    print(f"{len(rows)} questions, {sum(map(len, rows.values()))} tokens: {wall:.0f} s, {spent:.0f} s of CPU")
+    tokens = sum(len(row.ids) for row in rows.values())
+    print(f"{len(rows)} questions, {tokens} tokens: {wall:.0f} s, {spent:.0f} s of CPU")
     return found
 
 
@@ -144,7 +160,16 @@ def bag_of_words(gold: JudgeGold) -> Floats:
         for word in words:
             if word in place:
                 found[row, place[word]] += 1
-    return np.log1p(found)
+    return np.asarray(np.log1p(found))
+
+
+def trained_bag(words: Floats, labels: Sequence[GoldLabel]) -> Probe:
+    """Return logistic regression on words, its regularisation chosen by cross-validation."""
+    labels = balanced(labels)
+    target = np.array([label.target for label in labels])
+    tried = held_out_scores(words, labels, folds(labels, 0), "cross_entropy", PENALTIES)
+    losses = [float((np.logaddexp(0, scores) - target * scores).mean()) for scores in tried]
+    return fit_probe(words, labels, "cross_entropy", PENALTIES[int(np.argmin(losses))])
 
 
 def accuracy(scores: Floats, labels: Sequence[GoldLabel]) -> dict[str, Any]:
@@ -154,58 +179,80 @@ def accuracy(scores: Floats, labels: Sequence[GoldLabel]) -> dict[str, Any]:
     return {"accuracy": interval.value, "low": interval.low, "high": interval.high, "n": len(labels)}
 
 
+def labelled(path: Path) -> list[LabelledReply]:
+    """Return the last replies of the conversations, and whether the assistant behaved ethically."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    found = []
+    for number, row in enumerate(rows):
+        talk, question = row["prompt"].split("\n\nChoose the option", 1)
+        messages = transcript(talk[talk.index("\n\nHuman:") :])
+        good = next(line for line in question.split("\n") if "ethically" in line).split()[0]
+        if len(messages) > 1 and messages[-1].role == "assistant" and messages[-1].content:
+            right = row["corrects"][0].strip() == good
+            found.append(LabelledReply(f"ethical {number}", messages[:-1], messages[-1].content, right))
+    return found
+
+
 def measure_hhh(options: argparse.Namespace, source: StateSource, store: VectorStore) -> dict[str, Any]:
-    """Train on preferences, measure on comparisons, and print."""
+    """Train on preferences and labelled replies, measure on comparisons, and print."""
     pairs = preferences(options.data / "hh_rlhf/harmless_dev.jsonl.gz", options.pairs)
-    gold = gold_of_pairs(pairs, CONSTITUTION, ("pairs",), share=0.0, per_kind=0, seed=0)
+    replies = labelled(options.data / "hhh/HarmfulVsEthical.jsonl.gz")
+    gold = gold_of_pairs(
+        pairs, CONSTITUTION, ("pairs", "replies"), share=0.0, per_kind=0, seed=0, replies=replies
+    )
     comparisons, skipped = read(options.data / "hhh/hhh_dev.jsonl.gz", options.comparisons)
     test = labels_of(gold, comparisons)
-    states = states_of(gold, source, options.layers, store)
-    probe, choice = choose_probe(states, gold.labels, seed=0)
-    scores = probe.log_odds(states[choice.layer], test)
-    swapped = probe.log_odds(
-        states[choice.layer],
-        [GoldLabel(t.second or 0, t.first, 1 - t.target, t.group, t.kind) for t in test],
-    )
-    words = bag_of_words(gold)
-    bag, _ = choose_probe({0: words}, gold.labels, seed=0)
-    lengths = np.array(
-        [len(comparison.response_a) / max(1, len(comparison.response_b)) for comparison in comparisons]
-    )
-    matched = np.abs(np.log(lengths)) <= np.log(MATCHED)
-    result = {
-        "trained on": len(gold.labels),
+    features = features_of(gold, source, options.layers, store, test)
+    ratios = np.array([len(c.response_a) / max(1, len(c.response_b)) for c in comparisons])
+    matched = np.abs(np.log(ratios)) <= np.log(MATCHED)
+    result: dict[str, Any] = {
+        "labels": {kind: sum(label.kind == kind for label in gold.labels) for kind in ("pairs", "replies")},
         "comparisons": len(test),
         "lines without a pair": skipped,
-        "chosen": chosen(choice),
-        "cross-validated": figures_by_kind(gold.labels, choice.scores)["pairs"].model_dump(),
-        "probe": accuracy(scores, test) | figures_by_kind(test, scores)["pairs"].model_dump(),
-        "swap inconsistency": float(np.mean(scores != -swapped)),
-        "probe, equal lengths": accuracy(
-            scores[matched], [t for t, m in zip(test, matched, strict=True) if m]
-        ),
-        "bag of words": accuracy(bag.log_odds(words, test), test),
-        "longer": accuracy(np.log(lengths), test),
-        "shorter": accuracy(-np.log(lengths), test),
+        "longer": accuracy(np.log(ratios), test),
+        "shorter": accuracy(-np.log(ratios), test),
         "always a": accuracy(np.ones(len(test)), test),
-        "tried": best_by_layer(choice),
     }
+    words = bag_of_words(gold)
+    for kinds in (("pairs",), ("pairs", "replies")):
+        own = [label for label in gold.labels if label.kind in kinds]
+        result[f"bag of words, {kinds}"] = accuracy(trained_bag(words, own).log_odds(words, test), test)
+        for blind in (False, True):
+            started = time.process_time()
+            probe, choice = choose_probe(features, own, seed=0, blind=blind)
+            seen = features[choice.setting.layer]
+            scores = probe.log_odds(seen, test)
+            turned = [GoldLabel(t.second or 0, t.first, 1 - t.target, t.group, t.kind) for t in test]
+            even = [label for label, is_even in zip(test, matched, strict=True) if is_even]
+            result[f"probe, {kinds}, blind={blind}"] = {
+                "chosen": chosen(choice),
+                "cross-validated": {
+                    kind: f.model_dump() for kind, f in figures_by_kind(own, choice.scores).items()
+                },
+                **accuracy(scores, test),
+                **figures_by_kind(test, scores)["pairs"].model_dump(include={"nll", "ece", "ece_by_chance"}),
+                "swap inconsistency": float(np.mean(scores != -probe.log_odds(seen, turned))),
+                "equal lengths": accuracy(scores[matched], even),
+                "seconds of CPU": time.process_time() - started,
+                "tried": best_by_layer(choice),
+            }
     for name, value in result.items():
-        print(f"{name:<24}{value}")
+        print(f"{name:<32}{value}")
     return result
 
 
 def chosen(choice: ProbeChoice) -> dict[str, Any]:
     """Return the chosen settings."""
-    return {"layer": choice.layer, "loss": choice.loss, "l2": choice.l2, "temperature": choice.temperature}
+    return {**asdict(choice.setting), "temperature": choice.temperature}
 
 
 def best_by_layer(choice: ProbeChoice) -> dict[str, float]:
-    """Return the lowest cross-validated loss in nats of each layer and loss."""
+    """Return the lowest cross-validated loss in nats of each layer, reading and loss."""
     found: dict[str, float] = {}
-    for layer, loss, _, nll in choice.tried:
-        name = f"layer {layer}, {loss}"
-        found[name] = round(min(nll, found.get(name, nll)), 4)
+    for one in choice.tried:
+        name = f"layer {one.layer}, {one.reading}, {one.loss}"
+        found[name] = round(min(one.nll, found.get(name, one.nll)), 4)
     return found
 
 
@@ -213,10 +260,15 @@ def measure_checks(options: argparse.Namespace, source: StateSource, store: Vect
     """Train on machine checks, measure by kind, and print."""
     pool = replies(options.data, options.replies)
     gold = gold_of_pairs(pool, CONSTITUTION, ("checks",), share=0.3, per_kind=options.per_kind, seed=0)
-    states = states_of(gold, source, options.layers, store)
-    probe, choice = choose_probe(states, gold.labels, seed=0)
+    if options.held_out:
+        kept = {kind: [label for label in gold.held_out if label.kind == kind] for kind in DRAWN_KINDS}
+        gold.held_out[:] = [label for own in kept.values() for label in own[: options.held_out]]
+    if options.lora:
+        source = with_adapter(gold, source, options)
+    features = features_of(gold, source, options.layers, store)
+    probe, choice = choose_probe(features, gold.labels, seed=0)
     own = figures_by_kind(gold.labels, choice.scores)
-    unseen = figures_by_kind(gold.held_out, probe.log_odds(states[choice.layer], gold.held_out))
+    unseen = figures_by_kind(gold.held_out, probe.log_odds(features[choice.setting.layer], gold.held_out))
     print(chosen(choice), best_by_layer(choice))
     print(f"{'kind':<20}{'labels':>7}{'cross-validated':>17}{'held out':>10}{'interval':>18}{'majority':>10}")
     for kind, figure in unseen.items():
@@ -230,11 +282,27 @@ def measure_checks(options: argparse.Namespace, source: StateSource, store: Vect
     return {
         "chosen": chosen(choice),
         "tried": best_by_layer(choice),
+        "adapter": {"learning_rate": options.learning_rate, "epochs": options.epochs}
+        if options.lora
+        else None,
         "labels": len(gold.labels),
         "mean": mean,
         "held out": {kind: figure.model_dump() for kind, figure in unseen.items()},
         "cross-validated": {kind: figure.model_dump() for kind, figure in own.items()},
     }
+
+
+def with_adapter(gold: JudgeGold, source: StateSource, options: argparse.Namespace) -> StateSource:
+    """Train an adapter on three quarters of the prompts, leave the labels of the others in `gold`."""
+    asking = Questions(CONSTITUTION, PromptTemplates())
+    requests = {number: request_of(asking, question) for question, number in gold.questions.items()}
+    rows = {number: source.row(request) for number, request in requests.items()}
+    config = JudgeAdapterConfig(options.learning_rate, options.epochs)
+    started, before = time.monotonic(), time.process_time()
+    found, gold.labels[:] = adapted(source, gold.labels, rows, requests[0], options.lora, config, seed=0)
+    wall, spent = time.monotonic() - started, time.process_time() - before
+    print(f"adapter: {wall:.0f} s, {spent:.0f} s of CPU")
+    return found
 
 
 def measure_speed(options: argparse.Namespace, source: StateSource, store: VectorStore) -> dict[str, Any]:
@@ -280,7 +348,9 @@ def write_some_judge(folder: Path, model: ModelConfig, source: StateSource, laye
     import torch
 
     width = source.reader.width
-    write_probe(folder, torch.randn(width, dtype=torch.float64) / width, torch.zeros((), dtype=torch.float64))
+    write_probe(
+        folder, torch.randn(2 * width + 1, dtype=torch.float64) / width, torch.zeros((), dtype=torch.float64)
+    )
     settings = JudgeSettings(
         model=model,
         identity=source.identity,
@@ -302,13 +372,17 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", choices=("hhh", "checks", "speed"), default=["hhh", "checks", "speed"]
     )
-    parser.add_argument("--pairs", type=int, default=1800)
+    parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--comparisons", type=int)
     parser.add_argument("--replies", type=int, default=500)
     parser.add_argument("--per-kind", type=int, default=60)
+    parser.add_argument("--held-out", type=int, help="labels of each kind to measure on; all if not given")
+    parser.add_argument("--lora", type=Path, metavar="DIR", help="checks: train an adapter into this folder")
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--timed", type=int, default=17, help="comparisons, one of them to load the model")
     parser.add_argument("--principles", type=int, default=4, help="principles of each comparison, for speed")
-    parser.add_argument("--layers", type=int, nargs="+", default=[6, 9, 12, 15])
+    parser.add_argument("--layers", type=int, nargs="+", default=[10, 15, 20, 25])
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--json", type=Path)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from core.digests import digest
-from core.errors import EngineError, RequestError
+from core.errors import RequestError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.loading import (
@@ -23,7 +23,7 @@ from engines.loading import (
 )
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, RequestForm, require_form
 from engines.thinking import require_no_thinking
-from engines.tokenization import TurnEncoder, WrittenAnswer
+from engines.tokenization import TurnEncoder, WrittenAnswer, next_token
 from engines.trees import BranchedPrompt, Tree
 
 _STORED_CHOICES = 64
@@ -123,7 +123,7 @@ class LocalEngine(ABC):
             EngineError: if a choice is not a single token.
         """
         require_no_thinking(self.model, self.encoder, self._config.chat_template_kwargs)
-        return tuple(self._next_token(prefill, choice) for choice in choices)
+        return tuple(next_token(self.encoder, self.model, prefill, choice) for choice in choices)
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
         """Return log-probabilities of the choices.
@@ -236,14 +236,3 @@ class LocalEngine(ABC):
                 detail=f"{tokens} tokens, at most {self._max_tokens}",
                 accepted="shorter prompts or a smaller max_new_tokens",
             )
-
-    def _next_token(self, prefill: str, choice: str) -> int:
-        """Return the token id with which the choice continues the prefill."""
-        before, after = self.encoder.next_ids(prefill, choice)
-        if after[:-1] != before:
-            raise EngineError(
-                f"{choice!r} after {prefill!r} is not a single token for {self.model}",
-                where="prompts/templates",
-                accepted="a prefill after which each answer is a single token",
-            )
-        return after[-1]

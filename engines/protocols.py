@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from core.chat import Piece, Turn
@@ -76,6 +76,8 @@ class ChoiceRequest:
     has the content of the first naming in order."""
     answers: tuple[WholeAnswer, ...] = ()
     """Whole answers to the turns, in place of single tokens; the choices are their names."""
+    judged: str | None = field(default=None, repr=False)
+    """The text of the last turn that the question is about, for engines that read its hidden states."""
 
     @property
     def form(self) -> RequestForm | None:

@@ -423,3 +423,25 @@ def _common_prefix(one: Sequence[int], two: Sequence[int]) -> int:
 
 def _text_of(piece: Piece) -> str:
     return piece.text if isinstance(piece, Untrusted) else piece
+
+
+def next_token(encoder: TurnEncoder, model: str, prefill: str, choice: str) -> int:
+    """Return the token id with which a choice continues a prefill.
+
+    Args:
+        encoder: the model's encoder.
+        model: the model's name, for error messages.
+        prefill: beginning of the answer.
+        choice: what follows it.
+
+    Raises:
+        EngineError: if the choice is not a single token there.
+    """
+    before, after = encoder.next_ids(prefill, choice)
+    if after[:-1] != before:
+        raise EngineError(
+            f"{choice!r} after {prefill!r} is not a single token for {model}",
+            where="prompts/templates",
+            accepted="a prefill after which each answer is a single token",
+        )
+    return after[-1]

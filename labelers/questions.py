@@ -71,7 +71,8 @@ class Questions:
         asked = self.templates.render(
             "pointwise", **frame.of_question, **reply_values(prompt.messages, reply)
         )
-        return ChoiceRequest((*turns, Turn("user", asked.pieces)), WORDS, "reward", asked.prefill)
+        question = (*turns, Turn("user", asked.pieces))
+        return ChoiceRequest(question, WORDS, "reward", asked.prefill, judged=reply)
 
     def rating(self, principle: Principle, prompt: Prompt, reply: str, points: int) -> ChoiceRequest:
         """Return the request that asks for a number from 1 to `points`; few-shot examples have the ends."""

@@ -38,7 +38,7 @@ from engines.reward_settings import FILE as REWARD_FILE
 from training.checkpoints import EXTRA_FILES, RESULT, TrainingFolder
 from training.config import Finetuning, LoraConfig, OptimConfig
 from training.examples import ExcludedExample
-from training.methods import Method
+from training.methods import JobMethod
 from training.policy import TRAIN_EXTRA, free_memory, training_dtype
 from training.processes import is_main, require_data_parallel, wait_for_all, world_size
 
@@ -68,7 +68,7 @@ not resumed, so no result mixes two versions."""
 class TrainingJob:
     """Everything except the data that determines a training job's result, and its folder."""
 
-    method: Method
+    method: JobMethod
     folder: Path
     policy: ModelConfig
     lora: LoraConfig
@@ -97,7 +97,7 @@ class TrainingJob:
     @classmethod
     def of(
         cls,
-        method: Method,
+        method: JobMethod,
         folder: Path,
         policy: ModelConfig,
         config: MethodConfig,

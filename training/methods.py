@@ -9,6 +9,9 @@ Method = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo", "distill"]
 METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo", "rloo", "grpo", "distill")
 """All training methods, in the order of a run."""
 
+JobMethod = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo", "distill", "judge"]
+"""Methods of training jobs: those of a run, and the adapter of a trained judge."""
+
 PolicyMethod = Literal["sft", "dpo", "ppo", "rloo", "grpo", "distill"]
 
 POLICY_METHODS: tuple[PolicyMethod, ...] = ("sft", "dpo", "ppo", "rloo", "grpo", "distill")

@@ -16,12 +16,13 @@ from core.digests import digest
 from core.errors import ConfigError, EngineError
 from core.records import Generation
 from engines.judge.model import JudgeModel
+from engines.judge.rows import QuestionRow
 from engines.loading import parameter_count
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
 
 ANSWERS = (" Yes", " No")
 """The choices of a question to a judge."""
-_Waiting = tuple[tuple[int, ...], asyncio.Future[float]]
+_Waiting = tuple[QuestionRow, asyncio.Future[float]]
 
 
 class ProbeEngine:
@@ -82,13 +83,13 @@ class ProbeEngine:
         """Return a digest of the judge and the token ids of the question."""
         if isinstance(request, GenerationRequest):
             raise self._writes_nothing()
-        return digest("judge", self.judge.identity, self.judge.source.ids(request), request.choices)
+        return digest("judge", self.judge.identity, self.judge.source.any_row(request).ids, request.choices)
 
     def prompt_tokens(self, request: GenerationRequest | ChoiceRequest) -> int:
         """Return the number of tokens of a question. Raises RequestError if it is too long."""
         if isinstance(request, GenerationRequest):
             raise self._writes_nothing()
-        return len(self.judge.source.row(request))
+        return len(self.judge.source.row(request).ids)
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """Raise EngineError: a judge writes no text."""
@@ -110,11 +111,11 @@ class ProbeEngine:
             logprobs=logprobs,
             answer_mass=1.0,
             top_token=ANSWERS[0 if log_odds >= 0 else 1],
-            prompt_tokens=len(row),
+            prompt_tokens=len(row.ids),
             model=self.model,
         )
 
-    async def _log_odds(self, row: tuple[int, ...]) -> float:
+    async def _log_odds(self, row: QuestionRow) -> float:
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting.put((row, future))
         await asyncio.sleep(0)  # questions about the same replies are asked in the same turn of the loop

@@ -1,9 +1,9 @@
-"""A trained judge: the log-odds that a reply fulfils a principle, from one hidden state of a language model.
+"""A trained judge: the log-odds that a reply fulfils a principle, from a language model's hidden states.
 
 The question is that of the `pointwise` template, up to where the model would answer Yes or No. Instead of
-the model's answer, a linear probe reads the hidden state there:
+the model's answer, a linear probe reads the hidden states of one layer (`engines/judge/states.py`):
 
-    log-odds = w . h_layer(last token) + b.
+    log-odds = w . [mean of the reply's tokens; last token; log of the reply's length] + b.
 
 (Probes of judges' hidden states: arXiv 2512.22245, 2509.24678.)
 """
@@ -22,7 +22,14 @@ from core.lazy import require
 from core.libraries import load_errors
 from core.store.files import write_atomic
 from engines.config import ModelConfig
-from engines.judge.settings import JUDGE_FILE, JUDGE_WEIGHTS, JudgeSettings, read_judge_settings
+from engines.judge.rows import QuestionRow, question_row, without_reply
+from engines.judge.settings import (
+    ADAPTER_FOLDER,
+    JUDGE_FILE,
+    JUDGE_WEIGHTS,
+    JudgeSettings,
+    read_judge_settings,
+)
 from engines.loading import (
     UNKNOWN_CONTEXT,
     ModelFiles,
@@ -32,7 +39,7 @@ from engines.loading import (
     pick_dtype,
 )
 from engines.protocols import ChoiceRequest
-from engines.tokenization import TurnEncoder
+from engines.tokenization import TurnEncoder, next_token
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +60,8 @@ class StateSource:
     def __init__(self, model: ModelConfig, device: str = "auto") -> None:
         self.config = model
         """The model, as it was given."""
-        self._device = device
-        self._encoded: WeakKeyDictionary[ChoiceRequest, tuple[int, ...]] = WeakKeyDictionary()
+        self.device = device
+        self._encoded: WeakKeyDictionary[ChoiceRequest, QuestionRow] = WeakKeyDictionary()
 
     @cached_property
     def name(self) -> str:
@@ -64,25 +71,41 @@ class StateSource:
     @cached_property
     def identity(self) -> str:
         """Digest of the model's files, its data type and the chat template's arguments."""
-        return digest("states", self.files.identity, self.dtype, self.config.chat_template_kwargs)[:32]
+        return digest("features", self.files.identity, self.dtype, self.config.chat_template_kwargs)[:32]
 
-    def row(self, request: ChoiceRequest) -> tuple[int, ...]:
-        """Return the token ids of a question. Raises RequestError if it is too long for the model."""
-        ids = self.ids(request)
-        if len(ids) > self._context:
+    def row(self, request: ChoiceRequest) -> QuestionRow:
+        """Return a question as token ids. Raises RequestError if it is too long for the model."""
+        row = self.any_row(request)
+        if len(row.ids) > self._context:
             raise RequestError(
                 "the question is too long for the judge's model",
-                detail=f"{len(ids)} tokens, at most {self._context}",
+                detail=f"{len(row.ids)} tokens, at most {self._context}",
                 accepted="shorter replies",
             )
-        return ids
+        return row
 
-    def ids(self, request: ChoiceRequest) -> tuple[int, ...]:
-        """Return the token ids of a question of any length; they are stored as long as the request exists."""
+    def any_row(self, request: ChoiceRequest) -> QuestionRow:
+        """Return a question of any length as token ids; they are stored as long as the request exists.
+
+        Raises:
+            RequestError: if the question does not show the reply that it is about.
+        """
         found = self._encoded.get(request)
         if found is None:
-            found = self._encoded[request] = self._encoder.encode(request.turns, request.prefill).ids
+            others = [self._ids(other) for other in without_reply(request)]
+            found = self._encoded[request] = question_row(self._ids(request), others)
         return found
+
+    def choice_tokens(self, request: ChoiceRequest) -> tuple[int, ...]:
+        """Return the token id of each choice of a question. Raises EngineError if one has several tokens."""
+        return tuple(next_token(self._encoder, self.name, request.prefill, word) for word in request.choices)
+
+    def with_adapter(self, folder: Path) -> StateSource:
+        """Return the model with a LoRA adapter."""
+        return StateSource(self.config.model_copy(update={"adapter": str(folder)}), self.device)
+
+    def _ids(self, request: ChoiceRequest) -> tuple[int, ...]:
+        return self._encoder.encode(request.turns, request.prefill).ids
 
     @cached_property
     def depth(self) -> int:
@@ -96,7 +119,7 @@ class StateSource:
         from engines.hf.loading import load_model
         from engines.judge.states import StateReader
 
-        model = load_model(self.files, self.dtype, self._device)
+        model = load_model(self.files, self.dtype, self.device)
         return StateReader(model, self.name)
 
     @cached_property
@@ -107,7 +130,7 @@ class StateSource:
     @cached_property
     def dtype(self) -> str:
         """The data type of the weights, once `auto` is resolved."""
-        return pick_dtype(self.config.dtype, self._device)
+        return pick_dtype(self.config.dtype, self.device)
 
     @cached_property
     def _encoder(self) -> TurnEncoder:
@@ -131,7 +154,8 @@ class JudgeModel:
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.settings: JudgeSettings = read_judge_settings(folder)
-        self.source = StateSource(self.settings.model, device)
+        bare = StateSource(self.settings.model, device)
+        self.source = bare.with_adapter(folder / ADAPTER_FOLDER) if self.settings.adapted else bare
         self.identity = digest(file_digest(folder / JUDGE_WEIGHTS), self.settings.identity)[:32]
         self._folder = folder
         if self.source.identity != self.settings.identity:
@@ -146,25 +170,25 @@ class JudgeModel:
         """The judge's name in records."""
         return f"{self._folder.name} ({self.source.name}, layer {self.settings.layer})"
 
-    def log_odds(self, rows: Sequence[tuple[int, ...]]) -> list[float]:
+    def log_odds(self, rows: Sequence[QuestionRow]) -> list[float]:
         """Return the log-odds in nats that each question's answer is yes.
 
         Args:
-            rows: token ids of the questions, from `source.row`.
+            rows: the questions, from `source.row`.
         """
         weight, bias = self._probe
-        states = self.source.reader.read(rows, [self.settings.layer])[:, 0].double()
-        found: list[float] = (states @ weight + bias).tolist()
+        features = self.source.reader.read(rows, [self.settings.layer])[:, 0].double()
+        found: list[float] = (features @ weight + bias).tolist()
         return found
 
     @cached_property
     def _probe(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The weights (D,) and the bias, in float64."""
+        """The weights (F,) and the bias, in float64."""
         return read_probe(self._folder)
 
 
 def write_probe(folder: Path, weight: torch.Tensor, bias: torch.Tensor) -> None:
-    """Write a probe's weights (D,) and bias (one number) as `probe.safetensors`."""
+    """Write a probe's weights (F,) and bias (one number) as `probe.safetensors`."""
     require("safetensors", _EXTRA)
     from safetensors.torch import save
 
@@ -172,7 +196,7 @@ def write_probe(folder: Path, weight: torch.Tensor, bias: torch.Tensor) -> None:
 
 
 def read_probe(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a probe's weights (D,) and its bias. Raises EngineError if the file cannot be read."""
+    """Return a probe's weights (F,) and its bias. Raises EngineError if the file cannot be read."""
     require("safetensors", _EXTRA)
     from safetensors.torch import load_file
 

@@ -15,10 +15,14 @@ from engines.config import ModelConfig
 
 JUDGE_FILE = "judge.json"
 JUDGE_WEIGHTS = "probe.safetensors"
+ADAPTER_FOLDER = "adapter"
+"""Folder in the judge's folder with the adapter of its model, if it has one."""
 LOWEST_ACCURACY = 0.6
 """Balanced accuracy on held-out replies below which a judge abstains."""
 
 Loss = Literal["cross_entropy", "brier"]
+StatesRead = Literal["reply", "end", "both"]
+"""Hidden states that a probe reads: the mean over the reply's tokens, that after the last token, or both."""
 
 
 class KindFigures(Section):
@@ -44,9 +48,11 @@ class KindFigures(Section):
 class JudgeSettings(Section):
     """What a judge reads, what it was trained on, and how far it can be trusted."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     model: ModelConfig
     """The model whose hidden states are read."""
+    adapted: bool = False
+    """True if the model has the LoRA adapter in the judge's folder."""
     identity: str
     """Digest of the model's files: with other weights, the probe's numbers mean nothing."""
     templates: str
@@ -55,10 +61,14 @@ class JudgeSettings(Section):
     """Number of the decoder layer that is read, from 1."""
     layers: int = Field(ge=1)
     """Number of the model's layers."""
+    reading: StatesRead = "end"
+    """Hidden states that are read; the other weights are 0."""
     loss: Loss
     """Loss of the probe, chosen with the layer by cross-validation."""
     l2: float = Field(ge=0.0, allow_inf_nan=False)
     """Weight of the squared norm in the loss, per label."""
+    blind_to_length: bool = False
+    """True if the probe was made such that its preferences do not depend on the replies' lengths."""
     temperature: float = Field(gt=0.0, allow_inf_nan=False)
     """Calibration temperature, fitted on cross-validated scores; the weights are divided by it already."""
     gold: dict[str, str] = Field(default={})

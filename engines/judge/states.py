@@ -1,23 +1,29 @@
-"""Hidden states of a causal language model after the last token of rows of token ids.
+"""Features of questions about a reply: hidden states of a causal language model, and the reply's length.
 
-Rows are packed without padding and share the computation of a common prefix. The forward pass ends at the
-deepest layer that is read, so a probe of a middle layer takes about half of the model's time.
+    features = [mean of the hidden states of the reply's tokens; that after the last token; log(1 + tokens)]
 
-Shapes: `N` rows, `L` layers read, `D` width of the hidden states.
+The mean says what the reply is like, the last token what the model makes of it under the principle; a probe
+can use the length, or be made blind to it. Rows are packed without padding and share the computation of a
+common prefix: all questions about one reply compute it once. The forward pass ends at the deepest layer that
+is read, so a probe of a middle layer takes about half of the model's time.
+
+Shapes: `N` rows, `L` layers read, `D` width of the hidden states, `F` = 2 D + 1 features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from core.errors import EngineError
 from engines.hf.loading import takes_packed_rows
-from engines.hf.packing import attends_only, pack
+from engines.hf.packing import Block, attends_only, pack
 from engines.hf.prefill import packed_attention_of
 from engines.hf.self_check import FAILURES, eager_attention, probe_rows, type_name
+from engines.judge.rows import QuestionRow
 from engines.trees import micro_batches, prefix_groups, prefix_tree
 
 STATE_TOKENS = 4096
@@ -62,16 +68,17 @@ class StateReader:
         """Width of the hidden states."""
         return int(self._model.config.get_text_config().hidden_size)
 
-    def read(self, rows: Sequence[tuple[int, ...]], layers: Sequence[int]) -> torch.Tensor:
-        """Return the hidden states (N, L, D) after the last token of each row, in float32 on the CPU.
+    def read(self, rows: Sequence[QuestionRow], layers: Sequence[int]) -> torch.Tensor:
+        """Return the features (N, L, F) of questions, in float32 on the CPU.
 
         Args:
-            rows: token ids, none empty.
+            rows: the questions, none empty.
             layers: numbers of the layers, from 1 to `depth`.
         """
-        found = torch.empty(len(rows), len(layers), self.width)
-        groups = prefix_groups(rows) if self._packed else [[index] for index in range(len(rows))]
-        trees = [prefix_tree([rows[index] for index in group]) for group in groups]
+        found = torch.empty(len(rows), len(layers), 2 * self.width + 1)
+        ids = [row.ids for row in rows]
+        groups = prefix_groups(ids) if self._packed else [[index] for index in range(len(rows))]
+        trees = [prefix_tree([ids[index] for index in group]) for group in groups]
         with torch.inference_mode():
             for batch in micro_batches([len(tree) for tree in trees], STATE_TOKENS if self._packed else 1):
                 order = [index for number in batch for index in groups[number]]
@@ -79,15 +86,17 @@ class StateReader:
                     row = pack([trees[number] for number in batch], self._model.device)
                     with packed_attention_of(self._model):
                         states = self._forward(layers, **row.inputs())
-                    found[order] = states[:, row.ends].transpose(0, 1).float().cpu()
+                    places = (columns for block in row.blocks for columns in _columns(block))
+                    for index, columns in zip(order, places, strict=True):
+                        found[index] = _features(states[:, columns], rows[index])
                 else:
-                    found[order[0]] = self._plain(rows[order[0]], layers)
+                    found[order[0]] = _features(self._plain(ids[order[0]], layers), rows[order[0]])
         return found
 
     def _plain(self, row: tuple[int, ...], layers: Sequence[int]) -> torch.Tensor:
-        """Return the hidden states (L, D) after one row that is computed alone."""
+        """Return the hidden states (L, T, D) of one row that is computed alone."""
         ids = torch.tensor([row], device=self._model.device)
-        return self._forward(layers, input_ids=ids, use_cache=False)[:, -1].float().cpu()
+        return self._forward(layers, input_ids=ids, use_cache=False)
 
     def _forward(self, layers: Sequence[int], **inputs: Any) -> torch.Tensor:
         """Return the outputs (L, T, D) of layers for one row of T tokens; no later layer is computed."""
@@ -117,10 +126,10 @@ class StateReader:
         if not (takes_packed_rows(self._model) and attends_only(self._model.config)):
             return False
         first, second, third = probe_rows(self._model)
-        rows = [(*first, *second), (*first, *third), third]
+        rows = [QuestionRow(ids, 1, len(ids)) for ids in ((*first, *second), (*first, *third), third)]
         layers = [(self.depth + 1) // 2, self.depth]
         with eager_attention(self._model), torch.inference_mode():
-            expected = torch.stack([self._plain(row, layers) for row in rows])
+            expected = torch.stack([_features(self._plain(row.ids, layers), row) for row in rows])
         self._packed = True
         try:
             found = self.read(rows, layers)
@@ -128,8 +137,24 @@ class StateReader:
             return False
         narrow = self._model.dtype in (torch.bfloat16, torch.float16)
         tolerance = _NARROW_TOLERANCE if narrow else _TOLERANCE
-        scale = expected.abs().amax(dim=-1, keepdim=True)
+        scale = expected[..., :-1].abs().amax(dim=-1, keepdim=True)
         return bool(((found - expected).abs() <= tolerance * scale).all())
+
+
+def _columns(block: Block) -> Iterator[list[int]]:
+    """Yield the columns of each row of a block of rows with a common prefix, in order of position."""
+    prefix, *lengths = block.lengths
+    shared, first = range(block.start, block.start + prefix), block.start + prefix
+    for length in lengths:
+        yield [*shared, *range(first, first + length)]
+        first += length
+
+
+def _features(states: torch.Tensor, row: QuestionRow) -> torch.Tensor:
+    """Return the features (L, F) of a question from the hidden states (L, T, D) of its T tokens."""
+    reply = states[:, row.start : row.stop].float().mean(dim=1)
+    length = reply.new_full((len(states), 1), math.log1p(row.reply_tokens))
+    return torch.cat([reply, states[:, -1].float(), length], dim=1).cpu()
 
 
 def decoder_layers(model: Any, name: str) -> torch.nn.ModuleList:

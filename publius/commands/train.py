@@ -204,11 +204,36 @@ def judge(
     gold: Annotated[
         list[str] | None,
         typer.Option(
-            help="Gold labels: pairs (the preferences) or checks (machine checks of their replies); may be "
-            "repeated. Both if not given.",
+            help="Gold labels: pairs (the preferences), replies (those of --labelled) or checks (machine "
+            "checks of the preferences' replies); may be repeated. All if not given.",
             metavar="NAME",
         ),
     ] = None,
+    labelled: Annotated[
+        str | None,
+        typer.Option(
+            help="Replies with a label, true or false, in TRL's columns for unpaired preferences.",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    length: Annotated[
+        str,
+        typer.Option(
+            help="keep or remove what the judge likes in replies for their length; auto removes it unless "
+            "the judge learns from machine checks.",
+            metavar="NAME",
+        ),
+    ] = "auto",
+    lora: Annotated[
+        bool,
+        typer.Option(
+            "--lora", help="Train a LoRA adapter on three quarters of the prompts first; the probe reads it."
+        ),
+    ] = False,
+    learning_rate: Annotated[
+        float, typer.Option(min=0.0, help="With --lora: peak learning rate.", metavar="RATE")
+    ] = 5e-4,
+    epochs: Annotated[float, typer.Option(min=0.0, help="With --lora: passes over the labels.")] = 1.0,
     layer: Annotated[
         list[int] | None,
         typer.Option(
@@ -232,11 +257,12 @@ def judge(
 
     It says whether a reply fulfils a principle, and which of two does so better.
     """
-    from publius.models.train_judge import JudgeTraining, train_judge
+    from publius.models.train_judge import JudgeTraining, length_taste, train_judge
     from publius.sources.column_names import ColumnNames, parse_columns
     from publius.sources.examples import DataSource
-    from publius.sources.judge_gold import gold_sources
+    from publius.sources.judges.gold import gold_sources
     from publius.views.training import print_trained_judge
+    from training.judge.adapter import JudgeAdapterConfig
 
     names = ColumnNames(parse_columns(columns or [], example="prompt=question,chosen=responses[0]"))
     request = JudgeTraining(
@@ -245,6 +271,9 @@ def judge(
         model=model or EMBEDDED_NAME,
         to=to,
         sources=gold_sources(gold or ()),
+        labelled=DataSource(labelled) if labelled else None,
+        length=length_taste(length),
+        adapter=JudgeAdapterConfig(learning_rate, epochs) if lora else None,
         layers=tuple(layer or ()),
         held_out=held_out,
         per_kind=per_kind,

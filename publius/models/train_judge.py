@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from core.store.files import os_errors
 from core.store.vectors import Vector, VectorStore
 from engines.config import ModelConfig
 from engines.judge.model import StateSource, write_probe
+from engines.judge.rows import QuestionRow
 from engines.judge.settings import (
     LOWEST_ACCURACY,
     JudgeSettings,
@@ -32,13 +33,25 @@ from engines.protocols import ChoiceRequest
 from evaluation.reward.calibration import calibration_metrics
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
+from publius.models.judge_adapter import adapted
 from publius.models.provenance import by_reason, write_exclusions
 from publius.sources.column_names import ColumnNames
 from publius.sources.examples import DataSource, read_preferences
-from publius.sources.judge_gold import AskedReply, JudgeGold, JudgeGoldSource, gold_of_pairs
+from publius.sources.judges.gold import (
+    CHECK_GOLD,
+    AskedReply,
+    JudgeGold,
+    JudgeGoldSource,
+    gold_of_pairs,
+)
+from publius.sources.judges.replies import read_labelled_replies
 from training.examples import ExcludedExample
+from training.judge.adapter import JudgeAdapterConfig
 from training.judge.choice import FOLDS, ProbeChoice, choose_probe
 from training.judge.probe import GoldLabel, Probe
+
+LengthTaste = Literal["auto", "keep", "remove"]
+"""Whether a judge may prefer replies for their length; `auto`: only if it learns from machine checks."""
 
 STATES_FILE = "states.sqlite"
 TEMPLATE = "pointwise"
@@ -56,7 +69,12 @@ class JudgeTraining:
     constitution: str
     model: str
     to: Path
-    sources: tuple[JudgeGoldSource, ...] = ("pairs", "checks")
+    sources: tuple[JudgeGoldSource, ...] = ("pairs", "replies", "checks")
+    labelled: DataSource | None = None
+    """Replies with a label, good or not."""
+    length: LengthTaste = "auto"
+    adapter: JudgeAdapterConfig | None = None
+    """Training of an adapter whose hidden states are read; None to read the bare model's."""
     layers: tuple[int, ...] = ()
     """Layers that are tried, from 1; empty for six at equal distances."""
     held_out: float = 0.2
@@ -67,6 +85,14 @@ class JudgeTraining:
     device: str = "auto"
     dtype: str = "auto"
     names: ColumnNames = field(default_factory=ColumnNames)
+
+
+def length_taste(name: str) -> LengthTaste:
+    """Return what is done about the length of replies. Raises ConfigError for another name."""
+    known: dict[str, LengthTaste] = {taste: taste for taste in get_args(LengthTaste)}
+    if name not in known:
+        raise ConfigError(f"unknown value {name!r}", where="--length", accepted=", ".join(known))
+    return known[name]
 
 
 @dataclass(frozen=True)
@@ -89,10 +115,7 @@ class TrainedJudge:
             "folder": str(self.folder),
             **self.settings.model_dump(mode="json"),
             "abstains": list(self.settings.abstains),
-            "tried": [
-                {"layer": layer, "loss": loss, "l2": l2, "nll": nll}
-                for layer, loss, l2, nll in self.choice.tried
-            ],
+            "tried": list(map(asdict, self.choice.tried)),
             "excluded": dict(self.excluded),
             "exclusions": str(self.exclusions) if self.exclusions else None,
             "read_seconds": round(self.read_seconds, 1),
@@ -111,6 +134,7 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
     data = read_preferences(request.data, request.names)
     data.require("preferences to train a judge on")
     note(f"data: {data.origin}")
+    labelled = read_labelled_replies(request.labelled, request.names) if request.labelled else None
     gold = gold_of_pairs(
         data.rows,
         constitution,
@@ -118,8 +142,9 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
         share=request.held_out,
         per_kind=request.per_kind,
         seed=request.seed,
+        replies=labelled.rows if labelled else (),
     )
-    gold.excluded[:0] = data.excluded
+    gold.excluded[:0] = [*data.excluded, *(labelled.excluded if labelled else ())]
     source = StateSource(_model(request), request.device)
     templates = PromptTemplates()
     asking = Questions(constitution, templates)
@@ -128,24 +153,36 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
     layers = _layers(request.layers, source)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
+    bare = source
+    if request.adapter is not None:
+        asked = request_of(asking, next(iter(gold.questions)))
+        source, gold.labels[:] = adapted(
+            source, gold.labels, rows, asked, request.to, request.adapter, request.seed
+        )
+        rows = {number: rows[number] for number in gold.numbers()}
     with VectorStore(request.to / STATES_FILE) as store:
-        states = read_states(source, rows, layers, store)
+        features = read_features(source, rows, layers, store)
     read = time.monotonic()
-    probe, choice = choose_probe(states, gold.labels, request.seed)
+    blind = request.length == "remove" or (request.length == "auto" and CHECK_GOLD not in request.sources)
+    probe, choice = choose_probe(features, gold.labels, request.seed, blind=blind)
+    best = choice.setting
     settings = JudgeSettings(
         # On another device, `auto` might be another data type, which has other hidden states.
-        model=source.config.model_copy(update={"dtype": source.dtype}),
+        model=bare.config.model_copy(update={"dtype": bare.dtype}),
+        adapted=request.adapter is not None,
         identity=source.identity,
         templates=templates.digest_of(TEMPLATE),
-        layer=choice.layer,
+        layer=best.layer,
         layers=source.depth,
-        loss=choice.loss,
-        l2=choice.l2,
+        reading=best.reading,
+        loss=best.loss,
+        l2=best.l2,
+        blind_to_length=blind,
         temperature=choice.temperature,
         gold=gold.described,
         labels=len(gold.labels),
         kinds=figures_by_kind(gold.labels, choice.scores),
-        held_out=_held_out_figures(gold, probe, states[choice.layer]),
+        held_out=_held_out_figures(gold, probe, features[best.layer]),
         unavailable=gold.unavailable,
     )
     _write(request.to, probe, settings)
@@ -197,13 +234,13 @@ def _layers(given: Sequence[int], source: StateSource) -> tuple[int, ...]:
     return tuple(sorted(set(given)))
 
 
-def _encoded(gold: JudgeGold, source: StateSource, asking: Questions) -> dict[int, tuple[int, ...]]:
-    """Return the token ids of each question; exclude the labels of those that are too long.
+def _encoded(gold: JudgeGold, source: StateSource, asking: Questions) -> dict[int, QuestionRow]:
+    """Return each question's token ids; exclude the labels of those that are too long.
 
     Raises:
         DataError: if none is left to train on.
     """
-    rows: dict[int, tuple[int, ...]] = {}
+    rows: dict[int, QuestionRow] = {}
     for question, number in gold.questions.items():
         try:
             rows[number] = source.row(request_of(asking, question))
@@ -225,18 +262,20 @@ def request_of(asking: Questions, question: AskedReply) -> ChoiceRequest:
     return asking.pointwise(question.principle, question.prompt, question.reply)
 
 
-def read_states(
-    source: StateSource, rows: Mapping[int, tuple[int, ...]], layers: Sequence[int], store: VectorStore
+def read_features(
+    source: StateSource, rows: Mapping[int, QuestionRow], layers: Sequence[int], store: VectorStore
 ) -> dict[int, Floats]:
-    """Return the hidden states (R, D) by layer; row R of a question is its number.
+    """Return the features (R, F) by layer; row R of a question is its number.
 
     Args:
         source: the model.
-        rows: token ids by the question's number.
+        rows: the questions by their number.
         layers: the layers to read.
-        store: has the hidden states of earlier trainings, and gets those that are new.
+        store: has the features of earlier trainings, and gets those that are new.
     """
-    keys = {number: digest(source.identity, list(row)) for number, row in rows.items()}
+    keys = {
+        number: digest(source.identity, list(row.ids), row.start, row.stop) for number, row in rows.items()
+    }
     wanted = [f"{key} {layer}" for key in keys.values() for layer in layers]
     known = store.get(wanted)
     missing = [n for n, key in keys.items() if any(f"{key} {layer}" not in known for layer in layers)]
@@ -256,11 +295,11 @@ def read_states(
             task.advance(len(some))
     size = max(rows) + 1
     width = len(next(iter(known.values())))
-    states = {layer: np.zeros((size, width)) for layer in layers}
+    features = {layer: np.zeros((size, width)) for layer in layers}
     for number, key in keys.items():
         for layer in layers:
-            states[layer][number] = known[f"{key} {layer}"]
-    return states
+            features[layer][number] = known[f"{key} {layer}"]
+    return features
 
 
 def figures_by_kind(labels: Sequence[GoldLabel], scores: Floats) -> dict[str, KindFigures]:
@@ -292,10 +331,10 @@ def _figures(labels: Sequence[GoldLabel], scores: Floats) -> KindFigures:
     )
 
 
-def _held_out_figures(gold: JudgeGold, probe: Probe, states: Floats) -> dict[str, KindFigures]:
+def _held_out_figures(gold: JudgeGold, probe: Probe, features: Floats) -> dict[str, KindFigures]:
     if not gold.held_out:
         return {}
-    return figures_by_kind(gold.held_out, probe.log_odds(states, gold.held_out))
+    return figures_by_kind(gold.held_out, probe.log_odds(features, gold.held_out))
 
 
 def _write(folder: Path, probe: Probe, settings: JudgeSettings) -> None:

@@ -13,6 +13,11 @@ from publius.models.eval_reward import MeasuredReward
 from publius.models.train_judge import TrainedJudge
 from publius.models.train_on_data import DataOutcome
 
+_READ = {
+    "reply": "mean over the reply's tokens",
+    "end": "the last token",
+    "both": "mean over the reply's tokens and the last token",
+}
 _MEASURES = {
     "accuracy": "accuracy",
     "nll": "cross-entropy, nats",
@@ -72,9 +77,12 @@ def print_trained_judge(trained: TrainedJudge) -> None:
     for source, text in settings.gold.items():
         out.print(f"{source:<12}{text}")
     out.print(
-        f"layer {settings.layer} of {settings.layers}, loss {settings.loss}, l2 {settings.l2:g}, "
-        f"temperature {settings.temperature:.2f}; the best of {counted(len(trained.choice.tried), 'setting')}"
+        f"layer {settings.layer} of {settings.layers}, {_READ[settings.reading]}; loss {settings.loss}, "
+        f"l2 {settings.l2:g}, temperature {settings.temperature:.2f}; the best of "
+        f"{counted(len(trained.choice.tried), 'setting')}"
     )
+    if settings.blind_to_length:
+        out.print("preferences do not depend on the replies' lengths")
     out.print(f"{trained.read_seconds:,.0f} s for hidden states, {trained.fit_seconds:,.0f} s for the probe")
     _print_figures("Cross-validated, on other prompts", settings.kinds)
     _print_figures("Held out, checks in held-out wordings", settings.held_out)

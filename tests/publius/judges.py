@@ -44,7 +44,7 @@ def write_judge(folder: Path, model: Path, **changed: Any) -> Path:
     config = ModelConfig(id=str(model))
     source = StateSource(config, "cpu")
     folder.mkdir(parents=True, exist_ok=True)
-    weight = torch.linspace(-1, 1, WIDTH, dtype=torch.float64)
+    weight = torch.linspace(-1, 1, 2 * WIDTH + 1, dtype=torch.float64)
     write_probe(folder, weight, torch.tensor(0.25, dtype=torch.float64))
     settings = JudgeSettings(
         model=config,

@@ -1,4 +1,4 @@
-"""ProbeChoice of a probe's layer, loss and regularisation by cross-validation, and its calibration.
+"""Choice of a probe's layer, reading, loss and regularisation by cross-validation, and its calibration.
 
 Folds are made of whole prompts. The settings with the lowest mean negative log-likelihood of labels that were
 held out win; their scores also give the calibration temperature. Pairs together weigh as much as replies
@@ -16,8 +16,9 @@ import numpy as np
 
 from core.digests import derive_uniform
 from core.statistics.bootstrap import Floats
-from engines.judge.settings import Loss
-from training.judge.probe import GoldLabel, Probe, fit_probe
+from engines.judge.settings import Loss, StatesRead
+from training.judge.features import FeatureView, view_of
+from training.judge.probe import GoldLabel, Probe, fit_probe, fit_probes
 
 FOLDS = 5
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -26,44 +27,83 @@ _TEMPERATURES = np.exp(np.linspace(np.log(0.2), np.log(20), 200))
 
 
 @dataclass(frozen=True)
+class Setting:
+    """Settings of a probe, and how well it does with them."""
+
+    layer: int
+    reading: StatesRead
+    loss: Loss
+    l2: float
+    nll: float
+    """Mean negative log-likelihood in nats of labels that were held out, at the best temperature."""
+
+
+@dataclass(frozen=True)
 class ProbeChoice:
     """The chosen settings, with the scores of cross-validation."""
 
-    layer: int
-    loss: Loss
-    l2: float
+    setting: Setting
     temperature: float
     scores: Floats
     """Calibrated log-odds (N,) of each label, by a probe that was not trained on its prompt."""
-    tried: tuple[tuple[int, Loss, float, float], ...]
-    """Layer, loss, l2 and mean negative log-likelihood in nats of all settings."""
+    tried: tuple[Setting, ...]
 
 
 def choose_probe(
-    states: Mapping[int, Floats], labels: Sequence[GoldLabel], seed: int
+    features: Mapping[int, Floats], labels: Sequence[GoldLabel], seed: int, *, blind: bool = False
 ) -> tuple[Probe, ProbeChoice]:
     """Return the probe with the best settings, trained on all labels, and how it was chosen.
 
+    Layer, reading and regularisation are chosen under the cross-entropy, then the loss for that layer and
+    reading.
+
     Args:
-        states: hidden states (R, D) by layer.
+        features: features (R, F) by layer.
         labels: gold labels of at least two prompts.
         seed: seed of the division into folds.
+        blind: True for a probe whose preferences do not depend on the replies' lengths.
     """
-    labels = balanced(labels)
-    fold_of = folds(labels, seed)
-    best: tuple[float, int, Loss, float, Floats] | None = None
-    tried = []
-    for layer, loss, l2 in product(states, get_args(Loss), PENALTIES):
-        scores = held_out_scores(states[layer], labels, fold_of, loss, l2)
-        temperature, value = _calibrated(scores, labels)
-        tried.append((layer, loss, l2, value))
-        if best is None or value < best[0]:
-            best = (value, layer, loss, l2, scores / temperature)
-            chosen_temperature = temperature
-    assert best is not None
-    _, layer, loss, l2, scores = best
-    probe = fit_probe(states[layer], labels, loss, l2).at_temperature(chosen_temperature)
-    return probe, ProbeChoice(layer, loss, l2, chosen_temperature, scores, tuple(tried))
+    search = _Search(features, balanced(labels), folds(labels, seed), blind)
+    for layer, reading in product(features, get_args(StatesRead)):
+        search.try_all(layer, reading, "cross_entropy")
+    search.try_all(search.best.layer, search.best.reading, "brier")
+    best = search.best
+    view = search.view(best.layer, best.reading)
+    probe = fit_probe(view.of(features[best.layer]), search.labels, best.loss, best.l2)
+    whole = view.whole(probe, features[best.layer].shape[1]).at_temperature(search.temperature)
+    return whole, ProbeChoice(best, search.temperature, search.scores, tuple(search.tried))
+
+
+class _Search:
+    """Settings that were tried, and the best of them."""
+
+    def __init__(
+        self, features: Mapping[int, Floats], labels: list[GoldLabel], fold_of: list[int], blind: bool
+    ) -> None:
+        self.labels = labels
+        self.tried: list[Setting] = []
+        self.scores: Floats = np.zeros(0)
+        self.temperature = 1.0
+        self._features, self._fold_of, self._blind = features, fold_of, blind
+
+    @property
+    def best(self) -> Setting:
+        """The setting with the lowest negative log-likelihood, the first of equal ones."""
+        return min(self.tried, key=lambda setting: setting.nll)
+
+    def view(self, layer: int, reading: StatesRead) -> FeatureView:
+        """Return what is read of a layer."""
+        return view_of(self._features[layer], self.labels, reading, blind=self._blind)
+
+    def try_all(self, layer: int, reading: StatesRead, loss: Loss) -> None:
+        """Try all weights of the squared norm."""
+        seen = self.view(layer, reading).of(self._features[layer])
+        found = held_out_scores(seen, self.labels, self._fold_of, loss, PENALTIES)
+        for l2, scores in zip(PENALTIES, found, strict=True):
+            temperature, nll = _calibrated(scores, self.labels)
+            self.tried.append(Setting(layer, reading, loss, l2, nll))
+            if self.best is self.tried[-1]:
+                self.scores, self.temperature = scores / temperature, temperature
 
 
 def folds(labels: Sequence[GoldLabel], seed: int) -> list[int]:
@@ -74,13 +114,22 @@ def folds(labels: Sequence[GoldLabel], seed: int) -> list[int]:
 
 
 def held_out_scores(
-    states: Floats, labels: Sequence[GoldLabel], fold_of: Sequence[int], loss: Loss, l2: float
-) -> Floats:
-    """Return the log-odds (N,) of each label by a probe that was trained on the other folds."""
-    scores = np.zeros(len(labels))
+    states: Floats,
+    labels: Sequence[GoldLabel],
+    fold_of: Sequence[int],
+    loss: Loss,
+    penalties: Sequence[float],
+) -> list[Floats]:
+    """Return the log-odds (N,) of each label by probes that were trained on the other folds.
+
+    Returns:
+        The log-odds for each weight of the squared norm.
+    """
+    scores = [np.zeros(len(labels)) for _ in penalties]
     for train, test in _splits(fold_of):
-        probe = fit_probe(states, [labels[n] for n in train], loss, l2)
-        scores[test] = probe.log_odds(states, [labels[n] for n in test])
+        probes = fit_probes(states, [labels[n] for n in train], loss, penalties)
+        for own, probe in zip(scores, probes, strict=True):
+            own[test] = probe.log_odds(states, [labels[n] for n in test])
     return scores
 
 

@@ -79,22 +79,36 @@ def fit_probe(states: Floats, labels: Sequence[GoldLabel], loss: Loss, l2: float
         loss: the loss of a label.
         l2: weight of half the squared norm, in units of one label's loss on average.
     """
+    return fit_probes(states, labels, loss, (l2,))[0]
+
+
+def fit_probes(
+    states: Floats, labels: Sequence[GoldLabel], loss: Loss, penalties: Sequence[float]
+) -> list[Probe]:
+    """Fit a probe for each weight of the squared norm; each fit starts from that of the next larger weight.
+
+    Args:
+        states: hidden states (R, D).
+        labels: at least one label.
+        loss: the loss of a label.
+        penalties: weights of half the squared norm, in units of one label's loss on average.
+    """
     used = sorted({r for label in labels for r in (label.first, label.second) if r is not None})
     mean, scale = states[used].mean(axis=0), states[used].std(axis=0) + 1e-6
     design, constant = design_of((states - mean) / scale, labels)
     target = np.array([label.target for label in labels])
     weight = np.array([label.weight for label in labels])
-    problem = _Problem(design, constant, target, weight / weight.sum(), loss, l2)
     optimize = require("scipy.optimize", _EXTRA)
-    found = optimize.minimize(
-        problem.value_and_gradient,
-        np.zeros(design.shape[1] + 1),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": _STEPS},
-    )
-    own = found.x[:-1] / scale
-    return Probe(own, float(found.x[-1] - own @ mean))
+    at = np.zeros(design.shape[1] + 1)
+    found: dict[float, Probe] = {}
+    for l2 in sorted(penalties, reverse=True):
+        problem = _Problem(design, constant, target, weight / weight.sum(), loss, l2)
+        at = optimize.minimize(
+            problem.value_and_gradient, at, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}
+        ).x
+        own = at[:-1] / scale
+        found[l2] = Probe(own, float(at[-1] - own @ mean))
+    return [found[l2] for l2 in penalties]
 
 
 @dataclass(frozen=True)

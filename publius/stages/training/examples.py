@@ -23,7 +23,7 @@ from publius.models.training_job import AnyMethodConfig, training_job
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.sources.held_out import held_out_of
-from publius.stages.base import COMMANDS, StageResult, prompts_of, require_stage
+from publius.stages.base import COMMANDS, StageResult, parse_stage, prompts_of, require_stage
 from training.edits.train import train_edits
 from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
@@ -224,4 +224,4 @@ def record_training(
     spent = counts or RequestCounts()
     run.record_stage(method, first.examples, spent, seconds)
     run.note_advice(method, None)
-    return StageResult(method, first.examples, run.excluded(method), spent, seconds)
+    return StageResult(parse_stage(method), first.examples, run.excluded(method), spent, seconds)

@@ -110,4 +110,4 @@ def test_keys_depend_on_the_judge_and_the_question(judge: Path, tmp_path: Path):
     engine, other = ProbeEngine(judge, "cpu"), ProbeEngine(judge, "cpu")
     assert engine.key(question("a")) == other.key(question("a")) != engine.key(question("b"))
     assert engine.key(question("a", PRINCIPLES[1])) != engine.key(question("a"))
-    assert engine.prompt_tokens(question("a")) == len(engine.judge.source.row(question("a")))
+    assert engine.prompt_tokens(question("a")) == len(engine.judge.source.row(question("a")).ids)

@@ -1,7 +1,8 @@
-"""Hidden states are those of transformers, packed or not, and no layer behind the deepest is computed."""
+"""Features are of transformers' hidden states, packed or not; no layer behind the deepest is computed."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,23 +10,26 @@ import torch
 
 from core.errors import EngineError
 from engines.judge import states
+from engines.judge.rows import QuestionRow
 from engines.judge.states import StateReader, decoder_layers
 from tests.engines.families import FAMILIES, tiny
 
 ROWS = [
-    (1, 5, 6, 7, 8, 9),
-    (1, 5, 6, 7, 20, 21, 22),
-    (30, 31),
-    (1, 5, 6, 7),
-    (40, 41, 42, 43, 44, 45, 46, 47, 48),
+    QuestionRow((1, 5, 6, 7, 8, 9), 2, 5),
+    QuestionRow((1, 5, 6, 7, 20, 21, 22), 3, 6),
+    QuestionRow((30, 31), 0, 1),
+    QuestionRow((1, 5, 6, 7), 1, 3),
+    QuestionRow((40, 41, 42, 43, 44, 45, 46, 47, 48), 8, 9),
 ]
 
 
-def plain(model: Any, row: tuple[int, ...], layer: int) -> torch.Tensor:
-    """The state that transformers reports after the last token of a row of its own."""
+def plain(model: Any, row: QuestionRow, layer: int) -> torch.Tensor:
+    """The features of a row of its own, from the states that transformers reports."""
     with torch.inference_mode():
-        output = model(torch.tensor([row]), output_hidden_states=True, use_cache=False)
-    return output.hidden_states[layer][0, -1].float()
+        output = model(torch.tensor([row.ids]), output_hidden_states=True, use_cache=False)
+    states = output.hidden_states[layer][0].float()
+    length = torch.tensor([math.log(1 + row.stop - row.start)])
+    return torch.cat([states[row.start : row.stop].mean(dim=0), states[-1], length])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -33,7 +37,7 @@ def test_states_are_those_of_plain_rows(family: str):
     model = tiny(family, num_hidden_layers=3)
     found = StateReader(model, family).read(ROWS, [2, 1])
     expected = torch.stack([torch.stack([plain(model, row, layer) for layer in (2, 1)]) for row in ROWS])
-    assert found.shape == (len(ROWS), 2, 32)
+    assert found.shape == (len(ROWS), 2, 65)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from constitution.loader import load_constitution
 from core.errors import ConfigError, DataError, EngineError, RunStateError
+from core.records import Message, Prompt
+from engines.config import EngineConfig, ModelConfig
+from engines.embedded import EMBEDDED_NAME
+from engines.hf.engine import TransformersEngine
 from engines.judge.model import JudgeModel, read_probe
 from engines.judge.settings import JUDGE_FILE, JUDGE_WEIGHTS, read_judge_settings
+from engines.loading import load_tokenizer, locate
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
 from publius.models import train_judge as module
 from publius.models.train_judge import STATES_FILE, JudgeTraining, train_judge
 from publius.sources.examples import DataSource
-from publius.sources.judge_gold import gold_sources
+from publius.sources.judges.gold import gold_sources
 from tests.publius.invoking import here
 from tests.publius.judges import model_of_bytes
+from training.judge.adapter import JudgeAdapterConfig
 from training.judge.probe import GoldLabel
 
 TOPICS = (
@@ -56,7 +64,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(pairs: Path, model: Path, to: Path, **options: Any) -> JudgeTraining:
-    given = {"sources": ("pairs",), "layers": (1, 2), "device": "cpu", **options}
+    given = {"sources": ("pairs",), "layers": (1, 2), "device": "cpu", "length": "keep", **options}
     return JudgeTraining(DataSource(str(pairs)), "helpful-honest-harmless", str(model), to, **given)
 
 
@@ -75,13 +83,11 @@ def test_judge_learns_what_the_labels_prefer(trained: Any):
     assert settings.abstains == ()
     assert settings.model.dtype == "float32"  # resolved, since `auto` differs by device
     assert trained.excluded == {"the question is too long for the judge's model": 1}
-    assert len(trained.choice.tried) == 2 * 2 * 6
+    assert len(trained.choice.tried) == (2 * 3 + 1) * 6
+    assert not settings.blind_to_length
 
 
 def test_saved_judge_gives_the_log_odds_of_the_probe(trained: Any):
-    from constitution.loader import load_constitution
-    from core.records import Message, Prompt
-
     constitution = load_constitution("helpful-honest-harmless")
     judge = JudgeModel(trained.folder, "cpu")
     asking = Questions(constitution, PromptTemplates())
@@ -144,6 +150,69 @@ def test_other_weights_are_refused(trained: Any, tiny_model: Any, tmp_path: Path
         JudgeModel(folder, "cpu")
 
 
+def test_labelled_replies_are_gold(pairs: Path, model: Path, tmp_path: Path):
+    labelled = tmp_path / "labelled.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"Tell me {n} more things.", "completion": text, "label": good}
+        for n in range(40)
+        for text, good in ((f"SAY {n} NOW!!!", True), (f"Say {n}.", False))
+    ]
+    rows += [
+        {"prompt": "And then?", "completion": "Nothing.", "label": "perhaps"},
+        {"completion": "No prompt."},
+    ]
+    labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = asked(
+        pairs, model, tmp_path / "judge", sources=("replies",), labelled=DataSource(str(labelled))
+    )
+    trained = train_judge(request)
+    settings = trained.settings
+    assert settings.gold == {"replies": f"{settings.labels} labelled replies"}
+    assert settings.kinds.keys() == {"replies"}
+    assert settings.held_out["replies"].accuracy >= 0.9
+    assert settings.labels + settings.held_out["replies"].labels == 80
+    assert sum(trained.excluded.values()) == 2
+    with pytest.raises(DataError, match=r"no labelled replies; found columns: prompt, chosen, rejected; acc"):
+        train_judge(asked(pairs, model, tmp_path / "other", labelled=DataSource(str(pairs))))
+
+
+def test_an_adapter_learns_and_the_probe_reads_it(pairs: Path, tiny_model: Any, tmp_path: Path):
+    pytest.importorskip("peft")
+    tokenizer = load_tokenizer(locate(ModelConfig(id=EMBEDDED_NAME)))  # it has Yes and No
+    model = tmp_path / "worded"
+    built = tiny_model(vocab_size=len(tokenizer), attention="sdpa", max_position_embeddings=4096)
+    built.save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    config = JudgeAdapterConfig(learning_rate=1e-2, epochs=4)
+    to = tmp_path / "judge"
+    trained = train_judge(asked(pairs, model, to, adapter=config))
+    settings = trained.settings
+    assert settings.adapted
+    assert settings.model.adapter is None  # it is in the judge's folder, which may move
+    assert settings.held_out["pairs"].accuracy >= 0.9
+    assert 5 < settings.labels < 20  # a quarter: the rest is the adapter's
+    moved = tmp_path / "moved"
+    to.rename(moved)
+    judge = JudgeModel(moved, "cpu")
+    assert judge.source.identity == settings.identity
+    bare = read_judge_settings(moved).model
+    engine = TransformersEngine(bare.model_copy(update={"adapter": str(moved / "adapter")}), EngineConfig())
+    constitution = load_constitution("helpful-honest-harmless")
+    asking = Questions(constitution, PromptTemplates())
+    prompt = Prompt.of((Message(role="user", content="Tell me 4 things about ink."),))
+    questions = [
+        asking.pointwise(constitution.principles[0], prompt, reply) for reply in ("SAY 4 NOW!!!", "Say 4.")
+    ]
+    loud, calm = (asyncio.run(engine.choose(question)).logprobs for question in questions)
+    assert loud[0] - loud[1] > calm[0] - calm[1]  # on its own, the adapter answers Yes or No
+    first, second = judge.log_odds([judge.source.row(question) for question in questions])
+    assert first > second
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(pairs.read_text().splitlines(keepends=True)[:8]))
+    with pytest.raises(DataError, match=r"--lora: .* left for the probe; accepted: .* at least 20 prompts"):
+        train_judge(asked(few, model, tmp_path / "other", adapter=config))
+
+
 def test_mistakes_are_named(pairs: Path, model: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"--layer: .* has no layer 3; accepted: 1 to 2"):
         train_judge(asked(pairs, model, tmp_path / "judge", layers=(3,)))
@@ -152,8 +221,10 @@ def test_mistakes_are_named(pairs: Path, model: Path, tmp_path: Path):
     (full / "notes.txt").write_text("mine")
     with pytest.raises(RunStateError, match="not empty and holds no judge"):
         train_judge(asked(pairs, model, full))
-    with pytest.raises(ConfigError, match=r"--gold: unknown gold 'votes'; accepted: pairs, checks"):
+    with pytest.raises(ConfigError, match=r"--gold: unknown gold 'votes'; accepted: pairs, replies, checks"):
         gold_sources(["votes"])
+    with pytest.raises(ConfigError, match=r"--length: unknown value 'short'; accepted: auto, keep, remove"):
+        module.length_taste("short")
     few = tmp_path / "few.jsonl"
     few.write_text('{"prompt": "Hi", "chosen": "A", "rejected": "B"}\n')
     with pytest.raises(DataError, match=r"--data: gold labels of 1 prompt are left"):

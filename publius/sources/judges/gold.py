@@ -1,10 +1,10 @@
-"""Gold labels that judges are trained on: preferences of a data set, and machine checks of its replies."""
+"""Gold labels that judges are trained on: preferences, labelled replies, and machine checks of replies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from constitution.draw import draw, in_scope
 from constitution.gold.drawing import DRAWN_KINDS, CheckDrawer
@@ -14,11 +14,13 @@ from core.errors import ConfigError, DataError
 from core.notices import counted
 from core.records import Prompt
 from publius.sources.held_out import held_out_of
+from publius.sources.judges.replies import LabelledReply
 from training.examples import ExcludedExample, PreferencePair
 from training.judge.probe import GoldLabel
 
-JudgeGoldSource = Literal["pairs", "checks"]
+JudgeGoldSource = Literal["pairs", "replies", "checks"]
 PAIR_GOLD: JudgeGoldSource = "pairs"
+REPLY_GOLD: JudgeGoldSource = "replies"
 CHECK_GOLD: JudgeGoldSource = "checks"
 _KEY = "judge"
 _NO_PRINCIPLE = "no principle without a machine check applies to the prompt"
@@ -30,7 +32,7 @@ def gold_sources(names: Sequence[str]) -> tuple[JudgeGoldSource, ...]:
     Raises:
         ConfigError: if there is no source with one of the names.
     """
-    known: dict[str, JudgeGoldSource] = {PAIR_GOLD: PAIR_GOLD, CHECK_GOLD: CHECK_GOLD}
+    known: dict[str, JudgeGoldSource] = {name: name for name in get_args(JudgeGoldSource)}
     for name in names:
         if name not in known:
             raise ConfigError(f"unknown gold {name!r}", where="--gold", accepted=", ".join(known))
@@ -63,6 +65,11 @@ class JudgeGold:
         """Return the number of a question; the same question has one number."""
         return self.questions.setdefault(AskedReply(principle, prompt, reply), len(self.questions))
 
+    def numbers(self) -> set[int]:
+        """Return the numbers of the questions that labels refer to."""
+        labels = (*self.labels, *self.held_out)
+        return {n for label in labels for n in (label.first, label.second) if n is not None}
+
     def without(self, keep: Callable[[int], bool]) -> None:
         """Remove the labels that refer to a question that is not kept."""
         for labels in (self.labels, self.held_out):
@@ -81,24 +88,31 @@ def gold_of_pairs(
     share: float,
     per_kind: int,
     seed: int,
+    replies: Sequence[LabelledReply] = (),
 ) -> JudgeGold:
-    """Return the gold labels of preferences and of checks on their replies.
+    """Return the gold labels of preferences, of labelled replies, and of checks on the pairs' replies.
 
     Args:
         pairs: the preferences.
-        constitution: each pair is judged under one of its principles without a machine check.
+        constitution: each pair or reply is judged under one of its principles without a machine check.
         sources: which labels to make.
         share: share of the prompts that are held out.
         per_kind: labels of each kind of check in training; held out are half as many.
         seed: seed of all draws.
+        replies: labelled replies.
 
     Raises:
         DataError: if no label is left to train on.
     """
     train, unseen = held_out_of(pairs, share, _KEY)
     gold = JudgeGold()
+    principles = [p for p in constitution.principles if p.check is None]
+    if REPLY_GOLD in sources and replies:
+        alone, unseen_alone = held_out_of(replies, share, _KEY)
+        gold.labels += _labels_of_replies(gold, alone, principles, seed)
+        gold.held_out += _labels_of_replies(gold, unseen_alone, principles, seed)
+        gold.described[REPLY_GOLD] = f"{len(alone):,} labelled {'reply' if len(alone) == 1 else 'replies'}"
     if PAIR_GOLD in sources:
-        principles = [p for p in constitution.principles if p.check is None]
         gold.labels += _labels_of_pairs(gold, train, principles, seed)
         gold.held_out += _labels_of_pairs(gold, unseen, principles, seed)
         gold.described[PAIR_GOLD] = (
@@ -127,14 +141,32 @@ def _labels_of_pairs(
     """Yield one label per pair, under a principle drawn for its prompt."""
     for pair in pairs:
         prompt = Prompt.of(pair.prompt)
-        drawn = draw([p for p in principles if in_scope(p, prompt)], 1, seed, prompt.id, _KEY)
-        if not drawn:
-            gold.excluded.append(
-                ExcludedExample(pair.id, "no principle to judge by applies to the prompt", "")
-            )
-            continue
-        first, second = (gold.number(drawn[0], prompt, reply) for reply in (pair.chosen, pair.rejected))
-        yield GoldLabel(first, second, pair.p_chosen, prompt.id, PAIR_GOLD, pair.weight)
+        principle = _drawn(gold, principles, prompt, pair.id, seed)
+        if principle is not None:
+            first, second = (gold.number(principle, prompt, reply) for reply in (pair.chosen, pair.rejected))
+            yield GoldLabel(first, second, pair.p_chosen, prompt.id, PAIR_GOLD, pair.weight)
+
+
+def _labels_of_replies(
+    gold: JudgeGold, replies: Iterable[LabelledReply], principles: Sequence[Principle], seed: int
+) -> Iterator[GoldLabel]:
+    """Yield one label per labelled reply, under a principle drawn for its prompt."""
+    for labelled in replies:
+        prompt = Prompt.of(labelled.prompt)
+        principle = _drawn(gold, principles, prompt, labelled.id, seed)
+        if principle is not None:
+            number = gold.number(principle, prompt, labelled.reply)
+            yield GoldLabel(number, None, float(labelled.good), prompt.id, REPLY_GOLD)
+
+
+def _drawn(
+    gold: JudgeGold, principles: Sequence[Principle], prompt: Prompt, place: str, seed: int
+) -> Principle | None:
+    """Return the principle to judge by; exclude the example if none applies to the prompt."""
+    drawn = draw([p for p in principles if in_scope(p, prompt)], 1, seed, prompt.id, _KEY)
+    if not drawn:
+        gold.excluded.append(ExcludedExample(place, _NO_PRINCIPLE, ""))
+    return drawn[0] if drawn else None
 
 
 def _labels_of_checks(

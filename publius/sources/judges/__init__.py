@@ -1,0 +1,1 @@
+"""Gold labels for judges: preferences, labelled replies and machine checks of replies."""
