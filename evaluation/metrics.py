@@ -22,7 +22,7 @@ from constitution.schema import Constitution
 from core.errors import DataError
 from core.records import Answer, Metric
 from core.statistics.bootstrap import LEVEL, Floats, value_matrix
-from core.statistics.intervals import Kind, interval_of
+from core.statistics.intervals import ValueKind, interval_by_kind
 from core.statistics.significance import FEW, difference_p_values
 from evaluation.config import BASE, Variant
 from evaluation.measures import Series, answer_series
@@ -139,7 +139,7 @@ class _Row:
 
     name: str
     unit: str
-    kind: Kind
+    kind: ValueKind
     values: Floats
     changed: int | None = None
     """Number of prompts with a difference, for a difference."""
@@ -147,10 +147,10 @@ class _Row:
 
     def metric(self, tests: int) -> Metric:
         """Return the metric; `tests` is the number of differences that are tested together."""
-        interval = interval_of(self.kind, self.values)
+        interval = interval_by_kind(self.kind, self.values)
         together = None
         if tests and self.p_value is not None:
-            together = interval_of(self.kind, self.values, 1 - (1 - LEVEL) / tests)
+            together = interval_by_kind(self.kind, self.values, 1 - (1 - LEVEL) / tests)
         return Metric(
             name=self.name,
             value=interval.value if interval else float(self.values.mean()),
@@ -187,7 +187,7 @@ def _rows(found: Sequence[Series], prompts: Sequence[str], seed: int) -> list[_R
             zip(tested, difference_p_values([row.tolist() for row in tested.values()], seed), strict=True)
         )
     changed = {name: int(np.count_nonzero(row)) for name, row in tested.items()}
-    kinds: tuple[Kind, Kind] = ("share", "difference") if is_share else ("mean", "mean")
+    kinds: tuple[ValueKind, ValueKind] = ("share", "difference") if is_share else ("mean", "mean")
     return [
         _Row(name, unit, kind, row, changed.get(name), p_values.get(name))
         for kind, group in zip(kinds, (values, differences), strict=True)

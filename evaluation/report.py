@@ -13,6 +13,7 @@ from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
+from evaluation.gates.decide import GateResult
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
     BEYOND_NOISE,
@@ -66,6 +67,8 @@ class ReportContent:
     """Win rates corrected by people's judgments, one line for each variant."""
     refusals: RefusalFindings | None = None
     """Responses to the refusal prompts, if the run measures refusals."""
+    gates: tuple[GateResult, ...] = ()
+    """Outcomes of the run's gates."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -87,6 +90,7 @@ def render_report(content: ReportContent) -> str:
         tables=_tables(metrics),
         has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
+        gates=_gates(content.gates),
         refusals=content.refusals,
         refusal_examples=content.refusals.examples(EXAMPLES_SHOWN) if content.refusals else (),
         loop_rounds=loop_lines(content.loop),
@@ -180,6 +184,19 @@ def _differences(metrics: EvaluationMetrics) -> list[tuple[str, ...]]:
             names = (variant for variant in metrics.variants if variant != BASE)
             rows.append((_title(metrics, measure), *(cells.get(name, "") for name in names)))
     return rows
+
+
+def _gates(results: Iterable[GateResult]) -> list[tuple[str, ...]]:
+    """Return a row for each gate: its outcome, what it is on with the interval, and where it comes from."""
+    return [
+        (
+            f"**{result.outcome}**" if result.blocks else result.outcome,
+            without_bars(result.line()),
+            "default" if result.is_default else "run file",
+            result.level,
+        )
+        for result in results
+    ]
 
 
 def _changes(metrics: EvaluationMetrics, variant: str) -> dict[ChangeOutcome, list[str]]:

@@ -15,13 +15,13 @@ from typing import Literal
 from core.lazy import require
 from core.statistics.bootstrap import LEVEL, Floats, Interval
 
-Kind = Literal["share", "difference", "mean"]
+ValueKind = Literal["share", "difference", "mean"]
 """Values in [0, 1]; differences of such values, in [-1, 1]; any other numbers."""
 _ADDED = 0.5
 """Number of prompts that the interval of a difference of shares adds."""
 
 
-def interval_of(kind: Kind, values: Floats, level: float = LEVEL) -> Interval | None:
+def interval_by_kind(kind: ValueKind, values: Floats, level: float = LEVEL) -> Interval | None:
     """Return the mean of values and its interval, by the kind of the values.
 
     Args:

@@ -45,6 +45,9 @@ def export(
             metavar="FORMAT",
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export a run that failed a gate; its card says so.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Export a data set, a model, labels or a constitution.
@@ -64,8 +67,8 @@ def export(
     elif labels is not None:
         emit(export_labels(folder, labels, to), as_json, exports.print_exported_labels)
     elif model is not None:
-        emit(export_model(folder, model, to), as_json, exports.print_exported_model)
+        emit(export_model(folder, model, to, force=force), as_json, exports.print_exported_model)
     elif is_training(folder):
         raise typer.BadParameter(f"{folder} is a training folder, not a run folder; give --model METHOD")
     else:
-        emit(export_run(folder, to), as_json, exports.print_exported_run)
+        emit(export_run(folder, to, force=force), as_json, exports.print_exported_run)

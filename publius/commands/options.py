@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from publius.console import emit
+from publius.console import emit, fail
 
 if TYPE_CHECKING:
     from publius.stages.base import Stage
@@ -56,11 +56,27 @@ SplitOption = Annotated[
 
 
 def run_stages(
-    run_file: Path, overrides: list[str] | None, stages: tuple[Stage, ...], resume: Path | None, as_json: bool
+    run_file: Path,
+    overrides: list[str] | None,
+    stages: tuple[Stage, ...],
+    resume: Path | None,
+    as_json: bool,
+    *,
+    strict: bool = False,
 ) -> None:
-    """Run the given stages, or all that the run file asks for if none is given, and print the result."""
+    """Run the given stages, or all that the run file asks for if none is given, and print the result.
+
+    The exit code is 1 if a gate of the evaluation failed; `strict` says that inconclusive ones have, too.
+    """
+    from evaluation.gates.recorded import failed_gates
+    from publius.stages.outcome import evaluation_of
     from publius.stages.runner import RunRequest, execute
     from publius.views.run_summary import print_summary
 
-    outcome = execute(RunRequest(run_file, tuple(overrides or ()), stages, resume))
+    outcome = execute(RunRequest(run_file, tuple(overrides or ()), stages, resume, strict))
     emit(outcome, as_json, print_summary)
+    evaluated = any(result.stage == "eval" for result in outcome.stages)
+    failed = failed_gates(evaluation_of(outcome.folder)) if evaluated else ()
+    if failed:
+        fail(f"gate failed: {line.partition(' ')[0]}" for line in failed)
+        raise typer.Exit(1)

@@ -143,10 +143,16 @@ def label(
 
 
 def eval_(
-    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+    run_file: RunFile,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 also if a gate of the run file is inconclusive.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure what training changed, on the held-out prompts."""
-    run_stages(run_file, overrides, ("eval",), resume, as_json)
+    """Measure what training changed, on the held-out prompts. The exit code is 1 if a gate failed."""
+    run_stages(run_file, overrides, ("eval",), resume, as_json, strict=strict)
 
 
 def show(

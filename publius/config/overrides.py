@@ -48,7 +48,9 @@ def _overridden(value: object, override: str) -> object:
             f"found {override!r}", where="--set", accepted="KEY=VALUE, such as critique.rounds=1"
         )
     new: object = "" if not text.strip() else None
-    if text.strip() not in _NOTHING:
+    if text.lstrip().startswith((">=", "<=")):
+        new = text.strip()  # the limit of a gate; in YAML, `>` would begin a folded text
+    elif text.strip() not in _NOTHING:
         new = parse_yaml(text, Path(f"--set {keys}")).value
     return _with(value, keys.split("."), new, f"--set {keys}")
 

@@ -17,6 +17,7 @@ from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig, SampleConfig
 from engines.config import ROLES, EngineConfig, ModelConfig, ModelsConfig
 from evaluation.config import ChooseConfig, EvalConfig
+from evaluation.gates.config import Gate, flattened
 from evaluation.refusals.prompts import BUILT_IN_PROMPTS
 from labelers.config import LabelConfig
 from prompts.sources import Duplicates, may_be_on_hub
@@ -227,6 +228,9 @@ class RunConfig(TrainingSections, StageSections):
     set: the run chooses none."""
     eval: EvalConfig = EvalConfig()
     """Evaluation at the end of the run."""
+    gates: dict[str, Gate] = Field(default={}, json_schema_extra=OPERATIONAL)
+    """Limits of metrics of the evaluation, such as `{compliance: ">= 0.8", win_rate.low: ">= 0.5"}`. A failed
+    gate ends `publius eval` with exit code 1, and the run is not exported without `--force`."""
     time: TimeConfig = Field(default=TimeConfig(), json_schema_extra=ADDED)
     """The time allowed for the run."""
     cache: CacheConfig = Field(default=CacheConfig(), json_schema_extra=ADDED)
@@ -236,6 +240,11 @@ class RunConfig(TrainingSections, StageSections):
     @classmethod
     def _fills_in_the_recipe(cls, value: object) -> object:
         return with_recipe(expand_short_forms(value))
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _joins_names_of_gates(cls, value: object) -> object:
+        return flattened(value)
 
     @field_validator("recipe")
     @classmethod
@@ -281,6 +290,13 @@ class RunConfig(TrainingSections, StageSections):
         if self.train and (reason := untrainable(self.models, self.engine)):
             raise ValueError(f"train lists {self.train[0]}, but {reason}; accepted: {TRAINABLE}")
         return self
+
+    def with_strict_gates(self) -> Self:
+        """Return the settings with gates that also fail where they are inconclusive."""
+        strict = {
+            name: gate.model_copy(update={"on_inconclusive": "fail"}) for name, gate in self.gates.items()
+        }
+        return self.model_copy(update={"gates": strict})
 
     def rl(self, method: RLMethod) -> RLConfig:
         """Return the section of a method that learns from rewards."""

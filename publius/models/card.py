@@ -114,6 +114,8 @@ class CardContent:
     """True if all weights were trained, so that the folder holds a whole model."""
     audit: Mapping[str, Any] = field(default_factory=dict)
     """What an audit says about the labeler of the preferences; empty without an audit."""
+    failed_gates: Sequence[str] = ()
+    """The gates that the run failed, if its model was exported nevertheless."""
 
 
 def model_card(content: CardContent) -> str:
@@ -127,6 +129,7 @@ def model_card(content: CardContent) -> str:
         full=content.full,
         constitution=content.constitution and escaped(content.constitution),
         constitution_digest=content.constitution_digest,
+        gates=gates_section(content.failed_gates),
         # A JSON string is also a valid Python literal, so quotes in a name cannot break the code block.
         base_literal=json.dumps("." if content.merged or content.full else content.base_model),
         adapter_literal=json.dumps(content.reward.members[0] if content.reward else "."),
@@ -147,6 +150,15 @@ def model_card(content: CardContent) -> str:
         limits=list(map(escaped, _limits(content))),
         versions=[(escaped(package), escaped(version)) for package, version in content.versions.items()],
     )
+
+
+def gates_section(failed: Sequence[str]) -> str:
+    """Return the lines of a card about failed gates, in Markdown; empty if none failed."""
+    if not failed:
+        return ""
+    what = "a gate" if len(failed) == 1 else f"{len(failed)} gates"
+    lines = "".join(f"- {escaped(line)}\n" for line in failed)
+    return f"**The run failed {what}**, and was exported with --force:\n\n{lines}"
 
 
 def _front_matter(content: CardContent) -> str:

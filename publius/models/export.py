@@ -16,6 +16,7 @@ from engines.loading import holds_model
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
 from evaluation.config import STEERED
+from evaluation.gates.recorded import require_gates
 from publius.config.run_file import load_run_config
 from publius.models.merge import merge_adapter
 from publius.models.provenance import trained_method, trained_quantization, write_merged_card
@@ -38,7 +39,7 @@ class ExportedModel:
         return {"folder": str(self.folder)}
 
 
-def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
+def export_model(folder: Path, method: str, to: Path, *, force: bool = False) -> ExportedModel:
     """Write a trained model and its card, and return the folder.
 
     An adapter is merged into its base model; a model whose weights were trained is copied.
@@ -47,10 +48,12 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
         folder: a run folder, or the folder of a training job on a data set (`publius train ... --to DIR`).
         method: the training method whose adapter is exported, or `steered` for the chosen checkpoint.
         to: a new or empty folder.
+        force: True to export a model whose run failed a gate.
 
     Raises:
         ConfigError: if the method is unknown, or the folder holds a model trained with another method.
-        RunStateError: if the run has no such model, the target is not empty, or the disk is too small.
+        RunStateError: if the run failed a gate or has no such model, the target is not empty, or the disk is
+            too small.
         EngineError: if the adapter cannot be merged.
     """
     if method not in _EXPORTED:
@@ -61,7 +64,7 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
             raise ConfigError(
                 f"{folder} holds a model trained with {found}", where=f"--model {method}", accepted=found
             )
-        return _exported(folder, to, None)
+        return _exported(folder, to, None, require_gates(folder, force=force))
     read_manifest(folder)
     trained = [name for name in _EXPORTED if trained_adapter(folder, name) or is_training(folder / name)]
     if method not in trained:
@@ -72,11 +75,19 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
             accepted=", ".join(trained) or "none yet",
             run=shell_command("publius", *command, "RUN.yaml"),
         )
-    return _exported(folder / method, to, load_run_config(folder / RESOLVED).models.policy)
+    failed = require_gates(folder, force=force)
+    return _exported(folder / method, to, load_run_config(folder / RESOLVED).models.policy, failed)
 
 
-def _exported(training: Path, to: Path, policy: ModelConfig | None) -> ExportedModel:
-    """Export the model of a training; `policy` is the model of its run, None for training on a data set."""
+def _exported(training: Path, to: Path, policy: ModelConfig | None, failed: tuple[str, ...]) -> ExportedModel:
+    """Export the model of a training.
+
+    Args:
+        training: its folder.
+        to: a new or empty folder.
+        policy: the model of its run; None for training on a data set.
+        failed: the failed gates of its run, for the card.
+    """
     with whole_folder(to) as folder:  # the model and its card
         if holds_model(training):
             extra = [training / name for name in (REWARD_SETTINGS,) if (training / name).exists()]
@@ -88,7 +99,7 @@ def _exported(training: Path, to: Path, policy: ModelConfig | None) -> ExportedM
             if quantization := trained_quantization(first):
                 note(f"the adapter was trained on {quantization} weights and is merged into unquantized ones")
             merge_adapter(training, folder, base)
-        write_merged_card(training, folder)
+        write_merged_card(training, folder, failed)
     return ExportedModel(to)
 
 

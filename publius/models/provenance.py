@@ -19,7 +19,7 @@ from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import read_reward_settings
 from evaluation.reward.evaluation import temperature_doubt
-from publius.models.card import CardContent, model_card
+from publius.models.card import CardContent, gates_section, model_card
 from publius.runs.folder import package_versions
 from training.examples import ExcludedExample
 from training.job import TrainingJob, TrainingResult
@@ -109,13 +109,18 @@ def write_card(
     return path
 
 
-def write_merged_card(training: Path, to: Path) -> None:
-    """Write the card of the merged model, from the values saved with the adapter's card, if there are any."""
+def write_merged_card(training: Path, to: Path, failed_gates: Sequence[str] = ()) -> None:
+    """Write the card of the merged model, from the values saved with the adapter's card, if there are any.
+
+    Without them, the card says which gates failed, if any did.
+    """
     try:
         content = TypeAdapter(CardContent).validate_json((training / _CARD_CONTENT).read_bytes())
     except (FileNotFoundError, ValueError):  # a member of an ensemble, or trained by an earlier version
+        if failed_gates:
+            write_atomic(to / _CARD, gates_section(failed_gates))
         return
-    write_atomic(to / _CARD, model_card(replace(content, merged=True)))
+    write_atomic(to / _CARD, model_card(replace(content, merged=True, failed_gates=failed_gates)))
 
 
 def is_up_to_date(path: Path, results: Sequence[TrainingResult], *parts: Path) -> bool:

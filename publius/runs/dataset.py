@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,10 @@ from core.digests import derive_uniform
 from core.errors import RunStateError
 from core.records import Generation, Message, Preference, Prompt
 from core.store.files import os_errors, whole_folder, write_atomic
-from core.text.documents import code_span, document_template, fenced
+from core.text.documents import code_span, document_template, escaped, fenced
 from core.text.yaml_writing import yaml_text
 from critique.best_of import best_answers
+from evaluation.gates.recorded import require_gates
 from evaluation.judges.report import audit_card
 from labelers.ai import AI_LABELER
 from prompts.sources import normalised
@@ -88,15 +89,21 @@ class ExportedRun:
         return self.rows
 
 
-def export_run(run: Path, to: Path) -> ExportedRun:
+def export_run(run: Path, to: Path, *, force: bool = False) -> ExportedRun:
     """Write a run's data set to a new or empty folder; return the number of rows per configuration.
 
+    Args:
+        run: a run folder.
+        to: a new or empty folder.
+        force: True to export a run that failed a gate.
+
     Raises:
-        RunStateError: if the run has no preferences yet, or the folder is not empty.
+        RunStateError: if the run has no preferences yet or failed a gate, or the folder is not empty.
     """
     manifest = read_manifest(run)
     if "aggregate" not in manifest["stages"]:
         raise RunStateError("the run has no preferences yet", where=str(run), run="publius run RUN.yaml")
+    failed = require_gates(run, force=force)
     constitution = read_input(run / CONSTITUTION)
     with whole_folder(to) as folder, RunReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
@@ -104,7 +111,8 @@ def export_run(run: Path, to: Path) -> ExportedRun:
         counts = {name: _write(folder / name, config) for name, config in rows.items()}
         ai_labels = any(judgment.labeler == AI_LABELER for judgment in files.judgments)
         write_atomic(folder / CONSTITUTION, constitution)
-        write_atomic(folder / "README.md", _card(manifest, constitution, counts, run, carried, ai_labels))
+        card = _card(manifest, constitution, counts, run, carried, ai_labels, failed)
+        write_atomic(folder / "README.md", card)
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
@@ -272,6 +280,7 @@ def _card(
     run: Path,
     carried: Mapping[str, str],
     ai_labels: bool,
+    failed_gates: Sequence[str],
 ) -> str:
     excluded = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
     return document_template("publius", "card.md.j2").render(
@@ -285,4 +294,5 @@ def _card(
         run=run.name,
         audit=manifest["audit"] and audit_card(manifest["audit"]),
         ai_labels=ai_labels,
+        failed_gates=list(map(escaped, failed_gates)),
     )

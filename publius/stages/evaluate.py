@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import DataError
-from core.notices import note
+from core.errors import ConfigError, DataError
+from core.notices import note, warn
 from core.progress import progress
 from core.records import Answer
 from core.store.files import is_there, os_errors, write_atomic
 from evaluation.config import BASE
+from evaluation.gates.decide import GateResult, decide_gates
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.metrics import Evaluation, evaluate_answers
 from evaluation.refusals.measures import RefusalFindings
@@ -70,9 +72,13 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
         by_text += refusals.series()
     further += by_prompt
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
-    _write(run, evaluation, answers, _corrected_by_people(run, wins), refusals)
+    gates, mistakes = _gates(run, evaluation)
+    corrected = _corrected_by_people(run, wins)
+    _write(run, _Findings(evaluation, answers, corrected, refusals, gates, mistakes))
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
+    if mistakes is not None:  # after the report is written: only the gates have to be mended
+        raise mistakes
     return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
 
 
@@ -125,28 +131,59 @@ def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRat
     return found
 
 
-def _write(
-    run: Run,
-    evaluation: Evaluation,
-    answers: Sequence[Answer],
-    corrected: tuple[CorrectedWinRate, ...],
-    refusals: RefusalFindings | None,
-) -> None:
+def _gates(run: Run, evaluation: Evaluation) -> tuple[tuple[GateResult, ...], ConfigError | None]:
+    """Return the outcomes of the gates, or none and the error if one names an unknown metric."""
+    try:
+        gates = decide_gates(run.config.gates, evaluation.metrics)
+    except ConfigError as error:
+        return (), error
+    for result in gates:
+        if result.outcome != "pass":
+            what = "failed" if result.outcome == "fail" else "is inconclusive"
+            warn(f"the gate {what}: {result.line()}")
+    return gates, None
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What the evaluation found, and its report shows."""
+
+    evaluation: Evaluation
+    answers: Sequence[Answer]
+    corrected: tuple[CorrectedWinRate, ...]
+    refusals: RefusalFindings | None
+    gates: tuple[GateResult, ...]
+    mistakes: ConfigError | None
+    """Gates on unknown metrics."""
+
+
+def _write(run: Run, found: _Findings) -> None:
     folder: Path = run.folder / _FOLDER
     with os_errors(folder):
         folder.mkdir(exist_ok=True)
     excluded = run.excluded(_STAGE)
     judge = run.config.models.judge.id if run.config.models.judge else None
-    figures = metrics_content(evaluation, excluded)
-    if corrected:
-        figures["win_rates_corrected"] = [one.as_json() for one in corrected]
-    if refusals is not None:
-        figures["refusals"] = refusals.as_json()
+    figures = metrics_content(found.evaluation, excluded)
+    if found.corrected:
+        figures["win_rates_corrected"] = [one.as_json() for one in found.corrected]
+    if found.refusals is not None:
+        figures["refusals"] = found.refusals.as_json()
+    figures["gates"] = [result.as_json() for result in found.gates]
+    if found.mistakes is not None:
+        figures["gates_not_checked"] = [str(problem) for problem in found.mistakes.problems]
     metrics = json.dumps(figures, indent=2, ensure_ascii=False)
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
-    lines = tuple(one.line() for one in corrected)
     content = ReportContent(
-        run.constitution, evaluation, answers, excluded, shown, judge, loop, lines, refusals=refusals
+        run.constitution,
+        found.evaluation,
+        found.answers,
+        excluded,
+        shown,
+        judge,
+        loop,
+        corrected=tuple(one.line() for one in found.corrected),
+        refusals=found.refusals,
+        gates=found.gates,
     )
     write_atomic(folder / "report.md", render_report(content))

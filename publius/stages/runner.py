@@ -71,6 +71,8 @@ class RunRequest:
     stages: Sequence[Stage] = ()
     """Stages to run; if empty, all stages that the run file asks for."""
     resume: Path | None = None
+    strict: bool = False
+    """True to treat inconclusive gates as failed."""
     started_s: float | None = None
     """Start of the command by `time.monotonic`, from which `time.minutes` counts; None for now."""
 
@@ -82,6 +84,8 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
         PubliusError: for any error that the user can fix. Completed work is saved.
     """
     config = load_run_config(request.run_file, request.overrides)
+    if request.strict:
+        config = config.with_strict_gates()
     stages = request.stages or planned_stages(config)
     ingestion = PromptIngestion(config.prompts, config.split)
     project = request.run_file.resolve().parent

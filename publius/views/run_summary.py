@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from core.errors import shell_command
 from core.notices import counted, note, warn
 from core.records import Metric
 from critique.statistics import ATTRIBUTION, attribution_rows, loop_lines
+from evaluation.gates.recorded import gate_results
 from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
@@ -131,6 +133,9 @@ def _print_near_duplicates(count: int) -> None:
 def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
     heading(f"Before and after training, {evaluation['prompts']} held-out prompts")
     out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
+    if gates := gate_results(evaluation):
+        counts = Counter(result.outcome for result in gates)
+        out.print(f"gates: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
     note(f"report: {folder / 'eval' / 'report.md'}")
 
 

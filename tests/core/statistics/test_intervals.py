@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.statistics.intervals import (
-    interval_of,
+    interval_by_kind,
     mean_interval,
     share_difference_interval,
     share_interval,
@@ -68,15 +68,15 @@ def test_interval_holds_its_value_and_grows_with_the_level(kind: str):
     draw = np.random.default_rng(0)
     for count in (2, 3, 12):
         for row in (draw.random(count), np.ones(count), np.zeros(count)):
-            narrow, wide = (interval_of(kind, row, level) for level in (0.95, 0.999))  # type: ignore[arg-type]
+            narrow, wide = (interval_by_kind(kind, row, level) for level in (0.95, 0.999))  # type: ignore[arg-type]
             assert narrow is not None
             assert wide is not None
             assert wide.low <= narrow.low <= narrow.value <= narrow.high <= wide.high
 
 
 def test_one_number_without_a_range_has_no_interval():
-    assert interval_of("mean", np.array([3.0])) is None
-    assert interval_of("share", np.array([1.0])) is not None
+    assert interval_by_kind("mean", np.array([3.0])) is None
+    assert interval_by_kind("share", np.array([1.0])) is not None
 
 
 @pytest.mark.parametrize("count", [6, 30])
