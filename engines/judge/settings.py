@@ -70,7 +70,8 @@ class JudgeSettings(Section):
     blind_to_length: bool = False
     """True if the probe was made such that its preferences do not depend on the replies' lengths."""
     temperature: float = Field(gt=0.0, allow_inf_nan=False)
-    """Calibration temperature, fitted on cross-validated scores; the weights are divided by it already."""
+    """Calibration temperature, fitted on cross-validated scores, those of pairs if there are any; the weights
+    are divided by it already."""
     gold: dict[str, str] = Field(default={})
     """Gold labels by source, in words."""
     labels: int = Field(default=0, ge=0)

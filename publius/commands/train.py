@@ -248,6 +248,13 @@ def judge(
     ] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", metavar="NAME")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="Data type of the weights: auto, float32, bfloat16 or float16. The judge runs in the same.",
+            metavar="NAME",
+        ),
+    ] = "auto",
     subset: Subset = None,
     split: SplitOption = None,
     columns: DataColumns = None,
@@ -279,6 +286,7 @@ def judge(
         per_kind=per_kind,
         seed=seed,
         device=device,
+        dtype=dtype,
         names=names,
     )
     emit(train_judge(request), as_json, print_trained_judge)

@@ -1,8 +1,9 @@
 """Choice of a probe's layer, reading, loss and regularisation by cross-validation, and its calibration.
 
 Folds are made of whole prompts. The settings with the lowest mean negative log-likelihood of labels that were
-held out win; their scores also give the calibration temperature. Pairs together weigh as much as replies
-alone, in training and in the choice: there are usually many more of one than of the other.
+held out win; their scores also give the calibration temperature, those of pairs if there are any: a judge
+of replies alone is surer than one of close pairs, and labels are of pairs. Pairs together weigh as much as
+replies alone, in training and in the choice: there are usually many more of one than of the other.
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ class _Search:
             temperature, nll = _calibrated(scores, self.labels)
             self.tried.append(Setting(layer, reading, loss, l2, nll))
             if self.best is self.tried[-1]:
+                pairs = [number for number, label in enumerate(self.labels) if label.second is not None]
+                if pairs:
+                    temperature, _ = _calibrated(scores[pairs], [self.labels[number] for number in pairs])
                 self.scores, self.temperature = scores / temperature, temperature
 
 
