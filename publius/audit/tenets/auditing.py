@@ -134,9 +134,9 @@ def _audited(work: _Work, engines: Engines) -> ModelAuditResult:
     answers = ScenarioAnswers(audited, work.scenarios, request.samples, request.seed, user)
     unjudged = frozenset(work.unjudged)
     plan = tenet_audit_plan(request, audited, work.scenarios, answers, engines, unjudged)
-    note(plan.line())
     if request.estimate:
         return ModelAuditResult(request.to, plan)
+    note(plan.line())
     rater, used = _rater(work, engines) if plan.ratings else (_exact(work), None)
     replies: list[AuditedReply] = []
     variants = []

@@ -70,7 +70,8 @@ def tenet_audit_plan(
         for one in scenarios
     )
     tenets = {p.id for p in audited.constitution.principles if p.check is None} - unjudged
-    tenets &= {one.tenet for one in scenarios}
+    if not request.all_tenets:
+        tenets &= {one.tenet for one in scenarios}
     violations = min(conversations * judged, len(subjects) * len(tenets) * request.cited)
     played = (
         sum(scenario_turns(one, simulated=True) - 1 for one in scenarios if is_played(one))

@@ -26,8 +26,9 @@ from publius.audit.tenets.auditing import (
     ModelAuditResult,
     audit_model,
 )
-from publius.audit.tenets.subjects import ModelAuditRequest
+from publius.audit.tenets.subjects import ModelAuditRequest, audit_subjects
 from tests.publius.invoking import here
+from tests.publius.projects import write_project
 
 RULES = """name: t
 principles:
@@ -324,3 +325,45 @@ def test_exit_code_is_one_where_a_rate_is_surely_above_the_limit(tmp_path: Path)
     assert here(*common, "--max-violations", "0.99").returncode == 0
     assert json.loads(here(*common, "--json").stdout)["baseline"] == "scripted"
     assert "nothing was asked" in here(*common, "--estimate").stdout
+
+
+def test_a_run_is_audited_before_prompted_and_after_training(tmp_path: Path):
+    run = write_run(tmp_path)
+    for method in ("sft", "dpo"):
+        (run / method).mkdir()
+        (run / method / "training.json").write_text("{}")
+    (tmp_path / "s.yaml").write_text(SCENARIOS.replace("tenet: kind", "tenet: plain"))
+    models = Models()
+    request = ModelAuditRequest((str(run),), tmp_path / "s.yaml", tmp_path / "audit", judge="judge")
+    audit = audit_model(request, models).audit
+    assert audit is not None
+    assert [(one.name, one.prompted) for one in audit.variants] == [
+        ("base", False),
+        ("prompted", True),
+        ("sft", False),
+        ("dpo", False),
+    ]
+    assert audit.variants[2].adapter == str(run / "sft")
+    assert audit.constitution == "small"
+    assert audit.baseline == "base"
+    assert (tmp_path / ".publius" / "cache.sqlite").exists()
+
+
+def test_two_runs_of_one_policy_share_its_variants(tmp_path: Path):
+    one, other = write_run(tmp_path), write_run(tmp_path, "--set", "seed=1")
+    for run in (one, other):
+        (run / "sft").mkdir()
+        (run / "sft" / "training.json").write_text("{}")
+    request = ModelAuditRequest(
+        (str(one), str(other)), tmp_path / "s.yaml", tmp_path / "audit", judge="judge"
+    )
+    names = [subject.name for subject in audit_subjects(request).subjects]
+    assert names == ["base", "prompted", "sft", f"{other.name}/sft"]
+
+
+def write_run(folder: Path, *options: str) -> Path:
+    """Begin a run in a project; return its folder."""
+    file = write_project(folder, prompts=2)
+    ended = here("critique", file, "--json", *options)
+    assert ended.returncode == 0, ended.stderr
+    return Path(json.loads(ended.stdout)["run"]).resolve()
