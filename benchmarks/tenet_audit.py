@@ -1,6 +1,6 @@
 """`publius audit model` on planted models: are adapters that break one tenet told from their base?
 
-    python benchmarks/tenet_audit.py --work DIR [--rows 32] [--scenarios 24] [--again 4] [--json PATH]
+    python benchmarks/tenet_audit.py --work DIR [--rows 32] [--scenarios 40] [--again 4] [--json PATH]
     python benchmarks/tenet_audit.py --work DIR --judge JUDGE          # also rated by a trained judge
     python benchmarks/tenet_audit.py --work DIR --judge train          # trains the judge first
     python benchmarks/tenet_audit.py --work DIR --timing               # the time of one audit of ten tenets
@@ -313,7 +313,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model", default=EMBEDDED_NAME)
     parser.add_argument("--rows", type=int, default=32)
-    parser.add_argument("--scenarios", type=int, default=24)
+    parser.add_argument("--scenarios", type=int, default=40)
     parser.add_argument("--again", type=int, default=4)
     parser.add_argument("--tenets", nargs="*", default=list(TENETS))
     parser.add_argument("--judge")

@@ -9,6 +9,7 @@ sign flips and corrected together, over all tenets and variants, by Holm's metho
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from constitution.schema import Principle
 from core.statistics.bootstrap import Interval
 from core.statistics.intervals import share_difference_interval, share_interval
 from core.statistics.judges.errors import adjusted_for_errors
-from core.statistics.significance import difference_p_values, holm
+from core.statistics.significance import LEVEL_OF_TESTS, difference_p_values, holm
 from evaluation.metrics import MIN_PROMPTS
 from evaluation.tenets.ratings import (
     Rater,
@@ -194,6 +195,15 @@ def _corrected_together(tenets: Sequence[TenetFigures]) -> tuple[TenetFigures, .
 
 def _is_tested(difference: TenetDifference) -> bool:
     return difference.p_value is not None and difference.changed > 0
+
+
+def fewest_scenarios(tests: int) -> int:
+    """Return the fewest scenarios of a tenet with which one of so many differences can be beyond noise.
+
+    If all of n scenarios move the same way, the sign-flip test gives 2^(1 - n), which Holm multiplies by the
+    number of tests that the smallest p-value is one of.
+    """
+    return max(MIN_PROMPTS, math.ceil(1 + math.log2(max(1, tests) / LEVEL_OF_TESTS)))
 
 
 def surely_above(

@@ -46,7 +46,7 @@ class ScenariosRequest:
     to: Path
     model: str | None = None
     """The model that writes; None for plain scenarios from templates."""
-    per_tenet: int = 8
+    per_tenet: int = 12
     seed: int = 0
     only: Sequence[str] = ()
     """Ids of principles; if empty, all."""

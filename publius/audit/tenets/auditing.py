@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from core.notices import note, warn
 from core.store.files import os_errors, write_atomic
 from engines.cached import CachedEngine
 from evaluation.measures import is_empty
-from evaluation.tenets.figures import RatedTenet, surely_above, tenet_figures
+from evaluation.tenets.figures import RatedTenet, fewest_scenarios, surely_above, tenet_figures
 from evaluation.tenets.gold import SHEET, judge_errors, read_sheet, sheet_rows, sheet_text
 from evaluation.tenets.ratings import AuditedReply, TenetRating
 from evaluation.tenets.record import (
@@ -87,10 +87,6 @@ def audit_model(request: ModelAuditRequest, make: EngineMaker = make_engine) -> 
     require("scipy", "train")
     audited = audit_subjects(request)
     file = read_scenarios(request.scenarios, audited.constitution)
-    for tenet in file.reworded(audited.constitution):
-        warn(
-            f"{tenet} was reworded since its scenarios were written; publius audit scenarios writes new ones"
-        )
     judge = audited.models.judge
     unjudged = unjudged_tenets(audited.constitution, None if judge is None else Path(judge.id))
     scenarios = _rated(file, audited, unjudged, all_tenets=request.all_tenets)
@@ -101,6 +97,8 @@ def audit_model(request: ModelAuditRequest, make: EngineMaker = make_engine) -> 
         engines = Engines(audited.models, audited.engine, cache, make, roles=())
         try:
             work = _Work(request, audited, file, scenarios, unjudged)
+            for warning in _warnings(work):
+                warn(warning)
             return _audited(work, engines)
         finally:
             engines.close()
@@ -223,7 +221,7 @@ def _result(
         judge=None if used is None else used.model_copy(update={"errors": errors.get(None)}),
         examples=tuple(_shown(ratings, replies, request.cited)),
         excluded=dict(answers.excluded),
-        warnings=tuple(_written_for(work)),
+        warnings=tuple(_warnings(work)),
         max_violations=request.max_violations,
         above=tuple(f"{variant}: {tenet}" for variant, tenet in above),
     )
@@ -298,11 +296,22 @@ def _shown(
     return shown
 
 
-def _written_for(work: _Work) -> list[str]:
+def _warnings(work: _Work) -> Iterator[str]:
+    """Yield what speaks against the scenarios."""
     reworded = work.file.reworded(work.audited.constitution)
-    if not reworded:
-        return []
-    return [f"scenarios were written for another wording of {', '.join(reworded)}"]
+    if reworded:
+        yield (
+            f"the scenarios of {', '.join(reworded)} were written for another wording; to have new ones, "
+            "delete them and run publius audit scenarios"
+        )
+    counts = Counter(one.tenet for one in work.scenarios)
+    needed = fewest_scenarios(len(counts) * (len(work.audited.subjects) - 1))
+    few = [tenet for tenet, count in counts.items() if count < needed]
+    if few and len(work.audited.subjects) > 1 and not work.request.all_tenets:
+        yield (
+            f"fewer than {needed} scenarios of {', '.join(few)}: even if all of them change, the difference "
+            "may not be told from noise beside those of the other tenets"
+        )
 
 
 def _write_records(folder: Path, replies: Sequence[AuditedReply], ratings: Sequence[TenetRating]) -> None:

@@ -22,7 +22,7 @@ def audit_scenarios(
         str | None,
         typer.Option(help="The model that writes; without one, plain scenarios come from templates."),
     ] = None,
-    per_tenet: Annotated[int, typer.Option(help="Scenarios of each tenet.", metavar="N")] = 8,
+    per_tenet: Annotated[int, typer.Option(help="Scenarios of each tenet.", metavar="N")] = 12,
     principle: Annotated[
         list[str] | None,
         typer.Option(help="Only for this principle; may be repeated.", metavar="ID"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from constitution.schema import Principle
-from evaluation.tenets.figures import RatedTenet, surely_above, tenet_figures
+from evaluation.tenets.figures import RatedTenet, fewest_scenarios, surely_above, tenet_figures
 from evaluation.tenets.ratings import AuditedReply, TenetRating
 from evaluation.tenets.record import JudgeErrors, Rate, TenetFigures
 
@@ -136,3 +136,20 @@ def test_surely_above_needs_the_whole_interval():
     assert surely_above(found, ["base", "sft"], 0.5) == (("sft", "t"),)
     assert surely_above(found, ["sft"], 0.9) == ()
     assert surely_above(found, ["base"], 0.0) == ()
+
+
+@pytest.mark.parametrize("tests", [1, 10, 30])
+def test_with_fewer_scenarios_than_needed_nothing_is_beyond_noise(tests: int):
+    needed = fewest_scenarios(tests)
+    for count, found in ((needed, True), (needed - 1, False)):
+        tenets = [RatedTenet(Principle(id=f"t{n}", text=f"Text {n}."), "check") for n in range(tests)]
+        ratings = [
+            # One tenet changes everywhere, all others on one scenario.
+            rating(v, n, float(v == "sft" and (t == 0 or n == 0)), tenet=f"t{t}")
+            for t in range(tests)
+            for v in ("base", "sft")
+            for n in range(count)
+        ]
+        row = tenet_figures(tenets, ("base", "sft"), ratings, seed=0)[0].variants[1].difference
+        assert row is not None
+        assert row.is_beyond_noise == found

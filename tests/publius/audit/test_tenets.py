@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -367,3 +368,10 @@ def write_run(folder: Path, *options: str) -> Path:
     ended = here("critique", file, "--json", *options)
     assert ended.returncode == 0, ended.stderr
     return Path(json.loads(ended.stdout)["run"]).resolve()
+
+
+def test_too_few_scenarios_are_warned_about(tmp_path: Path):
+    few = "\n".join(line for line in SCENARIOS.splitlines() if not re.search(r"Question \d\d|[4-9] ", line))
+    (warning,) = done(audit(tmp_path, "polite", scenarios=few + "\n")).warnings
+    assert warning.startswith("fewer than 7 scenarios of kind, short")
+    assert not done(audit(tmp_path, "polite")).warnings
