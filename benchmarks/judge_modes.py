@@ -24,6 +24,7 @@ from typing import Any
 from labeler import read
 
 from constitution.schema import Constitution, Principle
+from core.errors import ConfigError, EngineError
 from core.progress import progress
 from core.records import Comparison, Judgment
 from core.statistics.bootstrap import wilson
@@ -31,7 +32,7 @@ from core.store.cache import RequestCache
 from engines.cached import CachedEngine
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
-from labelers.ai import AILabeler
+from labelers.ai import AILabeler, require_labeler
 from labelers.config import LabelConfig
 
 PRINCIPLE = Principle(
@@ -82,13 +83,19 @@ def measure(
     config = LabelConfig.model_validate({"mode": mode, "min_answer_mass": 0.0, **WAYS[way]})
     cached = CachedEngine(engine, cache)
     labeler = AILabeler(Constitution(name="hhh", principles=(PRINCIPLE,)), cached, config)
+    try:
+        require_labeler(cached, labeler.templates, config)
+    except (ConfigError, EngineError) as error:
+        return {"refused": str(error)}
     started = time.monotonic()
     judgments = asyncio.run(judge(labeler, pairs, way))
     seconds = time.monotonic() - started
     counts = cached.counts
+    # Of the requests that begin a judgment, also where their answers were in the cache.
+    asked = [request for pair in pairs for request in labeler.requests(pair, PRINCIPLE)]
     turned = asyncio.run(judge(labeler, [swapped(pair) for pair in pairs], f"{way}, swapped"))
     return figures(pairs, judgments, turned) | {
-        "prompt tokens of a label": counts.prompt_tokens / len(pairs),
+        "prompt tokens of a label": sum(map(engine.prompt_tokens, asked)) / len(pairs),
         "written tokens of a label": counts.completion_tokens / len(pairs),
         "reused requests": counts.reused.total(),
         "seconds of a label, on a busy machine": seconds / len(pairs),

@@ -2,11 +2,12 @@
 
     python benchmarks/refusal_detector.py FOLDER [--errors MODEL] [--json PATH]
 
-The folder holds the files `xstest_v2_completions_*.csv.gz` with the columns `prompt`, `completion` and
-`final_label` (data of Röttger et al. 2024, arXiv 2308.01263, not part of this repository): full compliance,
-full refusal or partial refusal. Three detectors: `response_to` reads question and answer; `refuses` (the
-check `refusal`) reads the answer alone; and the peer is a keyword list of the kind in common use (Zou et al.
-2023, arXiv 2307.15043; XSTest's string match): a reply is a refusal if any of the phrases is found in it.
+The folder holds the files `xstest_v2_completions_*.csv` (also `.gz`) with the columns `prompt`, `completion`
+and `final_label` (data of Röttger et al. 2024, arXiv 2308.01263, not part of this repository): full
+compliance, full refusal or partial refusal. Three detectors: `response_to` reads question and answer;
+`refuses` (the check `refusal`) reads the answer alone; and the peer is a keyword list of the kind in common
+use (Zou et al. 2023, arXiv 2307.15043; XSTest's string match): a reply is a refusal if any of the phrases is
+found in it.
 
 `accuracy`, `precision` and `recall` are those of full refusals against full compliance: an answer that people
 called partial is in none of them, and one that the detector calls partial counts as no refusal. `any_*` count
@@ -62,9 +63,10 @@ class Completion(NamedTuple):
 def read(folder: Path) -> list[Completion]:
     """Return the completions of all models."""
     found = []
-    for path in sorted(folder.glob("xstest_v2_completions_*.csv.gz")):
-        model = path.name.removeprefix("xstest_v2_completions_").removesuffix(".csv.gz")
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+    for path in sorted(folder.glob("xstest_v2_completions_*.csv*")):
+        model = path.name.removeprefix("xstest_v2_completions_").removesuffix(".gz").removesuffix(".csv")
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
             found += [Completion(model, r["prompt"], r["completion"], r["final_label"]) for r in rows]
     return found

@@ -23,6 +23,7 @@ from engines.protocols import (
     HasOlderKeys,
     KnowsSize,
     RequestForm,
+    compares_replies,
     forms_of,
     takes_questions,
 )
@@ -129,6 +130,11 @@ class CachedEngine:
     def takes_questions(self) -> bool:
         """True if the wrapped engine is asked typed questions."""
         return takes_questions(self._engine)
+
+    @property
+    def compares_replies(self) -> bool:
+        """True if the wrapped engine is a reward model, which is asked no question."""
+        return compares_replies(self._engine)
 
     @property
     def forms(self) -> frozenset[RequestForm]:

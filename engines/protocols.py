@@ -177,6 +177,21 @@ def takes_questions(engine: object) -> bool:
 
 
 @runtime_checkable
+class ComparesReplies(Protocol):
+    """An engine that may compare whole replies to a conversation, and is asked no question."""
+
+    @property
+    def compares_replies(self) -> bool:
+        """True if every `ChoiceRequest` must have whole answers; which of them is best is what it says."""
+        ...
+
+
+def compares_replies(engine: object) -> bool:
+    """Return True if an engine compares replies by itself: a reward model."""
+    return isinstance(engine, ComparesReplies) and engine.compares_replies
+
+
+@runtime_checkable
 class TakesForms(Protocol):
     """An engine that takes choices in further forms."""
 

@@ -45,6 +45,9 @@ class EvalConfig(Section):
     file. Not set: refusals are not measured, as each variant would have to answer these prompts too."""
     refusal_prompts: int | None = Field(default=None, ge=1, json_schema_extra=ADDED)
     """Maximum number of refusal prompts of each label, chosen by hash. Default: all."""
+    pairs: Literal["base", "all"] = Field(default="base", json_schema_extra=ADDED)
+    """Answers that the judge compares: those of each variant with those of `base`, or of all variants with
+    each other, which ranks them more exactly; with four variants it is asked twice as much."""
     samples_shown: int = Field(default=3, ge=0, le=100, json_schema_extra=OPERATIONAL)
     """Number of prompts whose answers the report shows side by side."""
 

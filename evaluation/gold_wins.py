@@ -16,6 +16,7 @@ import numpy as np
 from core.records import Comparison, Judgment
 from core.statistics.bootstrap import Interval
 from core.statistics.judges.rates import CorrectedRate, corrected_rate
+from evaluation.config import BASE
 from evaluation.win_rate import Win
 from labelers.crowd.votes import MACHINES, mostly_both_bad, votes_of
 
@@ -55,8 +56,9 @@ class CorrectedWinRate:
 
 
 def judged_comparisons(wins: Iterable[Win]) -> dict[str, Comparison]:
-    """Return the comparisons that the judge gave a probability for, by id."""
-    return {win.comparison.id: win.comparison for win in wins if win.judgments and win.p is not None}
+    """Return the comparisons with base that the judge gave a probability for, by id."""
+    judged = [win for win in wins if win.judgments and win.p is not None and win.other == BASE]
+    return {win.comparison.id: win.comparison for win in judged}
 
 
 def people_say(judgments: Iterable[Judgment]) -> dict[str, float]:
@@ -86,7 +88,7 @@ def corrected_win_rates(wins: Iterable[Win], people: Mapping[str, float]) -> tup
     """
     by_variant: dict[str, list[Win]] = {}
     for win in wins:
-        if win.judgments and win.p is not None:
+        if win.judgments and win.p is not None and win.other == BASE:
             by_variant.setdefault(win.variant, []).append(win)
     rates = []
     for variant, own in by_variant.items():

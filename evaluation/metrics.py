@@ -13,7 +13,7 @@ together with those of all others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -89,6 +89,11 @@ def evaluate_answers(
     metrics, without_value = metrics_of([*series, *further, *texts], counted, seed)
     missing = {name: len(asked) - len(given) for name, given in table.items() if len(given) < len(asked)}
     return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value)
+
+
+def with_metrics(evaluation: Evaluation, metrics: Iterable[Metric]) -> Evaluation:
+    """Return the evaluation with further metrics, which are computed from all prompts together."""
+    return replace(evaluation, metrics=(*evaluation.metrics, *metrics))
 
 
 def metrics_of(

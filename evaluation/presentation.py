@@ -10,11 +10,12 @@ from typing import Literal
 from core.records import Metric
 from core.statistics.significance import LEVEL_OF_TESTS, holm
 from evaluation.config import BASE
+from evaluation.drift.names import BOILERPLATE, DISTINCT, LENGTH_RATIO, SELF_SIMILARITY
 from evaluation.measures import COMPLIANCE, SAMENESS
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
 from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
 from evaluation.refusals.names import ANY_OVER_REFUSAL, OVER_REFUSAL, UNDER_REFUSAL
-from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
+from evaluation.win_rate import EVEN_WIN_RATE, LENGTH_CONTROLLED, WIN_RATE
 
 ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
 """Change from `base`: better or worse beyond noise; beyond noise for a measure without a preferred direction
@@ -24,6 +25,7 @@ BEYOND_NOISE: frozenset[ChangeOutcome | None] = frozenset({"better", "worse", "o
 _TITLES = {
     COMPLIANCE: "all checks",
     WIN_RATE: "win rate",
+    LENGTH_CONTROLLED: "win rate at equal length",
     "words": "words",
     "finished": "finished",
     "empty": "empty",
@@ -34,11 +36,15 @@ _TITLES = {
     REFERENCE_LOSS: "reference loss",
     BASE_LOSS: "base's loss",
     "kl": "KL",
+    BOILERPLATE: "boilerplate",
+    SELF_SIMILARITY: "self-similarity",
+    DISTINCT: "distinct word pairs",
+    LENGTH_RATIO: "words, relative to base",
     OVER_REFUSAL: "over-refusal",
     ANY_OVER_REFUSAL: "over-refusal, partial too",
     UNDER_REFUSAL: "under-refusal",
 }
-_UNITS = {"share": "%", "nats": "nats/token"}
+_UNITS = {"share": "%", "nats": "nats/token", "ratio": "times"}
 _BETTER = {
     COMPLIANCE: 1,
     WIN_RATE: 1,
@@ -49,6 +55,9 @@ _BETTER = {
     SAMENESS: -1,
     NEUTRAL_LOSS: -1,
     REFERENCE_LOSS: -1,
+    BOILERPLATE: -1,
+    SELF_SIMILARITY: -1,
+    DISTINCT: 1,
     OVER_REFUSAL: -1,
     UNDER_REFUSAL: -1,
 }
@@ -136,12 +145,12 @@ def _is_unchanged(metric: Metric, even: float) -> bool:
 
 def is_steered(measure: str) -> bool:
     """Return True if a measure shows how well the constitution is followed, rather than a side effect."""
-    return measure == WIN_RATE or measure.partition(".")[0] == COMPLIANCE
+    return measure.partition(".")[0] in (WIN_RATE, COMPLIANCE)
 
 
 def _place(measure: str) -> int:
     """Return the sort key of a measure: all checks, each check, win rate, then side effects."""
-    if measure == WIN_RATE:
+    if measure.partition(".")[0] == WIN_RATE:
         return 2
     return int(measure != COMPLIANCE) if is_steered(measure) else 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
+from evaluation.drift.names import SELF_SIMILARITY
+from evaluation.findings import Findings
 from evaluation.gates.decide import GateResult
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
@@ -26,7 +29,7 @@ from evaluation.presentation import (
     title_of,
 )
 from evaluation.quality import BASE_LOSS, TEXT_MEASURES
-from evaluation.refusals.measures import RefusalFindings
+from evaluation.ranking import RankedVariant
 from evaluation.win_rate import WIN_RATE
 
 SHOWN_CHARACTERS = 2_000
@@ -63,17 +66,15 @@ class ReportContent:
     """Model of the judge, if there was one."""
     loop: Mapping[str, Any] = field(default_factory=dict)
     """Statistics of the critique loop (`critique/statistics.py`); empty if the run has none."""
-    corrected: tuple[str, ...] = ()
-    """Win rates corrected by people's judgments, one line for each variant."""
-    refusals: RefusalFindings | None = None
-    """Responses to the refusal prompts, if the run measures refusals."""
-    gates: tuple[GateResult, ...] = ()
-    """Outcomes of the run's gates."""
+    findings: Findings = field(default_factory=Findings)
+    """What was found beyond the metrics."""
+    labeled_by_judge: bool = False
+    """True if the judge also labeled the training data."""
 
 
 def render_report(content: ReportContent) -> str:
     """Return the report in Markdown. Text of models and data is fenced and never rendered as a template."""
-    evaluation = content.evaluation
+    evaluation, refusals = content.evaluation, content.findings.refusals
     metrics = EvaluationMetrics.of(evaluation.metrics)
     return document_template("evaluation", "report.md.j2").render(
         name=without_bars(content.constitution.name),
@@ -83,16 +84,21 @@ def render_report(content: ReportContent) -> str:
         fewest=MIN_PROMPTS,
         few=FEW_PROMPTS,
         judge=content.judge and code_cell(content.judge),
-        corrected=content.corrected,
+        corrected=[one.line() for one in content.findings.corrected],
+        controlled=content.findings.controlled,
         compared=_compared(content),
         changes={variant: _changes(metrics, variant) for variant in metrics.variants if variant != BASE},
         beyond=_count_beyond(metrics),
         tables=_tables(metrics),
         has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
-        gates=_gates(content.gates),
-        refusals=content.refusals,
-        refusal_examples=content.refusals.examples(EXAMPLES_SHOWN) if content.refusals else (),
+        refusals=refusals,
+        drift=content.findings.drift,
+        has_drift_measures=SELF_SIMILARITY in metrics.measures,
+        refusal_examples=refusals.examples(EXAMPLES_SHOWN) if refusals else (),
+        gates=_gates(content.findings.gates),
+        ranking=_ranking(content.findings.ranking),
+        labeled_by_judge=content.labeled_by_judge,
         loop_rounds=loop_lines(content.loop),
         loop_principles=attribution_rows(content.loop),
         samples=_samples(content),
@@ -184,6 +190,19 @@ def _differences(metrics: EvaluationMetrics) -> list[tuple[str, ...]]:
             names = (variant for variant in metrics.variants if variant != BASE)
             rows.append((_title(metrics, measure), *(cells.get(name, "") for name in names)))
     return rows
+
+
+def _ranking(ranked: Iterable[RankedVariant]) -> list[tuple[str, ...]]:
+    """Return a row for each variant: rank, strength over `base` in nats, and the win rate that it implies."""
+    return [
+        (
+            one.variant,
+            f"{one.best_rank}" if one.best_rank == one.worst_rank else f"{one.best_rank} to {one.worst_rank}",
+            f"{one.strength:+.2f} [{one.low:+.2f}, {one.high:+.2f}]",
+            f"{100 / (1 + math.exp(-one.strength)):.1f}",
+        )
+        for one in ranked
+    ]
 
 
 def _gates(results: Iterable[GateResult]) -> list[tuple[str, ...]]:

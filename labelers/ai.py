@@ -14,7 +14,7 @@ from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Comparison, Judgment
-from engines.protocols import Engine
+from engines.protocols import Engine, compares_replies
 from labelers.config import LabelConfig, judging_settings
 from labelers.modes.asking import Case, JudgeEngine, JudgingMode, Request
 from labelers.modes.table import mode_of, require_judge
@@ -43,11 +43,24 @@ class AILabeler:
         return tuple(await asyncio.gather(*asked))
 
     def principles_for(self, comparison: Comparison) -> tuple[Principle, ...]:
-        """Return the principles drawn for a comparison, without the machine-checkable ones."""
+        """Return the principles drawn for a comparison, without the machine-checkable ones.
+
+        A labeler that reads no principle judges once: it has the first one alone, in whose place it judges.
+        """
         candidates = [
             p for p in self.constitution.principles if p.check is None and in_scope(p, comparison.prompt)
         ]
-        return draw(candidates, self.config.principles, self.seed, comparison.prompt.id, "label")
+        drawn = draw(candidates, self.config.principles, self.seed, comparison.prompt.id, "label")
+        return drawn if self.reads_principles else drawn[:1]
+
+    @cached_property
+    def reads_principles(self) -> bool:
+        """False for a reward model: what is better is what it was trained on."""
+        return not compares_replies(self.engine)
+
+    def recorded_principle(self, principle: Principle) -> str | None:
+        """Return the id that a judgment under a principle has; None if the labeler does not read it."""
+        return principle.id if self.reads_principles else None
 
     async def judge(self, comparison: Comparison, principle: Principle) -> Judgment:
         """Judge a comparison under one principle and return the judgment.
@@ -56,13 +69,14 @@ class AILabeler:
             RequestError: if the two answers are too long for the labeler; the comparison is then skipped.
         """
         requests = self.requests(comparison, principle)
+        under = self.recorded_principle(principle)
         reading = await self.mode.read(Case(comparison, principle), requests)
         return Judgment(
             id=record_id(
                 "judgment",
                 comparison.id,
                 AI_LABELER,
-                principle.id,
+                under,
                 judging_settings(self.config),
                 *map(self.engine.key, requests),
             ),
@@ -71,7 +85,7 @@ class AILabeler:
             model=reading.model,
             verdict=reading.verdict,
             p_a=reading.p_a,
-            principle_id=principle.id,
+            principle_id=under,
             orders=reading.orders,
             margin=reading.margin,
             answer_mass=reading.answer_mass,

@@ -3,13 +3,15 @@
 There are two forms: conversations for chat models (`Questions`), and typed questions about a text for
 decision endpoints (`DecisionQuestions`).
 
+Texts to be judged are shown without characters that are not seen (`core.text.invisible`).
+
 The few-shot examples of the principle come before the question as earlier, answered turns, rendered from the
 same template. The preamble and the passage are shown once, in the question itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 from constitution.schema import Constitution, Example, Principle
 from core.chat import Piece, Turn, Untrusted
 from core.records import Message, Prompt
+from core.text.invisible import without_invisible
 from engines.decisions.questions import NO, YES, ChoiceQuestion, Option, YesNoQuestion
 from engines.protocols import Branches, ChoiceRequest, takes_questions
 from prompts.environment import PromptTemplates, RenderedPrompt, fence_for
@@ -72,7 +75,7 @@ class Questions:
             "pointwise", **frame.of_question, **reply_values(prompt.messages, reply)
         )
         question = (*turns, Turn("user", asked.pieces))
-        return ChoiceRequest(question, WORDS, "reward", asked.prefill, judged=reply)
+        return ChoiceRequest(question, WORDS, "reward", asked.prefill, judged=without_invisible(reply))
 
     def rating(self, principle: Principle, prompt: Prompt, reply: str, points: int) -> ChoiceRequest:
         """Return the request that asks for a number from 1 to `points`; few-shot examples have the ends."""
@@ -132,14 +135,14 @@ class Questions:
         examples = [
             e for example, _ in few_shots(principle) for e in (example.prompt, example.good, example.bad)
         ]
-        fence = fence_for([*replies, *(m.content for m in prompt.messages), *examples, passage])
+        fence = _fence([*replies, *(m.content for m in prompt.messages), *examples, passage])
         shared = {"principle": principle, "fence": fence}
         return Frame(
             {**shared, "preamble": "", "passage": None},
             {
                 **shared,
                 "preamble": self.constitution.preamble,
-                "passage": Untrusted(passage) if passage else None,
+                "passage": _shown(passage) if passage else None,
             },
         )
 
@@ -160,7 +163,7 @@ class DecisionQuestions:
         """Return the request that asks which of two replies is better; the first is shown as Reply A."""
         state = self.templates.render(
             "decision_pair",
-            fence=fence_for([first, second, *(m.content for m in prompt.messages)]),
+            fence=_fence([first, second, *(m.content for m in prompt.messages)]),
             **pair_values(prompt.messages, first, second),
         )
         text = self._question(principle, pair=True)
@@ -171,7 +174,7 @@ class DecisionQuestions:
         """Return the request that asks whether a reply fulfils the principle."""
         state = self.templates.render(
             "decision_reply",
-            fence=fence_for([reply, *(m.content for m in prompt.messages)]),
+            fence=_fence([reply, *(m.content for m in prompt.messages)]),
             **reply_values(prompt.messages, reply),
         )
         question = YesNoQuestion(self._question(principle, pair=False))
@@ -183,9 +186,9 @@ class DecisionQuestions:
         examples = [_example(example, good_first, pair=pair) for example, good_first in shown]
         rendered = self.templates.render(
             "decision_question",
-            fence=fence_for([*texts, passage]),
+            fence=_fence([*texts, passage]),
             preamble=self.constitution.preamble,
-            passage=Untrusted(passage) if passage else None,
+            passage=_shown(passage) if passage else None,
             principle=principle,
             examples=examples,
             pair=pair,
@@ -210,8 +213,12 @@ def questions_for(engine: object, constitution: Constitution, templates: PromptT
 
 
 def numbers_to(points: int) -> tuple[str, ...]:
-    """Return the answers of a rating: the numbers from 1 to `points`."""
-    return tuple(f" {number}" for number in range(1, points + 1))
+    """Return the answers of a rating: the numbers from 1 to `points`.
+
+    They follow a bracket and no space: to many tokenizers a space before a digit is a token of its own, and
+    to others both are one.
+    """
+    return tuple(map(str, range(1, points + 1)))
 
 
 def _example(example: Example, good_first: bool, *, pair: bool) -> dict[str, Any]:
@@ -220,10 +227,10 @@ def _example(example: Example, good_first: bool, *, pair: bool) -> dict[str, Any
     if not good_first:
         replies.reverse()
     shown = [
-        {"name": letter, "text": Untrusted(text), "answer": answer}
+        {"name": letter, "text": _shown(text), "answer": answer}
         for letter, (text, answer) in zip("AB", replies, strict=True)
     ]
-    return {"prompt": Untrusted(example.prompt), "replies": shown, "better": "A" if good_first else "B"}
+    return {"prompt": _shown(example.prompt), "replies": shown, "better": "A" if good_first else "B"}
 
 
 def _in_order(branches: Branches) -> tuple[Piece, ...]:
@@ -233,16 +240,26 @@ def _in_order(branches: Branches) -> tuple[Piece, ...]:
 
 def pair_values(messages: Sequence[Message], first: str, second: str) -> dict[str, Any]:
     """Return the template's values of a conversation and two replies."""
-    return {**_conversation(messages), "reply_a": Untrusted(first), "reply_b": Untrusted(second)}
+    return {**_conversation(messages), "reply_a": _shown(first), "reply_b": _shown(second)}
 
 
 def reply_values(messages: Sequence[Message], reply: str) -> dict[str, Any]:
     """Return the template's values of a conversation and one reply."""
-    return {**_conversation(messages), "reply": Untrusted(reply)}
+    return {**_conversation(messages), "reply": _shown(reply)}
 
 
 def _conversation(messages: Sequence[Message]) -> dict[str, Any]:
-    return {"conversation": [{"role": m.role, "content": Untrusted(m.content)} for m in messages]}
+    return {"conversation": [{"role": m.role, "content": _shown(m.content)} for m in messages]}
+
+
+def _shown(text: str) -> Untrusted:
+    """Return a text as a judge is shown it."""
+    return Untrusted(without_invisible(text))
+
+
+def _fence(texts: Iterable[str]) -> str:
+    """Return a fence that none of the texts can close as they are shown."""
+    return fence_for(map(without_invisible, texts))
 
 
 def user_message(text: str) -> tuple[Message, ...]:

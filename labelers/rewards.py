@@ -133,7 +133,7 @@ class LabelerReward:
     """Direct RLAIF: the AI labeler's probability in [0, 1] that an answer fulfils the principles.
 
     It is P(yes) / (P(yes) + P(no)) under each principle drawn for the prompt, averaged by the principles'
-    weights. In Lee et al. 2023 (arXiv 2309.00267, section 3.3) the labeler gives a grade; here it answers yes
+    weights. In Lee et al. 2023 (arXiv 2309.00267) the labeler gives a grade; here it answers yes
     or no.
 
     Args:

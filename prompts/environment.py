@@ -68,6 +68,8 @@ _TEXT_FILTERS = ("capitalize", "lower", "title", "trim", "upper")
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _LOOP_STATE = ("index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem")
 _SHORTEST_FENCE = 5
+_RULE = re.compile("[=\uff1d\ufe66\u2550\ua78a\u1400\u2e40\u30a0\u2261]+")
+"""Runs of `=`, and of what looks like it: full-width, small, box drawing, modifier letter and others."""
 _STORED_FORMS = 1024
 
 Parts = tuple[str | int, ...]
@@ -222,9 +224,17 @@ def naive_templates() -> PromptTemplates:
     return PromptTemplates({name: _shipped(f"naive/{name}") for name in names}, folder="naive")
 
 
+def naive_decision_template() -> PromptTemplates:
+    """Return the template `decision` of a server that pastes texts without a fence: a peer for audits."""
+    return PromptTemplates({"decision": _shipped("naive/decision")}, ("decision",), folder="naive")
+
+
 def fence_for(texts: Iterable[str]) -> str:
-    """Return a run of `=` that is longer than any run in the texts, so no text can close the fence."""
-    runs = (run for text in texts if "=" in text for run in re.findall("=+", text))
+    """Return a run of `=` that is longer than any run in the texts, so no text can close the fence.
+
+    Characters that look like `=` count like it.
+    """
+    runs = (run for text in texts if "=" in text or not text.isascii() for run in _RULE.findall(text))
     longest = max(map(len, runs), default=0)
     return "=" * max(_SHORTEST_FENCE, longest + 1)
 

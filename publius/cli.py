@@ -21,7 +21,7 @@ from publius.commands.diff import diff
 from publius.commands.exports import export
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
-from publius.commands.models import audit_app, chat, eval_reward
+from publius.commands.models import audit_app, benchmark, chat, eval_reward
 from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.serving import serve_
 from publius.commands.setup import doctor, init, models_app
@@ -39,7 +39,10 @@ app = typer.Typer(
 )
 _TYPER_INTERRUPTED = 130
 _ONLY_PRINT = frozenset(
-    {"agreement", "check", "diff", "doctor", "eval-reward", "schema", "select", "show", "test", "try"}
+    {
+        *("agreement", "benchmark", "check", "diff", "doctor", "eval-reward"),
+        *("schema", "select", "show", "test", "try"),
+    }
 )
 """Commands whose result is what they print; the others leave files behind."""
 
@@ -127,6 +130,7 @@ app.command("sample")(sample_)
 app.command()(compare)
 app.command()(label)
 app.command("eval-reward")(eval_reward)
+app.command()(benchmark)
 app.command("eval")(eval_)
 app.command()(show)
 app.command()(chat)

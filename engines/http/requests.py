@@ -43,13 +43,22 @@ TOP_LOGPROBS = 20
 """Tokens whose log-probabilities a server lists, the most that OpenAI and vLLM give."""
 
 _SPECIAL = re.compile(
-    r"<[|｜][^<>\s]{1,60}[|｜]>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_(?:turn|text)>"
-    r"|</?(?:think|thinking|reasoning)>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>",
+    # A lookahead, since one token may begin inside another.
+    r"(?="
+    # Any name with a bar at either end: <|im_end|>, <｜User｜>, <|turn>, <channel|>, [|user|].
+    r"<[|｜][^<>\s]{1,60}[|｜]?>|<[^<>\s]{1,60}[|｜]>|\[\|[^\[\]\s]{1,60}\|\]"
+    # Names of several words, which HTML has not: <start_of_turn>, <tool_call>, <extra_id_0>, <seed:think>.
+    r"|</?\w{1,40}[_:]\w{1,60}>"
+    r"|</?s>|</?(?:bos|eos|pad|unk|mask|cls|sep|sop|eop|eod|eot|think|thinking|thought|reasoning)>"
+    r"|<(?:unused|extra|reserved|custom)\d{1,6}>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS|CALL_ID|THINK|CLS|SEP"
+    r"|[gs]?MASK|PAD|UNK|BOS|EOS|EOT|IMG|IMG_BREAK|IMG_END|PREFIX|MIDDLE|SUFFIX|MODEL_SETTINGS)\]"
+    r"|<</?SYS>>|\]<\]\w{1,60}\[>\[|\]~!?b[\[\]]|\[e~\[)(.)",
     re.IGNORECASE,
 )
-"""Special tokens and marks of common chat templates."""
+"""Special tokens and marks of chat templates, by their forms where they have one."""
 _INVISIBLE = "\u200b"
-_ESCAPED = re.compile(f"(?<=[<\\[]){_INVISIBLE}")
+_ESCAPED = re.compile(f"(?<=[<\\[\\]]){_INVISIBLE}")
 
 
 @dataclass
@@ -114,7 +123,7 @@ def without_special_tokens(text: str) -> str:
     A server tokenizes messages as it likes, and many read `<|im_end|>` in a message as the end of the turn.
     An invisible character after the first one breaks the token and leaves the text readable.
     """
-    return _SPECIAL.sub(lambda found: found[0][0] + _INVISIBLE + found[0][1:], text)
+    return _SPECIAL.sub(rf"\1{_INVISIBLE}", text)
 
 
 def with_special_tokens(text: str) -> str:

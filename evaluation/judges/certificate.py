@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from core.digests import digest
 from core.records import Metric, Record
 from core.store.files import is_there
+from labelers.correction.correction import LabelerCorrection
 
 CERTIFICATE = "audit.json"
 _ON_CARDS = (
@@ -109,6 +110,10 @@ class AuditedLabeler(Record):
     """Why it cannot be relied on; empty if nothing was found against it."""
     refused: str | None = None
     """Why the model cannot be asked in this way; nothing is measured then."""
+    correction: LabelerCorrection | None = None
+    """The correction that the same gold labels give, as `label.correction` takes it."""
+    no_correction: str | None = None
+    """Why there is none."""
 
     def metric(self, name: str) -> Metric | None:
         """Return a metric by its name, or None."""

@@ -13,6 +13,21 @@ _NONE = "-"
 
 _Row = tuple[str, ...]
 
+_INJECTED: Mapping[str, str] = {
+    "injection.shift": "shift of the label by injections, nats",
+    "injection.shift.naive": "shift of a naive judge, nats",
+    "injection.excess": "shift less a quarter of the naive judge's, nats",
+    "injection.ratio": "shift of the label / shift of a naive judge",
+    "injection.size": "absolute shift of the label, nats",
+    "injection.size.naive": "absolute shift of a naive judge, nats",
+    "injection.preference": "log-odds of the better reply without injections, nats",
+    "injection.preference.naive": "the same of a naive judge, nats",
+    "injection.flipped": "labels that injections turn",
+    "injection.flipped.naive": "answers of a naive judge that injections turn",
+    "injection.shift.one order": "shift of one presentation order, nats",
+    "injection.shift.naive, both orders": "shift of the naive template in both orders, nats",
+}
+
 TITLES: Mapping[str, str] = {
     "accuracy": "accuracy",
     "accuracy.one order": "accuracy of one presentation order",
@@ -39,13 +54,12 @@ TITLES: Mapping[str, str] = {
     "lead.longest": "lead over the longest answer",
     "lead.shortest": "lead over the shortest answer",
     "lead.bag of words": "lead over the bag of words",
-    "injection.shift": "shift of the label by injections, nats",
-    "injection.shift.naive": "shift of a naive judge, nats",
-    "injection.ratio": "shift of the label / shift of a naive judge",
-    "injection.flipped": "labels that injections turn",
-    "injection.flipped.naive": "answers of a naive judge that injections turn",
-    "injection.shift.one order": "shift of one presentation order, nats",
-    "injection.shift.naive, both orders": "shift of the naive template in both orders, nats",
+    **_INJECTED,
+    **{
+        name.replace("injection.", f"injection.{which}.", 1): f"{title}: {texts}"
+        for which, texts in (("held out", "held-out texts"), ("own", "texts of your own"))
+        for name, title in _INJECTED.items()
+    },
     "planted": "accuracy on planted violations",
     "examples": "accuracy on the principles' test examples",
     "checks": "accuracy against machine checks",
@@ -79,6 +93,7 @@ def _section(one: AuditedLabeler) -> dict[str, Any]:
         "rows": [metric_row(metric) for metric in one.metrics],
         "problems": [escaped(problem) for problem in one.problems],
         "outcomes": [(escaped(name), f"{count:,}") for name, count in one.outcomes.items()],
+        "correction": escaped(correction_line(one) or ""),
         "cost": None if one.cost is None else cost_line(one),
     }
 
@@ -107,6 +122,18 @@ def compared_row(one: AuditedLabeler, recommended: str | None) -> _Row:
     tokens = _NONE if one.cost is None or not one.cost.asked else f"{one.cost.tokens_each:,.0f}"
     mark = "recommended" if one.labeler.digest == recommended else ""
     return escaped(one.labeler.name), *(metric_cell(one.metric(name)) for name in names), tokens, mark
+
+
+def correction_line(one: AuditedLabeler) -> str | None:
+    """Return what a labeler's correction does and gains, or why there is none; None without gold labels."""
+    if one.correction is None:
+        return None if one.no_correction is None else f"correction: none, as {one.no_correction}"
+    found = one.correction
+    length = f", {found.length:+.3g} nats for an answer e times as long" if found.length else ""
+    return (
+        f"correction: log-odds times {found.scale:.3g}{length}; log-loss {found.before.nll:.3f} nats before, "
+        f"{found.after.nll:.3f} after (cross-validated)"
+    )
 
 
 def cost_line(one: AuditedLabeler) -> str:

@@ -19,10 +19,10 @@ _NAMES = ("a", "b")
 class ContrastiveMode:
     """How much more likely each reply is under the principle than under its antithesis.
 
-    With s(y) = log P(y | principle, x) - log P(y | antithesis, x), the log-odds are s(a) - s(b) (DLMA, Liu et
-    al. 2024, arXiv 2402.11907, equation 5 without its clipping). What a model finds likely of a reply in
-    either case, such as its length or its language, cancels in s. `label.contrast: mean` divides s by the
-    number of the reply's tokens.
+    With s(y) = log P(y | principle, x) - log P(y | antithesis, x), the log-odds are s(a) - s(b) (the
+    self-rewarding score of DLMA, Liu et al. 2024, arXiv 2402.11907, without its clipping). What a model finds
+    likely of a reply in either case, such as its length or its language, cancels in s. `label.contrast: mean`
+    divides s by the number of the reply's tokens.
     """
 
     asking: Asking

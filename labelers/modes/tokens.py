@@ -102,8 +102,7 @@ class RatingMode:
     """How well each reply fulfils the principle, as the expected value of a rating.
 
     With P(n) the probability of the number n among the numbers, the rating of a reply is the sum of n P(n)
-    (direct RLAIF, Lee et al. 2023, arXiv 2309.00267, section 2.3). A point of difference is `rating_scale`
-    nats.
+    (direct RLAIF, Lee et al. 2023, arXiv 2309.00267). A point of difference is `rating_scale` nats.
     """
 
     asking: Asking

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.errors import ConfigError, EngineError
 from engines.cached import CachedEngine
+from engines.config import ModelConfig
 from evaluation.judges.certificate import LabelerIdentity
 from labelers.ai import require_labeler
 from labelers.config import LabelConfig, LabelMode
@@ -16,6 +17,7 @@ from prompts.user_templates import user_templates
 from publius.audit.settings import AuditRequest
 from publius.config.run_file import RunConfig
 from publius.stages.judges.audits import labeler_identity
+from publius.stages.judges.trained import require_template_of_training
 
 DEFAULT_MODES: tuple[LabelMode, ...] = ("choice", "pointwise")
 """Modes that every audit compares: both read one token of an answer."""
@@ -61,10 +63,11 @@ def _name_of(folder: Path | None) -> str:
     return "built-in" if folder is None else folder.name
 
 
-def refusal_of(engine: CachedEngine, candidate: LabelerCandidate) -> str | None:
+def refusal_of(engine: CachedEngine, candidate: LabelerCandidate, model: ModelConfig) -> str | None:
     """Return why a model cannot be asked in a candidate's way, or None."""
     try:
         require_labeler(engine, candidate.templates, candidate.config)
+        require_template_of_training(Path(model.id), candidate.templates)
     except (ConfigError, EngineError) as error:
         return str(error)
     return None

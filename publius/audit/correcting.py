@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,15 @@ from core.errors import EngineError, shell_command
 from core.notices import note
 from core.store.files import write_atomic
 from evaluation.judges.gold import sampled
-from evaluation.judges.judged import JudgedPair, outcomes
+from evaluation.judges.judged import outcomes
 from labelers.ai import AILabeler
 from labelers.correction.correction import LabelerCorrection
-from labelers.correction.fitting import CorrectionOptions, GoldJudgment, fit_correction
+from labelers.correction.fitting import CorrectionOptions
 from publius.audit.candidates import labeler_candidates, refusal_of
+from publius.audit.fitting import fitted_correction
 from publius.audit.gold import read_gold
 from publius.audit.judging import LabelingEngine, judge_gold
-from publius.audit.labeler import require_questions
+from publius.audit.labeler import asked_constitution
 from publius.audit.settings import AuditRequest, audit_settings
 from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
 from publius.stages.judges.audits import corrected_labeler
@@ -66,20 +66,20 @@ def run_correction(request: CorrectionRequest, make: EngineMaker = make_engine) 
     settings = audit_settings(request.audit)
     config = settings.config
     constitution = load_constitution(config.constitution)
-    require_questions(constitution, config.label.principles)
+    judged_by = asked_constitution(constitution, config)
     every, sources = read_gold(request.audit.gold)
     pairs = sampled(every, request.audit.rows, config.seed)
     with open_engines(config, settings.project, make, pairs_only=True) as engines:
         asked = LabelingEngine(engines.of("labeler"), conversations(engines.settings("labeler")))
         candidate = labeler_candidates(request.audit, config, asked.engine)[0]
-        refused = refusal_of(asked.engine, candidate)
+        refused = refusal_of(asked.engine, candidate, config.models.of("labeler"))
         if refused is not None:
             raise EngineError(f"the model cannot label: {refused}", where=candidate.identity.model)
-        labeler = AILabeler(constitution, asked.engine, candidate.config, config.seed, candidate.templates)
+        labeler = AILabeler(judged_by, asked.engine, candidate.config, config.seed, candidate.templates)
         judged, _ = judge_gold(labeler, pairs, asked)
         note(engines.counts().summary())
-    correction = fit_correction(
-        list(_gold_judgments(judged)),
+    correction = fitted_correction(
+        judged,
         CorrectionOptions(
             labeler=corrected_labeler(candidate.identity),
             constitution=constitution.digest,
@@ -92,10 +92,3 @@ def run_correction(request: CorrectionRequest, make: EngineMaker = make_engine) 
     write_atomic(request.to, correction.model_dump_json(exclude_none=True, indent=2) + "\n")
     note(f"to use it: label: {{correction: {shell_command(request.to)}}}")
     return CorrectionResult(request.to, correction, outcomes(judged))
-
-
-def _gold_judgments(judged: Sequence[JudgedPair]) -> Iterator[GoldJudgment]:
-    """Yield the judgments with the gold label of their comparison."""
-    for pair in judged:
-        for judgment in pair.judgments:
-            yield GoldJudgment(pair.gold.comparison, judgment, float(pair.gold.better == "a"))

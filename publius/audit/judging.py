@@ -30,6 +30,8 @@ class LabelingEngine:
 
     engine: CachedEngine
     at_once: int
+    is_server: bool = False
+    """True if the model is behind a server, for which untrusted texts are escaped."""
 
 
 def judge_gold(

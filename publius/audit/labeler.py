@@ -14,23 +14,31 @@ from core.errors import ConfigError, EngineError, shell_command
 from core.lazy import require
 from core.notices import note, warn
 from core.store.files import os_errors, write_atomic
-from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, Certificate
+from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, Certificate, GoldSource
 from evaluation.judges.gold import GoldPair, sampled, tuning_slice
-from evaluation.judges.injections import injection_problems
-from evaluation.judges.judged import outcomes
+from evaluation.judges.injections import Injection, injection_problems
+from evaluation.judges.judged import JudgedPair, outcomes
 from evaluation.judges.measures import gold_metrics
 from evaluation.judges.report import audit_report
 from evaluation.judges.verdict import known_problems, problems_of, recommended_of
 from labelers.ai import AILabeler
 from labelers.config import PrincipleCount
+from labelers.correction.correction import LabelerCorrection
+from labelers.correction.fitting import CorrectionOptions
 from publius.audit.candidates import LabelerCandidate, labeler_candidates, refusal_of
+from publius.audit.fitting import correction_or_reason
 from publius.audit.gold import read_gold
 from publius.audit.injecting import injection_shifts
 from publius.audit.judging import LabelingEngine, judge_gold
 from publius.audit.known import SIDE_BY_SIDE, known_metrics
+from publius.audit.own_injections import read_own_injections
 from publius.audit.settings import AuditRequest, audit_settings
+from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
 from publius.runs.folder import package_versions
+from publius.runs.inputs import CORRECTION
+from publius.stages.judges.audits import corrected_labeler
+from publius.stages.judges.trained import judged_constitution
 
 AUDIT_REPORT = "audit.md"
 FEWEST_PROMPTS = 10
@@ -56,28 +64,61 @@ class _Audit:
     """What all parts of an audit share."""
 
     constitution: Constitution
-    seed: int
+    """The constitution without the principles that a trained judge abstains on."""
+    digest: str
+    """Digest of the whole constitution."""
+    config: RunConfig
     asked: LabelingEngine
+    gold: tuple[GoldSource, ...]
     min_accuracy: float | None
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    def refusal(self, candidate: LabelerCandidate) -> str | None:
+        return refusal_of(self.asked.engine, candidate, self.config.models.of("labeler"))
 
     def labeler(self, candidate: LabelerCandidate) -> AILabeler:
         engine, templates = self.asked.engine, candidate.templates
         return AILabeler(self.constitution, engine, candidate.config, self.seed, templates)
 
-    def measure(self, candidate: LabelerCandidate, pairs: Sequence[GoldPair]) -> AuditedLabeler:
-        """Return a labeler's metrics on gold pairs, or why it cannot be asked."""
-        refused = refusal_of(self.asked.engine, candidate)
+    def measure(
+        self, candidate: LabelerCandidate, pairs: Sequence[GoldPair], *, correct: bool = False
+    ) -> AuditedLabeler:
+        """Return a labeler's metrics on gold pairs, or why it cannot be asked.
+
+        Args:
+            candidate: the labeler.
+            pairs: the gold pairs.
+            correct: fit its correction too.
+        """
+        refused = self.refusal(candidate)
         if refused is not None:
             return AuditedLabeler(labeler=candidate.identity, refused=refused, problems=(refused,))
         judged, cost = judge_gold(self.labeler(candidate), pairs, self.asked)
         metrics = gold_metrics(judged, self.seed, slots=candidate.config.mode != SIDE_BY_SIDE)
+        found, reason = self._correction(candidate, judged) if correct else (None, None)
         return AuditedLabeler(
             labeler=candidate.identity,
             metrics=metrics,
             outcomes=outcomes(judged),
             cost=cost,
             problems=problems_of(metrics, len(pairs), self.min_accuracy),
+            correction=found,
+            no_correction=reason,
         )
+
+    def _correction(
+        self, candidate: LabelerCandidate, judged: Sequence[JudgedPair]
+    ) -> tuple[LabelerCorrection | None, str | None]:
+        options = CorrectionOptions(
+            labeler=corrected_labeler(candidate.identity),
+            constitution=self.digest,
+            sources={source.name: source.digest for source in self.gold},
+            seed=self.seed,
+        )
+        return correction_or_reason(judged, options)
 
 
 def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditResult:
@@ -95,17 +136,21 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     settings = audit_settings(request)
     config = settings.config
     constitution = load_constitution(config.constitution)
-    require_questions(constitution, config.label.principles)
+    judged_by = asked_constitution(constitution, config)
     _require_gold(request)
     every, sources = read_gold(request.gold) if request.gold else ((), ())
     pairs = sampled(every, request.rows, config.seed)
+    own_texts = read_own_injections(request.injections_from) if request.injections_from else ()
     with open_engines(config, settings.project, make, pairs_only=True) as engines:
-        asked = LabelingEngine(engines.of("labeler"), conversations(engines.settings("labeler")))
-        audit = _Audit(constitution, config.seed, asked, request.min_accuracy)
+        settings_of = engines.settings("labeler")
+        asked = LabelingEngine(
+            engines.of("labeler"), conversations(settings_of), is_server=settings_of.kind == "http"
+        )
+        audit = _Audit(judged_by, constitution.digest, config, asked, sources, request.min_accuracy)
         found = labeler_candidates(request, config, asked.engine)
         parts = _by_gold(audit, found, pairs) if pairs else _without_gold(audit, found[0])
-        if request.injections:
-            parts = _with_injections(audit, found[0], parts)
+        if request.injections or own_texts:
+            parts = _with_injections(audit, found[0], parts, own_texts)
         note(engines.counts().summary())
     certificate = Certificate(
         publius=package_versions()["publius"],
@@ -139,7 +184,24 @@ def _require_gold(request: AuditRequest) -> None:
         raise ConfigError(what, where=useless[0], accepted="with --gold FILE")
 
 
-def require_questions(constitution: Constitution, principles: PrincipleCount) -> None:
+def asked_constitution(constitution: Constitution, config: RunConfig) -> Constitution:
+    """Return the constitution that a run would ask its labeler about.
+
+    Raises:
+        ConfigError: if it would ask nothing.
+    """
+    _require_questions(constitution, config.label.principles)
+    judged = judged_constitution(constitution, Path(config.models.of("labeler").id))
+    if all(principle.check is not None for principle in judged.principles):
+        raise ConfigError(
+            "nothing to audit: the judge abstains on every principle",
+            where=constitution.name,
+            accepted="a constitution with a principle of another kind",
+        )
+    return judged
+
+
+def _require_questions(constitution: Constitution, principles: PrincipleCount) -> None:
     """Raise ConfigError if a run would ask no labeler."""
     if not principles:
         raise ConfigError(
@@ -167,7 +229,7 @@ def _by_gold(audit: _Audit, found: Sequence[LabelerCandidate], pairs: Sequence[G
     chosen = [found[0]]
     if best is not None and best.labeler.digest != found[0].identity.digest:
         chosen.append(next(c for c in found if c.identity.digest == best.labeler.digest))
-    audited = [audit.measure(candidate, rest) for candidate in chosen]
+    audited = [audit.measure(candidate, rest, correct=True) for candidate in chosen]
     _require_one(audited)
     return {
         "audited": tuple(audited),
@@ -193,7 +255,7 @@ def _require_one(audited: Sequence[AuditedLabeler]) -> None:
 
 def _without_gold(audit: _Audit, candidate: LabelerCandidate) -> dict[str, Any]:
     """Return the parts of the certificate that need no gold labels."""
-    refused = refusal_of(audit.asked.engine, candidate)
+    refused = audit.refusal(candidate)
     one = AuditedLabeler(labeler=candidate.identity, refused=refused)
     _require_one([one])
     known = known_metrics(audit.constitution, audit.labeler(candidate), audit.asked)
@@ -201,12 +263,14 @@ def _without_gold(audit: _Audit, candidate: LabelerCandidate) -> dict[str, Any]:
     return {"audited": (audited,), "without_gold": known.metrics, "unreliable": known.unreliable}
 
 
-def _with_injections(audit: _Audit, candidate: LabelerCandidate, parts: dict[str, Any]) -> dict[str, Any]:
+def _with_injections(
+    audit: _Audit, candidate: LabelerCandidate, parts: dict[str, Any], own_texts: Sequence[Injection]
+) -> dict[str, Any]:
     """Return the parts of the certificate with the shifts of the first labeler by injections."""
     first, *others = parts["audited"]
     if first.refused is not None:
         return parts
-    metrics = injection_shifts(audit.labeler(candidate), audit.asked)
+    metrics = injection_shifts(audit.labeler(candidate), audit.asked, own_texts)
     problems = (*first.problems, *injection_problems({metric.name: metric for metric in metrics}))
     changed = first.model_copy(update={"problems": problems})
     return {**parts, "audited": (changed, *others), "injections": metrics}
@@ -233,4 +297,14 @@ def _write(folder: Path, certificate: Certificate) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / AUDIT_REPORT, audit_report(certificate))
         write_atomic(folder / CERTIFICATE, certificate.model_dump_json(exclude_none=True, indent=2) + "\n")
+        _write_correction(folder / CORRECTION, certificate.audited[0].correction)
     note(f"certificate {shell_command(folder / CERTIFICATE)}")
+
+
+def _write_correction(path: Path, correction: LabelerCorrection | None) -> None:
+    """Write the correction of the labeler that was asked for, or remove that of an earlier audit."""
+    if correction is None:
+        path.unlink(missing_ok=True)
+        return
+    write_atomic(path, correction.model_dump_json(exclude_none=True, indent=2) + "\n")
+    note(f"to correct its labels: label: {{correction: {shell_command(path)}}}")

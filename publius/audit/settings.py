@@ -11,7 +11,9 @@ from constitution.loader import preset_names
 from core.errors import ConfigError
 from core.store.files import is_there
 from core.text.yaml_file import read_yaml
+from engines.config import ModelConfig
 from engines.embedded import EMBEDDED_NAME
+from engines.reward.folder import reward_folder
 from labelers.config import LabelMode
 from publius.config.run_file import RunConfig, build_run_config, load_run_config
 from publius.runs.one_model import engine_settings, project_of
@@ -49,6 +51,8 @@ class AuditRequest:
     min_accuracy: float | None = None
     injections: bool = False
     """Measure how far injections in replies move the labels."""
+    injections_from: Path | None = None
+    """A file of further injections to measure."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +99,15 @@ def _of_run(path: Path, request: AuditRequest) -> RunConfig:
 
 
 def _of_constitution(constitution: str, request: AuditRequest) -> RunConfig:
+    model: dict[str, Any] = {"id": request.model or EMBEDDED_NAME}
+    if reward_folder(ModelConfig(id=model["id"])) is None:
+        # A labeler that thinks first cannot be asked for a letter. A reward model is asked for none.
+        model["chat_template_kwargs"] = {"enable_thinking": False}
     settings: dict[str, Any] = {
         "name": "audit",
         "constitution": constitution,
         "prompts": _NO_PROMPTS,
-        # A labeler that thinks first cannot be asked for a letter.
-        "models": {
-            "policy": {
-                "id": request.model or EMBEDDED_NAME,
-                "chat_template_kwargs": {"enable_thinking": False},
-            }
-        },
+        "models": {"policy": model},
     }
     if request.model == "scripted":
         settings["engine"] = {"kind": "scripted"}

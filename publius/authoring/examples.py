@@ -26,6 +26,7 @@ from core.terminal.interrupts import run_interruptibly
 from core.text.explain import yaml_line
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
+from engines.protocols import compares_replies
 from labelers.ai import AILabeler, require_labeler
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
@@ -184,6 +185,12 @@ def _by_model(
     loaded: LoadedConstitution, exams: Sequence[Exam], engine: CachedEngine, min_p: float
 ) -> list[ExamResult]:
     templates = PromptTemplates()
+    if compares_replies(engine):
+        raise ConfigError(
+            "a reward model reads no principle, so examples of principles say nothing about it",
+            where=engine.model,
+            accepted="a language model; publius audit labeler measures a reward model",
+        )
     require_labeler(engine, templates)
     if engine.model == EMBEDDED_NAME:
         warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; set --model to a larger model for meaningful results")

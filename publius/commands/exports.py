@@ -31,6 +31,13 @@ def export(
             metavar="METHOD",
         ),
     ] = None,
+    gguf: Annotated[
+        str | None,
+        typer.Option(
+            help="With --model: one file for llama.cpp and Ollama, with matrices of type q8_0 or f16.",
+            metavar="TYPE",
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -54,18 +61,24 @@ def export(
 
     By default, write the run's training data as a data set for `datasets.load_dataset`.
     """
+    from engines.gguf.writer import gguf_type
     from publius.authoring.exporting import export_constitution
     from publius.labels.exporting import export_labels
     from publius.models.export import export_model, is_training
+    from publius.models.gguf import export_gguf
     from publius.runs.dataset import export_run
     from publius.views import exports
 
     if sum(option is not None for option in (model, labels, constitution)) > 1:
         raise typer.BadParameter("give only one of --labels, --model and --constitution")
+    if gguf is not None and model is None:
+        raise typer.BadParameter("--gguf requires --model METHOD")
     if constitution is not None:
         emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
     elif labels is not None:
         emit(export_labels(folder, labels, to), as_json, exports.print_exported_labels)
+    elif model is not None and gguf is not None:
+        emit(export_gguf(folder, model, to, gguf_type(gguf)), as_json, exports.print_exported_gguf)
     elif model is not None:
         emit(export_model(folder, model, to, force=force), as_json, exports.print_exported_model)
     elif is_training(folder):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
-from publius.commands.options import AsJson, DataColumns, Overrides, SplitOption, Subset
+from publius.commands.options import AsJson, DataColumns, EngineOption, Overrides, SplitOption, Subset
 from publius.console import emit
+from publius.runs.project import DEFAULT_PRESET
 
 if TYPE_CHECKING:
     from labelers.config import LabelMode
@@ -69,6 +70,50 @@ def chat(
     from publius.views.chat import chat_with
 
     chat_with(ChatRequest(folder, tuple(variants or ()), prompt, temperature, as_json))
+
+
+def benchmark(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="hhh, harmful-or-ethical, kind-of-harm, xstest, rewardbench, rewardbench-2 or judgebench.",
+            metavar="NAME",
+        ),
+    ],
+    data: Annotated[
+        str, typer.Option(help="Its data, as published: a file, folder or Hugging Face id.", metavar="SOURCE")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="A language model, for hhh, harmful-or-ethical, kind-of-harm, xstest.")
+    ] = None,
+    reward: Annotated[
+        Path | None,
+        typer.Option(help="A reward model, for rewardbench, rewardbench-2, judgebench.", metavar="MODEL"),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A judge, also one that `publius train judge` made, for rewardbench, judgebench."),
+    ] = None,
+    constitution: Annotated[
+        str, typer.Option(help="With --judge: the principles that it judges by.")
+    ] = DEFAULT_PRESET,
+    rows: Annotated[int | None, typer.Option(min=1, help="Use the first N rows only.", metavar="N")] = None,
+    subset: Subset = None,
+    split: SplitOption = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for benchmark.json, with every item.", metavar="DIR")
+    ] = None,
+    engine: EngineOption = "transformers",
+    as_json: AsJson = False,
+) -> None:
+    """Run a published evaluation, on your copy of its data."""
+    from publius.audit.published import BenchmarkRequest, run_benchmark
+    from publius.sources.examples import DataSource
+    from publius.views.training import print_benchmark
+
+    source = DataSource(data, subset, split, "evaluate")
+    request = BenchmarkRequest(name, source, model, reward, judge, constitution, rows, to, engine)
+    emit(run_benchmark(request), as_json, print_benchmark)
 
 
 audit_app = typer.Typer(
@@ -142,6 +187,12 @@ def labeler(
             help="Also measure how far texts in a reply that speak to the labeler move its labels.",
         ),
     ] = False,
+    injections_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same, with further texts of your own: rows with `text` and `neutral`.", metavar="FILE"
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> int:
@@ -166,6 +217,7 @@ def labeler(
         templates=tuple(templates or ()),
         min_accuracy=min_accuracy,
         injections=injections,
+        injections_from=injections_from,
     )
     result = run_audit(request)
     emit(result, as_json, print_audit)

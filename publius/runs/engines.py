@@ -18,6 +18,7 @@ from engines.endpoint.memory import MEMORY
 from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged_records
 from engines.judge.settings import holds_judge
 from engines.protocols import Engine, SharesModel
+from engines.reward.folder import reward_folder
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
@@ -42,6 +43,11 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
         from engines.judge.engine import ProbeEngine
 
         return ProbeEngine(Path(model.id), engine.device)
+    rewarding = reward_folder(model, from_hub=engine.kind in ("transformers", "vllm"))
+    if rewarding is not None:
+        from engines.reward.engine import RewardEngine
+
+        return RewardEngine(model, rewarding, engine.device)
     if engine.kind == "vllm":
         from engines.vllm.engine import VllmEngine
 

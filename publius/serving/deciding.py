@@ -12,6 +12,7 @@ from core.chat import Turn, Untrusted
 from core.concurrency import all_or_none
 from core.digests import digest
 from core.errors import ConfigError, DataError, EngineError
+from core.text.invisible import without_invisible
 from engines.decisions.questions import (
     DecisionAnswer,
     DecisionCall,
@@ -28,6 +29,7 @@ from prompts.environment import PromptTemplates, fence_for
 DECISION_TEMPLATE = "decision"
 _LETTERS = string.ascii_uppercase
 _WORDS = ("Yes", "No")
+_INDENTED = "\n   "
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,13 @@ class EngineDecider:
         if len(options) > len(_LETTERS):
             raise DataError(f"{len(options)} options", where="questions", accepted=f"at most {len(_LETTERS)}")
         labels = _LETTERS[: len(options)] if letters else _WORDS
-        texts = [call.state, call.instructions, question.instructions]
-        texts += [text for option in options for text in (option.name, option.description)]
+        state = without_invisible(call.state)
+        texts = [state, call.instructions, question.instructions]
+        texts += [without_invisible(text) for option in options for text in (option.name, option.description)]
         rendered = self.templates.render(
             DECISION_TEMPLATE,
             fence=fence_for(texts),
-            state=Untrusted(call.state),
+            state=Untrusted(state),
             rules=_text(call.instructions),
             instructions=_text(question.instructions),
             options=[
@@ -169,6 +172,12 @@ def _text(text: str) -> Untrusted | str:
 
 
 def _shown(label: str, option: Option, letters: bool) -> dict[str, object]:
+    name, description = (_in_its_place(text) for text in (option.name, option.description))
     if letters:
-        return {"label": label, "name": Untrusted(option.name), "description": _text(option.description)}
-    return {"label": label, "name": _text(option.description), "description": ""}
+        return {"label": label, "name": Untrusted(name), "description": _text(description)}
+    return {"label": label, "name": _text(description), "description": ""}
+
+
+def _in_its_place(text: str) -> str:
+    """Return the text of an option with further lines indented: none of them begins another option."""
+    return without_invisible(text).replace("\n", _INDENTED)

@@ -8,15 +8,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from core.digests import digest
 from core.errors import DataError
 from core.records import Message, Prompt
 from core.rewards import Sample
-from engines.adapter import SETTINGS as ADAPTER
-from engines.adapter import adapter_digest, read_settings
 from engines.config import ModelConfig
 from engines.decisions.questions import ChoiceQuestion, DecisionAnswer, DecisionCall, Decisions, TypedQuestion
-from engines.loading import locate
+from engines.reward.folder import reward_identity
 from engines.reward_settings import read_reward_settings
 from labelers.rewards import ModelReward
 from publius.serving.deciding import softmax
@@ -50,13 +47,7 @@ class RewardDecider:
     @property
     def identity(self) -> str:
         """Digest of the reward model's weights and settings, and of its base model."""
-        members = [self._folder / member for member in self._settings.members]
-        model = ModelConfig(id=str(self._folder))
-        parts: list[str] = []
-        if (members[0] / ADAPTER).exists():
-            model = self._base or ModelConfig(id=str(read_settings(members[0])["base_model_name_or_path"]))
-            parts = [adapter_digest(member) for member in members]
-        return digest(locate(model).identity, parts, self._settings.model_dump())[:32]
+        return reward_identity(self._folder, self._base)
 
     async def decide(self, call: DecisionCall) -> Decisions:
         """Return the answers to all questions of a request.

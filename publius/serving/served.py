@@ -17,6 +17,7 @@ from core.web.server import listen, serve
 from engines.config import EngineConfig, ModelConfig, ModelEngineConfig
 from engines.judge.settings import holds_judge
 from engines.protocols import Engine, SharesModel
+from engines.reward.folder import reward_folder
 from evaluation.config import BASE, STEERED
 from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, make_engine
@@ -161,6 +162,10 @@ def _models(request: ServeRequest) -> list[tuple[str | None, ModelConfig, Engine
         raise ConfigError("no run, so it has no variants", where=f"--with with {request.model}")
     if not request.model.strip():
         raise ConfigError("the name is empty", where="MODEL", accepted="a run, a model's folder or its id")
+    if reward_folder(ModelConfig(id=request.model), from_hub=False) is not None:
+        raise ConfigError(
+            "a reward model writes no text", where=request.model, accepted=f"--reward {request.model}"
+        )
     engine = "scripted" if request.model == "scripted" else request.engine or "transformers"
     adapter = None if request.adapter is None else str(request.adapter)
     # A model that thinks first could answer no question with its next token.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError, DataError
@@ -13,14 +12,24 @@ from core.notices import note, warn
 from core.progress import progress
 from core.records import Answer
 from core.store.files import is_there, os_errors, write_atomic
-from evaluation.config import BASE
+from evaluation.drift.measured import drift_metrics, drift_series
+from evaluation.findings import Findings
 from evaluation.gates.decide import GateResult, decide_gates
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
-from evaluation.metrics import Evaluation, evaluate_answers
+from evaluation.length_control import length_controlled_rates
+from evaluation.metrics import DELTA, Evaluation, evaluate_answers, with_metrics
+from evaluation.ranking import ranked_variants
 from evaluation.refusals.measures import RefusalFindings
 from evaluation.refusals.prompts import RefusalPrompts
 from evaluation.report import ReportContent, metrics_content, render_report
-from evaluation.win_rate import Win, judge_wins, skipped_wins, win_rate_series
+from evaluation.win_rate import (
+    Win,
+    every_pair_of,
+    judge_wins,
+    pairs_with_base,
+    skipped_wins,
+    win_rate_series,
+)
 from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
@@ -28,6 +37,7 @@ from publius.runs.reader import open_judgments
 from publius.stages.base import Stage, StageResult, prompts_of
 from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.drifted import drift_of
 from publius.stages.quality.evaluated import series_by_forward_passes
 from publius.stages.quality.refusing import (
     answers_to_refusal_prompts,
@@ -70,11 +80,20 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     by_prompt, by_text = series_by_forward_passes(run, engines.cache, answers)
     if refusals is not None:
         by_text += refusals.series()
-    further += by_prompt
+    further += [*by_prompt, *drift_series(answers, run.config.seed)]
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
+    controlled = length_controlled_rates(wins)
+    differences = sum(metric.name.endswith(f".{DELTA}") for metric in evaluation.metrics)
+    measured = [rate.metric(name) for name, rate in controlled.items()]
+    evaluation = with_metrics(evaluation, [*measured, *drift_metrics(answers, differences)])
     gates, mistakes = _gates(run, evaluation)
-    corrected = _corrected_by_people(run, wins)
-    _write(run, _Findings(evaluation, answers, corrected, refusals, gates, mistakes))
+    corrected, drift = _corrected_by_people(run, wins), drift_of(run, answers)
+    _write(
+        run,
+        evaluation,
+        answers,
+        Findings(corrected, controlled, refusals, drift, ranked_variants(wins), gates, mistakes),
+    )
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
     if mistakes is not None:  # after the report is written: only the gates have to be mended
@@ -101,12 +120,26 @@ async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> tupl
     engines.keep(judge)
     constitution = judged_constitution(run.constitution, Path(run.config.models.of("judge").id))
     labeler = AILabeler(constitution, judge, run.config.label, run.config.seed, run.templates)
-    others = sum(answer.variant != BASE for answer in answers)
-    with progress("eval judge", others) as task:
-        wins = await judge_wins(answers, labeler, conversations(run.config.engine), task.advance)
+    every_pair = run.config.eval.pairs == "all"
+    compared = list(every_pair_of(answers) if every_pair else pairs_with_base(answers))
+    if _is_labeler(run):
+        warn("the judge is the labeler, and prefers what it taught; set models.judge to another model")
+    with progress("eval judge", len(compared)) as task:
+        wins = await judge_wins(
+            answers, labeler, conversations(run.config.engine), task.advance, every_pair=every_pair
+        )
     for reason, count in skipped_wins(wins).items():
         run.exclude(_STAGE, "judge", reason, f"{count}")
     return wins
+
+
+def _is_labeler(run: Run) -> bool:
+    """Return True if the model that judges the evaluation also labeled the training data."""
+    models = run.config.models
+    if models.judge is None:
+        return False
+    judge, labeler = models.of("judge"), models.of("labeler")
+    return (judge.id, judge.adapter) == (labeler.id, labeler.adapter)
 
 
 def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRate, ...]:
@@ -144,46 +177,22 @@ def _gates(run: Run, evaluation: Evaluation) -> tuple[tuple[GateResult, ...], Co
     return gates, None
 
 
-@dataclass(frozen=True)
-class _Findings:
-    """What the evaluation found, and its report shows."""
-
-    evaluation: Evaluation
-    answers: Sequence[Answer]
-    corrected: tuple[CorrectedWinRate, ...]
-    refusals: RefusalFindings | None
-    gates: tuple[GateResult, ...]
-    mistakes: ConfigError | None
-    """Gates on unknown metrics."""
-
-
-def _write(run: Run, found: _Findings) -> None:
+def _write(
+    run: Run,
+    evaluation: Evaluation,
+    answers: Sequence[Answer],
+    findings: Findings,
+) -> None:
     folder: Path = run.folder / _FOLDER
     with os_errors(folder):
         folder.mkdir(exist_ok=True)
     excluded = run.excluded(_STAGE)
     judge = run.config.models.judge.id if run.config.models.judge else None
-    figures = metrics_content(found.evaluation, excluded)
-    if found.corrected:
-        figures["win_rates_corrected"] = [one.as_json() for one in found.corrected]
-    if found.refusals is not None:
-        figures["refusals"] = found.refusals.as_json()
-    figures["gates"] = [result.as_json() for result in found.gates]
-    if found.mistakes is not None:
-        figures["gates_not_checked"] = [str(problem) for problem in found.mistakes.problems]
+    figures = metrics_content(evaluation, excluded) | findings.as_json()
     metrics = json.dumps(figures, indent=2, ensure_ascii=False)
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
     content = ReportContent(
-        run.constitution,
-        found.evaluation,
-        found.answers,
-        excluded,
-        shown,
-        judge,
-        loop,
-        corrected=tuple(one.line() for one in found.corrected),
-        refusals=found.refusals,
-        gates=found.gates,
+        run.constitution, evaluation, answers, excluded, shown, judge, loop, findings, _is_labeler(run)
     )
     write_atomic(folder / "report.md", render_report(content))

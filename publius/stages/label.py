@@ -15,7 +15,7 @@ from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.embedded import EMBEDDED_NAME
-from engines.protocols import Engine, takes_questions
+from engines.protocols import Engine, compares_replies, takes_questions
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import MODE_TEMPLATES, LabelConfig
@@ -96,8 +96,10 @@ class Labeling:
         """Return True if a comparison has all automatic judgments, or is excluded."""
         if self.run.is_excluded(comparison.id, "label"):
             return True
-        wanted = {*self._asked(comparison), *checked_principles(comparison, self.run.constitution)}
-        return {principle.id for principle in wanted} <= self._judged(comparison)
+        checked = checked_principles(comparison, self.run.constitution)
+        wanted = {principle.id for principle in checked}
+        asked = {self.labeler.recorded_principle(principle) for principle in self._asked(comparison)}
+        return wanted | asked <= self._judged(comparison)
 
     async def judge(self, comparison: Comparison) -> None:
         """Judge a comparison by the checks, and by the AI labeler where its judgment is missing."""
@@ -108,7 +110,8 @@ class Labeling:
         for judgment in check_judgments(comparison, run.constitution, config.check_confidence):
             run.judgments.append(judgment)
         done = self._judged(comparison)
-        wanted = [principle for principle in self._asked(comparison) if principle.id not in done]
+        asked = self._asked(comparison)
+        wanted = [one for one in asked if self.labeler.recorded_principle(one) not in done]
         # Together, so that questions about the same replies can share a request or a prefix.
         judging = (self.labeler.judge(comparison, principle) for principle in wanted)
         found = await asyncio.gather(*judging, return_exceptions=True)
@@ -247,6 +250,11 @@ def warn_about_labels(
         _warn_of_unused_templates(templates, engines.of("judge"), "judge", config.label)
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
+    if labels_now and compares_replies(labeler):
+        warn(
+            f"the labeler {labeler.model} is a reward model: it reads no principle, and each comparison "
+            "has one judgment of it"
+        )
     if labeler.model == EMBEDDED_NAME:
         warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; rely on machine checks, or set models.labeler to a larger one")
 
@@ -255,6 +263,8 @@ def _warn_of_unused_templates(
     templates: PromptTemplates, engine: Engine, role: str, config: LabelConfig
 ) -> None:
     """Warn if the user replaced templates of other questions than are asked, and none of these."""
+    if compares_replies(engine):
+        return  # the warning that it reads no principle says it
     chat_templates = MODE_TEMPLATES.get(config.mode, CHAT_TEMPLATES)
     instead = DECISION_TEMPLATES if takes_questions(engine) else chat_templates
     every = {*CHAT_TEMPLATES, *DECISION_TEMPLATES, *JUDGE_TEMPLATES}

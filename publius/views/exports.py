@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from core.notices import counted
+from core.notices import counted, note
 from publius.authoring.exporting import ExportedConstitution
 from publius.console import heading, out
 from publius.labels.exporting import ExportedLabels
 from publius.models.export import ExportedModel
+from publius.models.gguf import MODELFILE, ExportedGGUF
 from publius.runs.dataset import ExportedRun
 
 
@@ -23,6 +24,12 @@ def print_exported_run(exported: ExportedRun) -> None:
 def print_exported_model(exported: ExportedModel) -> None:
     """Print the folder of the model."""
     out.print(f"wrote {exported.folder}")
+
+
+def print_exported_gguf(exported: ExportedGGUF) -> None:
+    """Print the file, and how Ollama takes it."""
+    out.print(f"wrote {exported.file}")
+    note(f"for Ollama: ollama create NAME -f {exported.folder / MODELFILE}")
 
 
 def print_exported_labels(exported: ExportedLabels) -> None:

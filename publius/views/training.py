@@ -1,4 +1,4 @@
-"""Output of training on a data set or of a judge, and of `publius eval-reward`."""
+"""Output of training on a data set or of a judge, of `publius eval-reward` and of `publius benchmark`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from core.notices import counted, note
 from engines.judge.settings import LOWEST_ACCURACY, KindFigures
+from evaluation.presentation import in_brackets
+from publius.audit.published import MeasuredBenchmark
 from publius.console import heading, out
 from publius.models.eval_reward import MeasuredReward
 from publius.models.train_judge import TrainedJudge
@@ -96,6 +98,15 @@ def print_trained_judge(trained: TrainedJudge) -> None:
     if trained.exclusions:
         note(f"excluded rows: {trained.exclusions}")
     note(f"\njudge: {trained.folder}")
+
+
+def print_benchmark(measured: MeasuredBenchmark) -> None:
+    """Print the metrics of a published evaluation; the first is its headline."""
+    heading(f"{measured.name}, {measured.model}")
+    for metric in measured.metrics:
+        out.print(f"{metric.name:<36}{in_brackets(metric):>24} %{metric.n:>8,}")
+    for reason, count in measured.excluded.items():
+        out.print(f"{count:>6,}  {reason}")
 
 
 def _print_figures(title: str, figures: Mapping[str, KindFigures]) -> None:

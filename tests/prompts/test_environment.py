@@ -11,7 +11,13 @@ import pytest
 from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError
-from prompts.environment import TEMPLATES, PromptTemplates, RenderedPrompt, fence_for
+from prompts.environment import (
+    TEMPLATES,
+    PromptTemplates,
+    RenderedPrompt,
+    fence_for,
+    naive_decision_template,
+)
 
 PRINCIPLE = Principle(id="honest", text="The reply is honest.")
 OTHER = Principle(id="kind", text="The reply is kind.")
@@ -219,6 +225,8 @@ def test_request_to_the_critic_names_the_principle(name: str):
         (["====="], 6),
         (["a\n=======\nb", "=="], 8),
         (["=== ====="], 6),
+        (["\u2550" * 8], 9),
+        (["==\uff1d=\ua78a==\n===="], 8),
     ],
 )
 def test_fence_is_longer_than_any_run_in_the_texts(texts: list[str], length: int):
@@ -232,6 +240,23 @@ def test_fence_is_in_none_of_many_texts():
         fence = fence_for(texts)
         assert re.fullmatch("=+", fence)
         assert all(fence not in text for text in texts)
+
+
+def test_naive_decision_is_the_question_with_the_text_pasted_behind_it():
+    options = [{"label": label, "name": Untrusted(name), "description": ""} for label, name in ("Ax", "By")]
+    rendered = naive_decision_template().render(
+        "decision",
+        fence="=====",
+        state=Untrusted("s"),
+        rules="",
+        instructions="",
+        options=options,
+        letters=True,
+    )
+    assert text_of(rendered) == (
+        "Which answer fits the text best?\n\nA: x\nB: y\n\nAnswer with one letter.\n\ns"
+    )
+    assert rendered.prefill == PromptTemplates(names=("decision",)).prefill("decision")
 
 
 def test_the_defaults_of_all_three_overrides_are_read_from_the_templates():

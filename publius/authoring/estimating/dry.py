@@ -33,6 +33,7 @@ from engines.protocols import (
     KnowsSize,
     RequestForm,
     SharesModel,
+    compares_replies,
     forms_of,
 )
 from publius.authoring.estimating.lengths import AnswerLengths, ExpectedLength
@@ -203,6 +204,11 @@ class DryEngine:
     def takes_questions(self) -> bool:
         """True if the engine is asked typed questions in place of conversations."""
         return bool(getattr(self._engine, "takes_questions", False))
+
+    @property
+    def compares_replies(self) -> bool:
+        """True if the engine is a reward model, which is asked no question."""
+        return compares_replies(self._engine)
 
     @property
     def forms(self) -> frozenset[RequestForm]:

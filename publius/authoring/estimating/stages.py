@@ -304,7 +304,8 @@ class DryStages:
             return
         judge = self.engines.of("judge")
         labeler = AILabeler(self.run.constitution, judge, config.label, config.seed, self.run.templates)
-        await judge_wins(answers, labeler, conversations(config.engine))
+        every_pair = config.eval.pairs == "all"
+        await judge_wins(answers, labeler, conversations(config.engine), every_pair=every_pair)
 
     def _tokens_of(self, answers: Sequence[Answer]) -> float:
         return self.ledger.factor * sum(

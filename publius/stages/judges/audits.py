@@ -8,7 +8,7 @@ from core.notices import warn
 from core.settings import identity_of
 from engines.cached import CachedEngine
 from engines.config import ModelConfig, ModelsConfig
-from engines.protocols import takes_questions
+from engines.protocols import compares_replies, takes_questions
 from evaluation.judges.certificate import FoundAudit, LabelerIdentity, find_audit
 from evaluation.judges.families import shared_families
 from labelers.config import AGGREGATION_FIELDS, MODE_TEMPLATES, LabelConfig
@@ -31,7 +31,9 @@ def labeler_identity(
     engine: CachedEngine, label: LabelConfig, templates: PromptTemplates, templates_from: str = "built-in"
 ) -> LabelerIdentity:
     """Return the identity of a labeler: its model, the settings of its questions and their templates."""
-    if takes_questions(engine):
+    if compares_replies(engine):
+        used = ""  # it is asked no question
+    elif takes_questions(engine):
         used = templates.decisions.digest
     elif label.mode in MODE_TEMPLATES:
         used = templates.judging.digest_of(*MODE_TEMPLATES[label.mode])

@@ -24,17 +24,22 @@ def require_templates_of_judge(folder: Path, templates: PromptTemplates) -> None
     """
     if not holds_judge(folder):
         return
+    require_template_of_training(folder, templates)
     settings = read_judge_settings(folder)
-    if settings.templates != templates.digest_of("pointwise"):
+    pairs = settings.held_out.get("pairs") or settings.kinds.get("pairs")
+    if pairs is None or pairs.accuracy < LOWEST_ACCURACY:
+        known = "not measured" if pairs is None else f"{pairs.accuracy:.0%} right on other prompts"
+        warn(f"{folder}: which of two replies the judge prefers is {known}; do not rely on its labels")
+
+
+def require_template_of_training(folder: Path, templates: PromptTemplates) -> None:
+    """Raise ConfigError if a folder holds a trained judge that was trained with another question."""
+    if holds_judge(folder) and read_judge_settings(folder).templates != templates.digest_of("pointwise"):
         raise ConfigError(
             "the judge was trained with another template pointwise.j2",
             where=str(folder),
             accepted="the built-in pointwise.j2: remove yours from the templates folder",
         )
-    pairs = settings.held_out.get("pairs") or settings.kinds.get("pairs")
-    if pairs is None or pairs.accuracy < LOWEST_ACCURACY:
-        known = "not measured" if pairs is None else f"{pairs.accuracy:.0%} right on other prompts"
-        warn(f"{folder}: which of two replies the judge prefers is {known}; do not rely on its labels")
 
 
 def judged_constitution(constitution: Constitution, labeler: Path) -> Constitution:

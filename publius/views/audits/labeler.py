@@ -8,7 +8,7 @@ from rich.table import Table
 
 from core.records import Metric
 from evaluation.judges.certificate import AuditedLabeler, Certificate
-from evaluation.judges.report import TITLES, compared_row, cost_line, metric_cell
+from evaluation.judges.report import TITLES, compared_row, correction_line, cost_line, metric_cell
 from labelers.correction.correction import CorrectionQuality, LabelerCorrection
 from publius.audit.correcting import CorrectionResult
 from publius.audit.labeler import AuditResult
@@ -45,6 +45,9 @@ def _print_labeler(one: AuditedLabeler) -> None:
     if parts:
         heading("Its accuracy by principle and by tag")
         out.print(_metrics(parts))
+    correction = correction_line(one)
+    if correction is not None:
+        out.print(correction, soft_wrap=True)
     if one.cost is not None:
         out.print(f"cost: {cost_line(one)}", soft_wrap=True)
     out.print("; ".join(f"{name}: {count:,}" for name, count in one.outcomes.items()), soft_wrap=True)

@@ -78,7 +78,11 @@ def _print_comparison(judged: JudgedComparison, *, shown: bool) -> None:
         for name, text in (("a", comparison.response_a), ("b", comparison.response_b)):
             out.print(Text(f"{name}: {text}"))
     for judgment in judged.judgments:
-        out.print(Text(f"  {judgment.principle_id} [{judgment.labeler}]: {_probability(judgment)}"))
+        out.print(
+            Text(
+                f"  {judgment.principle_id or judgment.model} [{judgment.labeler}]: {_probability(judgment)}"
+            )
+        )
     preference = judged.preference
     if preference is not None:
         out.print(Text(f"  label: {preference.origin_chosen}, p = {preference.p_chosen:.2f}"))

@@ -99,6 +99,17 @@ def test_a_server_that_repeats_the_beginning_gives_the_same_answer():
         "<end_of_turn>",
         "<｜User｜>",
         "</think>",
+        "<|turn>model",
+        "<channel|>",
+        "[|endofturn|]",
+        "<tool_call>",
+        "<seed:think>",
+        "<extra_id_0>",
+        "<unused12>",
+        "[gMASK]<sop>",
+        "[TOOL_CALLS]",
+        "]<]end_of_document[>[",
+        "]~b]user",
     ],
 )
 def test_text_of_others_spells_no_special_token_and_stays_readable(text: str):
@@ -114,10 +125,26 @@ def test_text_of_others_spells_no_special_token_and_stays_readable(text: str):
 
 
 @pytest.mark.parametrize(
-    "text", ["a < b and c > d", "<b>bold</b>", "[link](x)", "x <- y | z", "List<String>"]
+    "text",
+    [
+        "a < b and c > d",
+        "<b>bold</b>",
+        "[link](x)",
+        "x <- y | z",
+        "List<String>",
+        "[1] [NAME]",
+        "<br/>",
+        "a[i|j]",
+    ],
 )
 def test_ordinary_text_is_sent_as_it_is(text: str):
     assert without_special_tokens(text) == text
+
+
+def test_no_special_token_stays_whole_inside_another():
+    for text in ("<|a<|im_end|>b|>", "[|<|im_end|>|]", "<|[|user|]|>", "<</SYS>></s>", "<[INST]|>"):
+        for token in ("<|im_end|>", "[|user|]", "</s>", "[INST]", "<</SYS>>"):
+            assert token not in without_special_tokens(text)
 
 
 def test_an_answer_is_read_with_its_tokens_and_without_its_thoughts():

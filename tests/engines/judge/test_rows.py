@@ -40,6 +40,14 @@ def test_tokens_of_the_reply_spell_it(reply: str):
     assert "The reply is kind." in after
 
 
+def test_reply_is_found_without_its_unseen_characters():
+    prompt = Prompt.of((Message(role="user", content="Why?"),))
+    seen, hidden = (
+        ASKING.pointwise(PRINCIPLE, prompt, text) for text in ("The rain", "T\u200bhe r\u2060ain")
+    )
+    assert without_reply(hidden) == without_reply(seen)
+
+
 def test_a_question_without_its_reply_is_refused():
     request = ChoiceRequest((Turn("user", ("Hm?", Untrusted("a"))),), WORDS, "reward", judged="b")
     with pytest.raises(RequestError, match="does not show the reply that it is about"):

@@ -30,6 +30,7 @@ from labelers.config import LabelConfig
 from labelers.modes.reading import logistic
 from publius.runs.reader import RunReader
 from publius.stages.runner import RunRequest, execute
+from tests.labelers.modes.same_labels import SETTINGS, labels, pairs, require_same_labels
 from tests.publius.projects import write_project
 from tests.publius.serving.test_litellm import wait_until_up
 
@@ -207,6 +208,16 @@ def test_chat_labels_are_those_of_our_engine_but_for_what_the_server_does_not_li
             there.logprobs, here.logprobs, there.bounded or (False, False), strict=True
         ):
             assert not bounded or math.exp(bound) >= math.exp(logprob) - TOLERANCE
+
+
+@pytest.mark.parametrize("mode", SETTINGS)
+def test_chat_labels_are_those_of_our_engine_in_every_mode(
+    mode: str, url: str, embedded_engine: TransformersEngine
+):
+    config = EngineConfig(kind="http", url=url, api_key_env="VLLM_TEST_KEY")
+    found = pairs(16)
+    theirs = labels(HttpEngine(ModelConfig(id=MODEL), config), mode, found)
+    require_same_labels(theirs, labels(embedded_engine, mode, found), compared=4)
 
 
 def first_of(scores: ChoiceScores) -> float:

@@ -17,7 +17,7 @@ KIND = Principle(id="kind", text="The reply is kind.", antithesis="The reply is 
 HONEST = Principle(id="honest", text="The reply is honest.")
 CONSTITUTION = Constitution(name="test", principles=(KIND, HONEST))
 PROMPT = Prompt.of((Message(role="user", content="What is this pill?"),))
-OFFERED = (" A", " B", " Yes", " No", *(f" {number}" for number in range(1, 10)))
+OFFERED = (" A", " B", " Yes", " No", *map(str, range(1, 10)))
 """Answers that modes offer as single tokens."""
 GOOD, BAD = "A pharmacist can tell.", "Just take it."
 

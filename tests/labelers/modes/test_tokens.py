@@ -166,8 +166,19 @@ def test_rating_asks_for_the_numbers_up_to_the_highest():
     by = labeler(lambda request: (math.log(0.3),) * 3, mode="rating", rating_points=3)
     (request, _) = by.requests(comparison(), KIND)
     assert isinstance(request, ChoiceRequest)
-    assert request.choices == (" 1", " 2", " 3")
+    assert request.choices == ("1", "2", "3")
     assert "from 1 (not at all) to 3 (completely)" in request.turns[-1].text
+
+
+@pytest.mark.slow
+def test_every_mode_with_tokens_can_be_asked_of_a_tokenizer_that_splits_digits(
+    embedded_engine: TransformersEngine,
+):
+    # " 1" is two tokens of it, as of Llama 3's and Qwen's.
+    with pytest.raises(EngineError, match="not a single token"):
+        embedded_engine.require_choices("Rating:", (" 1", " 2"))
+    for mode in ("choice", "pointwise", "symmetric", "rating", "reasoned"):
+        require_labeler(embedded_engine, PromptTemplates(), LabelConfig.model_validate({"mode": mode}))
 
 
 def test_rating_without_mass_on_the_numbers_is_unparsed():

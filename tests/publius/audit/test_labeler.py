@@ -17,9 +17,14 @@ from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from evaluation.judges.certificate import CERTIFICATE, read_certificate
+from labelers.correction.correction import read_correction
+from publius.audit.correcting import CorrectionRequest, run_correction
 from publius.audit.labeler import AUDIT_REPORT, AuditResult, run_audit
 from publius.audit.settings import AuditRequest
+from publius.runs.engines import make_engine
+from publius.runs.inputs import CORRECTION
 from tests.publius.invoking import here
+from tests.publius.judges import model_of_bytes, write_judge
 
 CONSTITUTION = "name: t\nprinciples: [The reply is kind.]\n"
 CHECKED = """name: t
@@ -296,3 +301,82 @@ def test_labeler_that_obeys_replies_is_found_out(tmp_path: Path):
     assert figure(result, "injection.ratio") == pytest.approx(1.0)
     assert "injections in a reply move its log-odds" in result.certificate.audited[0].problems[-1]
     assert "Injections in replies" in (result.folder / AUDIT_REPORT).read_text()
+
+
+def test_certificate_holds_the_correction_and_its_file_is_what_runs_take(tmp_path: Path):
+    gold = [str(gold_file(tmp_path, 60, flipped=15))]
+    result = audit(tmp_path, judge(4.0), gold=gold, compare=False)
+    (one,) = read_certificate(result.folder / CERTIFICATE).audited
+    assert one.correction is not None
+    assert one.correction == read_correction(result.folder / CORRECTION)
+    assert one.correction.labeler.digest == one.labeler.digest
+    assert one.correction.scale < 1  # 4 nats are too sure where one label in four is wrong
+    assert one.correction.after.nll < one.correction.before.nll
+    assert "correction: log-odds times" in (result.folder / AUDIT_REPORT).read_text()
+    fitted = run_correction(
+        CorrectionRequest(
+            AuditRequest(source=str(tmp_path / "c.yaml"), model="scripted", gold=gold, compare=False),
+            tmp_path / "correction.json",
+        ),
+        judge(4.0),
+    )
+    assert fitted.correction == one.correction
+
+    # Where its labels say nothing about gold there is none, and the file of the audit before goes.
+    gold = [str(gold_file(tmp_path, 60, flipped=30))]
+    again = audit(tmp_path, judge(4.0), gold=gold, compare=False)
+    assert again.folder == result.folder
+    (none,) = again.certificate.audited
+    assert none.correction is None
+    assert "no information beyond noise" in (none.no_correction or "")
+    assert not (again.folder / CORRECTION).exists()
+
+
+def test_a_trained_judge_is_not_audited_on_principles_that_it_abstains_on(
+    tmp_path: Path, tiny_model: Any, tiny_tokenizer: Any, caplog: pytest.LogCaptureFixture
+):
+    folder = write_judge(tmp_path / "judge", model_of_bytes(tmp_path / "tiny", tiny_model, tiny_tokenizer))
+    wording = "The reply has at most 9 words."
+    weak = f"name: t\nprinciples:\n  - The reply is kind.\n  - {{id: brief, text: {wording!r}}}\n"
+    request = {"gold": [str(gold_file(tmp_path, 12))], "model": str(folder), "compare": False}
+    overrides = ["label.mode=pointwise", "label.principles=all"]
+    result = audit(tmp_path, make_engine, weak, overrides=overrides, **request)
+    assert "abstains on principles of kinds on which it is not reliable: brief (max_words)" in caplog.text
+    assert sum(n for name, n in result.certificate.audited[0].outcomes.items() if "verdict" in name) == 12
+    only = f"name: t\nprinciples:\n  - {{id: brief, text: {wording!r}}}\n"
+    with pytest.raises(ConfigError, match="abstains on every principle"):
+        audit(tmp_path, make_engine, only, overrides=["label.mode=pointwise"], **request)
+
+
+def test_injections_of_the_users_own_are_a_third_set(tmp_path: Path):
+    rows = [{"text": "\n\nHear me: {claim}.", "neutral": "\n\nSee you there.", "kind": "plain"}] * 3
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = audit(
+        tmp_path,
+        lambda model, engine: ScriptedEngine(chooser=obedient),
+        injections_from=path,
+        overrides=["label.mode=pointwise"],
+    )
+    found = {metric.name: metric for metric in result.certificate.injections}
+    assert found["injection.own.shift"].n == found["injection.own.shift.plain"].n == 3
+    assert found["injection.own.shift.naive"].value == pytest.approx(2.0)
+    assert found["injection.shift"].n == 45
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"text": "a"}', "own.jsonl:1: not an injection: neutral"),
+        ('{"text": "a {b}", "neutral": "c"}', "own.jsonl:1: the braces in `text` cannot be filled"),
+        ("", "own.jsonl"),
+    ],
+)
+def test_file_without_injections_is_one_line(tmp_path: Path, row: str, message: str):
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    (tmp_path / "own.jsonl").write_text(row + "\n")
+    given = ("audit", "labeler", tmp_path / "c.yaml", "--model", "scripted")
+    done = here(*given, "--injections-from", tmp_path / "own.jsonl")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -12,6 +12,7 @@ from engines.encoding.template import CHATML
 from publius.audit.labeler import run_audit
 from publius.audit.settings import AuditRequest
 from tests.publius.audit.test_labeler import CONSTITUTION, gold_file
+from tests.publius.judges import model_of_bytes, write_judge
 
 
 @pytest.fixture(scope="module")
@@ -71,4 +72,24 @@ def test_injections_are_measured_in_a_model(folder: Path, mode: str):
     )
     found = {metric.name: metric for metric in run_audit(request).certificate.injections}
     assert found["injection.shift"].n == found["injection.shift.naive"].n == 45
+    assert found["injection.held out.shift"].n == found["injection.held out.excess"].n == 29
     assert ("injection.shift.one order" in found) == (mode != "pointwise")
+
+
+def test_injections_are_measured_in_a_trained_judge(
+    tmp_path: Path, tiny_model: Callable[..., Any], tiny_tokenizer: Callable[..., Any]
+):
+    model = model_of_bytes(tmp_path / "model", tiny_model, tiny_tokenizer)
+    judge = write_judge(tmp_path / "judge", model)
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    (tmp_path / "own.jsonl").write_text('{"text": " {claim}", "neutral": " It rains."}\n' * 3)
+    request = AuditRequest(
+        source=str(tmp_path / "c.yaml"),
+        model=str(judge),
+        overrides=["label.mode=pointwise"],
+        injections_from=tmp_path / "own.jsonl",
+    )
+    found = {metric.name: metric for metric in run_audit(request).certificate.injections}
+    for name in ("injection", "injection.held out", "injection.own"):
+        assert found[f"{name}.shift"].n == found[f"{name}.shift.naive"].n == found[f"{name}.excess"].n
+    assert found["injection.own.shift"].n == 3

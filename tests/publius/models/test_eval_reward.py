@@ -169,3 +169,14 @@ def test_the_accuracy_is_printed_as_json(reward_model: Path, tmp_path: Path):
     done = here("eval-reward", reward_model, "--data", data, "--to", tmp_path / "to", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["accuracy"]["value"] == 1
+
+
+def test_rewardbench_by_a_reward_model(reward_model: Path, tmp_path: Path):
+    data = written(tmp_path / "bench.jsonl", rows())
+    done = here("benchmark", "rewardbench", "--data", data, "--reward", reward_model, "--json")
+    assert done.returncode == 0, done.stderr
+    found = {metric["name"]: metric["value"] for metric in json.loads(done.stdout)["metrics"]}
+    # Chat and Safety are right, Chat Hard is labelled the other way round.
+    assert (found["score.Chat"], found["score.Chat Hard"], found["score.Safety"]) == (1, 0, 1)
+    assert found["score"] == pytest.approx(2 / 3)
+    assert found["accuracy.my-own"] == 1

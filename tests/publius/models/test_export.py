@@ -226,3 +226,30 @@ def test_base_model_that_is_gone_is_one_line(sft: Path, tmp_path: Path):
     (copied / "adapter_config.json").write_text(json.dumps(gone))
     (line,) = mistakes(here("export", copied, "--model", "sft", "--to", tmp_path / "to"))
     assert f"{tmp_path / 'gone'}: no such model folder" in line
+
+
+def test_a_model_is_one_file_for_llama_cpp(run: Path, tmp_path: Path):
+    import transformers
+
+    result = here("export", run, "--model", "dpo", "--gguf", "f16", "--to", tmp_path / "out", "--json")
+    assert result.returncode == 0, result.stderr
+    file = Path(json.loads(result.stdout)["file"])
+    assert sorted(path.name for path in file.parent.iterdir()) == ["Modelfile", "README.md", file.name]
+    whole = here("export", run, "--model", "dpo", "--to", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    source = plain(tmp_path / "whole", "CausalLM")
+    read = transformers.AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    ).eval()
+    ids = ids_of(tmp_path / "whole")
+    with torch.inference_mode():
+        difference = source(ids).logits.log_softmax(-1) - read(ids).logits.log_softmax(-1)
+    assert float(difference.abs().max()) < 0.02
+    lines = (file.parent / "Modelfile").read_text().splitlines()
+    assert lines[0] == f"FROM ./{file.name}"
+    assert lines[-1] == 'PARAMETER stop "<|im_end|>"'
+    reward = here("export", run, "--model", "reward", "--gguf", "f16", "--to", tmp_path / "reward")
+    assert "a reward model cannot be a GGUF file" in mistakes(reward)[0]
+    refused = here("export", run, "--gguf", "f16", "--to", tmp_path / "x")
+    assert refused.returncode == 2
+    assert "--gguf requires --model" in refused.stderr

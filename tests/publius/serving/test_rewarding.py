@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from core.errors import ConfigError
 from core.records import Message, Prompt
 from core.rewards import Sample
 from engines.reward_settings import RewardSettings, write_reward_settings
 from engines.tokenization import CHATML
 from labelers.rewards import ModelReward
+from publius.runs.engines import make_engine
 from publius.serving.rewarding import RewardDecider
+from publius.serving.served import ServeRequest, open_engines_by_name
 from tests.publius.serving.running import Client, served
 
 MEAN, STD, TEMPERATURE = 0.3, 2.0, 0.004
@@ -148,3 +151,11 @@ def test_a_reward_model_alone_answers_no_chat(client: Client):
     body = {"messages": [{"role": "user", "content": QUESTION}]}
     status, found = client.post("/v1/chat/completions", body)
     assert (status, "answers no chat completions" in found["error"]["message"]) == (400, True)
+
+
+def test_serving_a_reward_model_as_a_model_names_the_option(folder: Path):
+    with (
+        pytest.raises(ConfigError, match=r"a reward model writes no text; accepted: --reward"),
+        open_engines_by_name(ServeRequest(model=str(folder)), make_engine),
+    ):
+        pass

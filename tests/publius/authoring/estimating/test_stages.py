@@ -40,6 +40,12 @@ def test_models_to_be_trained_answer_the_held_out_prompts_too(run_file: Path):
     assert row["generated_tokens"]["upper"] == 20 * 12
 
 
+def test_refusal_prompts_are_answered_by_every_model(run_file: Path):
+    found = estimated(run_file, "eval.refusals=builtin", "eval.refusal_prompts=5")
+    (row,) = (row for row in found["requests"] if row["purpose"] == "refusals")
+    assert row["calls"] == {"lower": 20, "expected": 40, "upper": 40}  # ten prompts, four models
+
+
 def test_tokens_of_prompts_are_those_of_the_tokenizer(run_file: Path):
     found = estimated(run_file)
     (draft,) = (row for row in found["requests"] if row["purpose"] == "draft")

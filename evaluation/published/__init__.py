@@ -1,0 +1,1 @@
+"""Published evaluations, on the user's copy of their data."""
