@@ -78,7 +78,8 @@ def export(
     elif labels is not None:
         emit(export_labels(folder, labels, to), as_json, exports.print_exported_labels)
     elif model is not None and gguf is not None:
-        emit(export_gguf(folder, model, to, gguf_type(gguf)), as_json, exports.print_exported_gguf)
+        written = export_gguf(folder, model, to, gguf_type(gguf), force=force)
+        emit(written, as_json, exports.print_exported_gguf)
     elif model is not None:
         emit(export_model(folder, model, to, force=force), as_json, exports.print_exported_model)
     elif is_training(folder):

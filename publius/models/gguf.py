@@ -36,7 +36,7 @@ class ExportedGGUF:
         return {"folder": str(self.folder), "file": str(self.file)}
 
 
-def export_gguf(folder: Path, method: str, to: Path, kind: GGUFType) -> ExportedGGUF:
+def export_gguf(folder: Path, method: str, to: Path, kind: GGUFType, *, force: bool = False) -> ExportedGGUF:
     """Write a trained model as a GGUF file, with a Modelfile for Ollama and its card.
 
     Args:
@@ -44,11 +44,13 @@ def export_gguf(folder: Path, method: str, to: Path, kind: GGUFType) -> Exported
         method: the training method, or `steered`.
         to: a new or empty folder.
         kind: type of the matrices.
+        force: True to export a model whose run failed a gate.
 
     Raises:
         ConfigError: if the model is a reward model, or as `export_model` raises it.
         EngineError: if the model's architecture or tokenizer is not known, or the adapter cannot be merged.
-        RunStateError: if the run has no such model, the target is not empty, or the disk is too small.
+        RunStateError: if the run failed a gate or has no such model, the target is not empty, or the disk is
+            too small.
     """
     if method == "reward" or (folder / REWARD_SETTINGS).is_file():
         raise ConfigError(
@@ -56,7 +58,7 @@ def export_gguf(folder: Path, method: str, to: Path, kind: GGUFType) -> Exported
         )
     with whole_folder(to) as staging:
         merged = staging / "merged"
-        export_model(folder, method, merged)
+        export_model(folder, method, merged, force=force)
         files = locate(ModelConfig(id=str(merged)))
         tokenizer = load_tokenizer(files)
         name = f"{folder.resolve().name}-{method}"

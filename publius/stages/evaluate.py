@@ -171,7 +171,8 @@ def _gates(run: Run, evaluation: Evaluation) -> tuple[tuple[GateResult, ...], Co
     except ConfigError as error:
         return (), error
     for result in gates:
-        if result.outcome != "pass":
+        # Few prompts decide nothing, and the report says so: a gate that nobody asked for should not.
+        if result.outcome == "fail" or (result.outcome == "inconclusive" and not result.is_default):
             what = "failed" if result.outcome == "fail" else "is inconclusive"
             warn(f"the gate {what}: {result.line()}")
     return gates, None

@@ -16,7 +16,7 @@ pytestmark = [
         vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {install_vllm()}"
     ),
 ]
-_PAIRS = 16
+_PAIRS = 8
 
 
 @pytest.mark.parametrize("mode", SETTINGS)

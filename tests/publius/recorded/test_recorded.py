@@ -90,13 +90,14 @@ def require_unchanged(project: Path, before: dict[str, tuple[bytes, int]]) -> No
 def require_only_added(project: Path) -> None:
     """Require all recorded figures and answers; new measures and their losses may be added.
 
-    Intervals are computed from the same answers by today's formulas.
+    Intervals are those of today's formulas, and so are the gates.
     """
     figures = [
         json.loads((run_of(place) / "eval" / "metrics.json").read_text()) for place in (RECORDED, project)
     ]
     metrics = [
-        {row["name"]: (row["value"], row["n"]) for row in content.pop("metrics")} for content in figures
+        {row["name"]: [row.get(key) for key in ("value", "n", "unit")] for row in content.pop("metrics")}
+        for content in figures
     ]
     assert figures[0].items() <= figures[1].items()
     assert figures[1].keys() - figures[0].keys() <= {"drift", "gates"}
