@@ -14,6 +14,7 @@ from core.notices import warn
 from core.progress import show_progress
 from core.terminal.interrupts import caught, end_interrupted, interruption_message, say_nothing
 from core.terminal.streams import lost, make_steady
+from publius.commands.audits.tenets import audit_model_, audit_scenarios
 from publius.commands.cache import cache_app
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
@@ -138,6 +139,8 @@ app.command("serve")(serve_)
 app.command()(export)
 app.command()(diff)
 app.command()(annotate)
+audit_app.command("model")(audit_model_)
+audit_app.command("scenarios")(audit_scenarios)
 app.add_typer(audit_app, name="audit")
 app.add_typer(cache_app, name="cache")
 app.add_typer(models_app, name="models")

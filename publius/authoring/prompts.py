@@ -135,8 +135,19 @@ def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> Re
     """Fill the synthesis with replies, through the project's cache; return the request counts."""
     project = project_of(request.constitution)
     with one_model(request.model, project, make, request.engine) as engine:
-        run_interruptibly(_fill(synthesis, engine, conversations(engine_settings(request.engine))))
+        fill_synthesis(synthesis, engine, conversations(engine_settings(request.engine)))
         return engine.counts
+
+
+def fill_synthesis(synthesis: Synthesis, engine: CachedEngine, concurrency: int) -> None:
+    """Ask a model until no prompt is missing, or every cell has used up its attempts.
+
+    Args:
+        synthesis: collects the prompts.
+        engine: the model that writes them.
+        concurrency: requests at once.
+    """
+    run_interruptibly(_fill(synthesis, engine, concurrency))
 
 
 async def _fill(synthesis: Synthesis, engine: CachedEngine, concurrency: int) -> None:

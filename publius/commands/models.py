@@ -116,12 +116,15 @@ def benchmark(
     emit(run_benchmark(request), as_json, print_benchmark)
 
 
-audit_app = typer.Typer(help="Measure a labeler before its labels are used.", no_args_is_help=True)
+audit_app = typer.Typer(
+    help="Audit a labeler before its labels are used, and a model against its constitution.",
+    no_args_is_help=True,
+)
 
 
 @audit_app.callback()
 def _commands() -> None:
-    """Measure a labeler before its labels are used."""
+    """Audit a labeler before its labels are used, and a model against its constitution."""
 
 
 @audit_app.command()
@@ -199,7 +202,7 @@ def labeler(
     """
     from publius.audit.labeler import run_audit
     from publius.audit.settings import AuditRequest
-    from publius.views.audit import print_audit
+    from publius.views.audits.labeler import print_audit
 
     request = AuditRequest(
         source=source,
@@ -274,7 +277,7 @@ def correction(
     """
     from publius.audit.correcting import CorrectionRequest, run_correction
     from publius.audit.settings import AuditRequest
-    from publius.views.audit import print_correction
+    from publius.views.audits.labeler import print_correction
 
     audit = AuditRequest(
         source=source,

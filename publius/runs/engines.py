@@ -119,6 +119,10 @@ class Engines:
         policy = self._models.policy
         return self._engine_of(policy if adapter is None else trained_model(adapter, policy))
 
+    def of_model(self, model: ModelConfig) -> CachedEngine:
+        """Return the engine of a model that need not have a role, such as that of another run."""
+        return self._engine_of(model)
+
     def fit_together(self, one: EngineRole, other: EngineRole) -> bool:
         """Return True if the engines of two roles can be loaded at once: one model, or different GPUs.
 

@@ -21,7 +21,7 @@ from publius.audit.settings import AuditRequest
 from publius.labels.selecting import select_questions
 from publius.runs.dataset import export_run
 from publius.stages.runner import RunRequest, execute
-from publius.views.audit import correction_lines
+from publius.views.audits.labeler import correction_lines
 from tests.publius.audit.test_labeler import CONSTITUTION, Maker, judge, log, texts
 from tests.publius.invoking import here
 from tests.publius.projects import record_lines, write_project

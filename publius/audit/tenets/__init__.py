@@ -1,0 +1,1 @@
+"""`publius audit model`: models answer scenarios, and a check or a judge rates each tenet."""

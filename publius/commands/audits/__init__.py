@@ -1,0 +1,1 @@
+"""The commands that audit a model against its constitution."""

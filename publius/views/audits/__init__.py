@@ -1,0 +1,1 @@
+"""Output of audits of labelers and of models."""
