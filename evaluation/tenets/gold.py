@@ -22,7 +22,7 @@ from core.text.yaml_file import in_order, read_text
 from evaluation.tenets.ratings import AuditedReply, TenetRating
 from evaluation.tenets.record import JudgeErrors, Rate
 
-SHEET = "sheet.csv"
+SHEET_FILE = "sheet.csv"
 _COLUMNS = ("id", "tenet", "principle", "conversation", "violates")
 _ANSWERS = {
     "yes": True,

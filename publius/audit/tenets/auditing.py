@@ -16,7 +16,7 @@ from core.store.files import os_errors, write_atomic
 from engines.cached import CachedEngine
 from evaluation.measures import is_empty
 from evaluation.tenets.figures import RatedTenet, fewest_scenarios, surely_above, tenet_figures
-from evaluation.tenets.gold import SHEET, judge_errors, read_sheet, sheet_rows, sheet_text
+from evaluation.tenets.gold import SHEET_FILE, judge_errors, read_sheet, sheet_rows, sheet_text
 from evaluation.tenets.ratings import AuditedReply, TenetRating
 from evaluation.tenets.record import (
     AuditedVariant,
@@ -92,7 +92,7 @@ def audit_model(request: ModelAuditRequest, make: EngineMaker = make_engine) -> 
     scenarios = _rated(file, audited, unjudged, all_tenets=request.all_tenets)
     tenets = frozenset(p.id for p in audited.constitution.principles)
     require_a_judge(audited, tenets if request.all_tenets else frozenset(s.tenet for s in scenarios))
-    read_sheet(request.to / SHEET)  # its mistakes are reported before any request
+    read_sheet(request.to / SHEET_FILE)  # its mistakes are reported before any request
     with open_cache(audited.project) as cache:
         engines = Engines(audited.models, audited.engine, cache, make, roles=())
         try:
@@ -246,7 +246,7 @@ def _gold_errors(
     work: _Work, ratings: Sequence[TenetRating], replies: Mapping[str, AuditedReply]
 ) -> Mapping[str | None, JudgeErrors]:
     """Return the judge's errors by the labels of the sheet; write a sheet if there is none with labels."""
-    path, texts = work.request.to / SHEET, {p.id: p.text for p in work.audited.constitution.principles}
+    path, texts = work.request.to / SHEET_FILE, {p.id: p.text for p in work.audited.constitution.principles}
     labels = read_sheet(path)
     if labels:
         known = labels.keys() & {rating.id for rating in ratings}
