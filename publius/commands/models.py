@@ -117,14 +117,14 @@ def benchmark(
 
 
 audit_app = typer.Typer(
-    help="Audit a labeler before its labels are used, and a model against its constitution.",
+    help="Audit a labeler before use, or a model against its principles.",
     no_args_is_help=True,
 )
 
 
 @audit_app.callback()
 def _commands() -> None:
-    """Audit a labeler before its labels are used, and a model against its constitution."""
+    """Audit a labeler before use, or a model against its principles."""
 
 
 @audit_app.command()

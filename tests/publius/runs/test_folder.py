@@ -175,5 +175,5 @@ def test_resolved_file_has_its_sections_in_the_order_of_a_run(tmp_path):
     keys = [line.partition(":")[0] for line in (folder / "resolved.yaml").read_text().splitlines()]
     assert " ".join(key for key in keys if key.isalpha()) == (
         "name recipe seed constitution prompts split models engine templates critique sample compare label "
-        "train lora optim sft reward dpo ppo rloo grpo distill choose eval time cache"
+        "train lora optim sft reward dpo ppo rloo grpo distill choose eval gates time cache"
     )
