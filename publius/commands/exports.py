@@ -110,7 +110,7 @@ def report_(
     ] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Write what runs and trainings did as one HTML page, for any browser."""
+    """Write what runs and trainings did as one HTML page."""
     from publius.views.report.printing import print_written_report
     from publius.views.report.writing import ReportRequest, write_report
 

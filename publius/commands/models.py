@@ -117,14 +117,14 @@ def benchmark(
 
 
 audit_app = typer.Typer(
-    help="Audit a labeler before use, or a model against its principles.",
+    help="Audit a labeler, or a model against a constitution.",
     no_args_is_help=True,
 )
 
 
 @audit_app.callback()
 def _commands() -> None:
-    """Audit a labeler before use, or a model against its principles."""
+    """Audit a labeler, or a model against a constitution."""
 
 
 @audit_app.command()

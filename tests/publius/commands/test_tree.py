@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.publius.invoking import here
 
 COMMANDS = """
-init doctor try steer run critique sample compare label eval-reward benchmark eval report show chat serve export diff
-annotate
+init doctor try steer run critique sample compare label eval-reward benchmark eval report
+show chat serve export diff annotate
 audit cache models train import check test schema prompts agreement select
 """
 
