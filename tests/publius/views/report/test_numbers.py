@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import DataError
 from publius.views.report.figures import Figure, shown_number
-from tests.publius.views.report import recompute
+from tests.publius.views.report import recompute, relabelled
 from tests.publius.views.report.projects import STOCK_PHRASE, ReadPage, page_of, with_forward_passes
 
 
@@ -38,6 +38,7 @@ def test_all_numbers_of_a_run_with_trainings_follow_from_its_records(
     recorded_run: Path, recorded_page: ReadPage
 ):
     expected = recompute.of_run(recorded_run) | recompute.shown_prompts([recorded_run])
+    expected |= dict(relabelled.quality(recorded_run))
     # The version that made the run did not measure whether answers are nearly the same.
     known = {name: row for name, row in expected.items() if ".sameness" not in name}
     assert_equal(recorded_page, known)
@@ -46,7 +47,7 @@ def test_all_numbers_of_a_run_with_trainings_follow_from_its_records(
 def test_all_numbers_of_several_runs_follow_from_their_records(wordings: list[Path], wordings_page: ReadPage):
     expected = recompute.shown_prompts(wordings)
     for folder in wordings:
-        expected |= recompute.of_run(folder)
+        expected |= recompute.of_run(folder) | dict(relabelled.quality(folder))
     expected |= recompute.comparison({"A": wordings[:2], "B": wordings[2:]})
     expected |= recompute.preferences(wordings[0], wordings[2])
     assert_equal(wordings_page, expected)
@@ -150,6 +151,39 @@ def test_plots_are_drawn_from_the_records(recorded_run: Path, recorded_page: Rea
     orders = [o["orders"] for o in recompute.rows_of(recorded_run / "judgments.jsonl") if o.get("orders")]
     slots = np.clip([(one["a_first"] - one["b_first"]) / 2 for one in orders], -6, 6)
     assert series[f"{label}.labels.slots"] == np.histogram(slots, 24, (-6, 6))[0].tolist()
+
+
+def test_plots_of_labels_are_drawn_from_the_records(
+    recorded_run: Path, recorded_page: ReadPage, wordings: list[Path], wordings_page: ReadPage
+):
+    labels, found = relabelled.Labels(wordings[0]), []
+    for one in labels.judgments:
+        words, longer = labels.words(one["comparison_id"]), labels.longer(one["comparison_id"])
+        if one["labeler"] == "ai" and longer and min(words):
+            found.append((max(words) / min(words), one["p_a"] if longer == "a" else 1 - one["p_a"]))
+    assert 20 <= len(found) < 40  # one step
+    for column, value in (("ratio", fmean(r for r, _ in found)), ("p", fmean(p for _, p in found))):
+        assert wordings_page.series[f"{labels.prefix}.length.{column}"] == [pytest.approx(value)]
+    bins = recompute.json_of(recorded_run / "reward" / "reward_metrics.json")["calibration"]["after"]["bins"]
+    name = f"{recorded_run.name}.training.reward.calibration.after"
+    for column in ("predicted", "label", "noise", "n"):
+        assert recorded_page.series[f"{name}.{column}"] == [one[column] for one in bins]
+
+
+def test_examples_of_decided_preferences_are_those_of_the_records(
+    wordings: list[Path], wordings_page: ReadPage
+):
+    data, labels = wordings_page.blocks["data"], relabelled.Labels(wordings[0])
+    weights = {"plain": 1.0, "kind": 1.0, "short": 0.1, "once": 0.05}
+    by_id = {one["comparison_id"]: one for one in labels.preferences}
+    shown = [one for one in data["decisions"] if one["run"] == wordings[0].name]
+    assert {data["principles"][one["principle"]] for one in shown} == {"plain", "kind"}
+    for one in shown:
+        preference = by_id[one["id"]]
+        pushes = relabelled.pushes(labels, preference, weights)
+        assert {data["principles"][n]: push for n, push in one["pushes"]} == pytest.approx(pushes)
+        assert sum(pushes.values()) == pytest.approx(one["p"] - 0.5)
+        assert data["texts"][one["chosen"]] == preference["chosen"][0]["content"]
 
 
 @pytest.mark.parametrize(
