@@ -49,6 +49,8 @@ class Evaluation:
     """Number of unanswered prompts by variant, for variants that did not answer all prompts."""
     without_value: Mapping[str, int]
     """Number of prompts by measure that have a value for some variants but not for all."""
+    series: tuple[Series, ...] = ()
+    """The values behind the metrics, by prompt or by text."""
 
 
 def evaluate_answers(
@@ -86,9 +88,10 @@ def evaluate_answers(
     ]
     # Together, since the differences of a report are corrected for their number; no text is a prompt.
     counted = {*shared, *(text for one in texts for text in one.values)}
-    metrics, without_value = metrics_of([*series, *further, *texts], counted, seed)
+    series += [*further, *texts]
+    metrics, without_value = metrics_of(series, counted, seed)
     missing = {name: len(asked) - len(given) for name, given in table.items() if len(given) < len(asked)}
-    return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value)
+    return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value, tuple(series))
 
 
 def with_metrics(evaluation: Evaluation, metrics: Iterable[Metric]) -> Evaluation:

@@ -8,6 +8,7 @@
   const FILTERS = {
     answer: { all: "all", failed: "failed a check", passed: "passed all checks", different: "different answers", flipped: "checks flipped", fixed: "fixed", broken: "broken", cut: "cut off" },
     flips: { all: "all" },
+    decisions: { all: "all" },
   };
   FILTERS.loop = { ...FILTERS.answer, discarded: "revision discarded" };
 
@@ -98,7 +99,10 @@
     answer: data.prompts.filter((prompt) => prompt.kinds.includes("answer")),
     loop: data.prompts.filter((prompt) => prompt.kinds.includes("loop")),
     flips: data.flips,
+    decisions: data.decisions,
   };
+  const PAIRS = { flips: ["then", "now"], decisions: ["chosen", "rejected"] }; // lists of pairs of answers, not of prompts
+  const isPairs = () => state.list in PAIRS;
 
   const FIELDS = {
     fixed: (from, to) => isChecked(from) && failures(from) > 0 && isChecked(to) && failures(to) === 0,
@@ -117,10 +121,10 @@
 
   function filtered() {
     const wanted = controls.search.value.trim().toLowerCase(), tag = controls.tag.value;
-    if (state.list === "flips") {
-      return lists.flips.filter((flip) => {
-        const texts = [...flip.messages.map(([, text]) => text), flip.then, flip.now].map((text) => data.texts[text]);
-        const principle = flip.principle === null ? "" : data.principles[flip.principle];
+    if (isPairs()) {
+      return lists[state.list].filter((pair) => {
+        const texts = [...pair.messages.map(([, text]) => text), ...PAIRS[state.list].map((side) => pair[side])].map((text) => data.texts[text]);
+        const principle = pair.principle === null ? "" : data.principles[pair.principle];
         return (!tag || principle === tag) && (!wanted || texts.some((text) => text.toLowerCase().includes(wanted)));
       });
     }
@@ -145,14 +149,14 @@
     }));
   }
 
-  function showList(list) {
+  function showList(list, chosenTag = "") {
     state.list = list;
     for (const tab of document.querySelectorAll(".tabs [data-list]")) tab.setAttribute("aria-selected", String(tab.dataset.list === list));
-    const columns = columnsOf(list), isPairs = list === "flips";
-    for (const label of document.querySelectorAll(".pair")) label.hidden = isPairs;
-    controls.filter.parentElement.hidden = isPairs;
-    controls.steps.parentElement.hidden = isPairs;
-    controls["all-columns"].parentElement.hidden = isPairs || columns.length <= 2;
+    const columns = columnsOf(list);
+    for (const label of document.querySelectorAll(".pair")) label.hidden = isPairs();
+    controls.filter.parentElement.hidden = isPairs();
+    controls.steps.parentElement.hidden = isPairs();
+    controls["all-columns"].parentElement.hidden = isPairs() || columns.length <= 2;
     options(controls.filter, Object.entries(FILTERS[list]), "all");
     const pairs = columns.map((column) => [column.number, titleOf(column)]);
     const [from, to] = [columns[0], columns[columns.length - 1]].map((column, side) => {
@@ -162,12 +166,12 @@
     options(controls.from, pairs, from?.number);
     options(controls.to, pairs, to?.number);
     controls["all-columns"].checked = columns.length <= 6;
-    const tags = isPairs
-      ? new Set(lists.flips.flatMap((flip) => (flip.principle === null ? [] : [data.principles[flip.principle]])))
+    const tags = isPairs()
+      ? new Set(lists[list].flatMap((pair) => (pair.principle === null ? [] : [data.principles[pair.principle]])))
       : new Set(lists[list].flatMap((prompt) => prompt.tags));
-    options(controls.tag, [["", "all"], ...[...tags].sort().map((tag) => [tag, tag])], "");
+    options(controls.tag, [["", "all"], ...[...tags].sort().map((tag) => [tag, tag])], chosenTag);
     controls.tag.parentElement.hidden = tags.size === 0;
-    controls.tag.parentElement.firstChild.textContent = isPairs ? "Principle " : "Tag ";
+    controls.tag.parentElement.firstChild.textContent = isPairs() ? "Principle " : "Tag ";
     draw();
   }
 
@@ -181,11 +185,13 @@
 
   function draw() {
     const entries = filtered(), total = lists[state.list].length;
-    byId("shown").textContent = `${entries.length} of ${total} ${state.list === "flips" ? "flipped preferences" : "prompts"}`;
+    const what = { flips: "flipped preferences", decisions: "examples of decided preferences" }[state.list] ?? "prompts";
+    byId("shown").textContent = `${entries.length} of ${total} ${what}`;
     state.selected = -1;
-    const parts = entries.map((entry) => (state.list === "flips" ? flipEntry(entry) : promptEntry(entry)));
+    const entryFor = { flips: flipEntry, decisions: decisionEntry }[state.list] ?? promptEntry;
+    const parts = entries.map((entry) => entryFor(entry));
     state.rows = parts;
-    if (state.list !== "flips" && parts.length) parts.unshift(heading());
+    if (!isPairs() && parts.length) parts.unshift(heading());
     byId("matrix").replaceChildren(...(parts.length ? parts : [element("p", "empty", "Nothing matches. Choose another filter.")]));
     state.rows = [...byId("matrix").querySelectorAll(".entry")];
   }
@@ -276,6 +282,30 @@
         const pane = element("div", "pane"), header = element("header");
         header.append(element("b", "", `${what} ${keyOf(run)}`));
         pane.append(header, textElement(texts[side], parts, [kind]));
+        panes.append(pane);
+      });
+      return detail;
+    });
+  }
+
+  function decisionEntry(one) {
+    const cells = element("div", "cells"), odds = element("div", "cell", `p ${one.p.toFixed(2)}`);
+    odds.title = "probability that the chosen answer is better";
+    cells.append(odds);
+    const tags = [`decided by ${data.principles[one.principle]}`, several && keyOf(one.run)].filter(Boolean);
+    return entryOf(lastMessage(one.messages), tags, cells, () => {
+      const detail = element("div", "detail"), panes = element("div", "panes"), pushes = element("div", "chips");
+      for (const [name, push] of one.pushes) {
+        const points = `${push < 0 ? "−" : "+"}${Math.abs(100 * push).toFixed(1)}`;
+        pushes.append(element("span", push < 0 ? "chip fail" : "chip pass", `${data.principles[name]} ${points} points`));
+      }
+      detail.append(...turnsOf(one.messages), pushes, panes);
+      const texts = [data.texts[one.chosen], data.texts[one.rejected]];
+      const parts = controls.marks.checked ? diff(texts[1], texts[0]) : null;
+      ["chosen", "rejected"].forEach((what, side) => {
+        const pane = element("div", "pane"), header = element("header");
+        header.append(element("b", "", what), element("span", "meta", one.origins[side].replace(":", " ")));
+        pane.append(header, textElement(texts[side], parts, [side ? "removed" : "added"]));
         panes.append(pane);
       });
       return detail;
@@ -398,6 +428,7 @@
     1: () => showList("answer"),
     2: () => lists.loop.length && showList("loop"),
     3: () => lists.flips.length && showList("flips"),
+    4: () => lists.decisions.length && showList("decisions"),
   };
 
   document.addEventListener("keydown", (event) => {
@@ -435,12 +466,15 @@
       button.hidden = lists[list].length === 0;
       const count = button.querySelector(".count");
       if (count) count.textContent = lists[list].length;
-      button.addEventListener("click", () => { showList(list); if (!button.closest(".tabs")) byId("answers").scrollIntoView(); });
+      button.addEventListener("click", () => { showList(list, button.dataset.tag); if (!button.closest(".tabs")) byId("answers").scrollIntoView(); });
     }
     for (const id of ["from", "to", "filter", "tag", "all-columns"]) controls[id].addEventListener("change", draw);
     for (const id of ["steps", "marks"]) controls[id].addEventListener("change", again);
     controls.search.addEventListener("input", draw);
     showList(Object.keys(lists).find((list) => lists[list].length) ?? "answer");
+  }
+  for (const link of document.querySelectorAll("a.line")) { // the constitution is folded
+    link.addEventListener("click", () => { byId(link.hash.slice(1)).closest("details").open = true; });
   }
   let opened = [];
   addEventListener("beforeprint", () => { // settings and the like stay closed, unless the reader opened them

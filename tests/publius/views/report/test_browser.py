@@ -215,6 +215,24 @@ def test_steps_show_critiques_and_each_revision_against_the_answer_before(browse
     assert "".join(text for kind, text in whole if kind != "INS").split() == draft.split()
 
 
+def test_table_of_what_decided_leads_to_the_line_and_to_examples(browser: Any, report: Path):
+    opened = Opened(browser, report)
+    page = opened.page
+    line = page.locator(".attribution a.line").first
+    assert re.fullmatch(r"constitution\.yaml:\d+", line.inner_text())
+    line.click()
+    assert page.locator("pre span:target").is_visible()
+    assert page.locator("pre span:target").inner_text().strip().startswith("- id: kind")
+    page.click("[data-list=decisions][data-tag=kind]")
+    assert opened.shown() == [1, 9]
+    page.locator("#matrix .open").click()
+    assert page.locator(".panes .pane").count() == 2
+    assert page.locator(".detail .chips").inner_text().startswith("kind +")
+    page.keyboard.press("4")
+    assert opened.rows() == 9
+    assert opened.problems == []
+
+
 def test_phone_has_no_sideways_scroll_and_small_tables_scroll_by_themselves(browser: Any, report: Path):
     opened = Opened(browser, report, width=390)
     opened.page.keyboard.press("e")
