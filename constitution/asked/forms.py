@@ -8,7 +8,7 @@ from typing import Any
 
 from constitution.asked.lines import CheckLine
 from constitution.asked.phrasing import denials, framed
-from constitution.asked.quantities import NUMBER, number_of
+from constitution.asked.quantities import NUMBER, spoken_number
 
 EMOJI = r"\u2600-\u27BF\u2B50\U0001F000-\U0001FAFF"
 """Ranges of a regular expression: the symbols and pictographs that are shown as emoji."""
@@ -39,7 +39,7 @@ _NO_ITEMS = framed(
 )
 _ITEM_SEPARATOR = re.compile(r", or |, and |, | or | and | nor ")
 
-_LANGUAGES = {
+LANGUAGE_CODES = {
     **{"english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it", "dutch": "nl"},
     **{"portuguese": "pt", "polish": "pl", "czech": "cs", "danish": "da", "swedish": "sv", "norwegian": "no"},
     **{"finnish": "fi", "greek": "el", "turkish": "tr", "russian": "ru", "ukrainian": "uk", "japanese": "ja"},
@@ -53,6 +53,7 @@ _LANGUAGES = {
         "catalan": "ca",
     },
 }
+"""ISO 639-1 codes of languages by their English names."""
 _QUOTE = "\x00"
 """Stands for a phrase in quotation marks, whose text must keep its case."""
 _QUOTED = re.compile(
@@ -65,7 +66,7 @@ _ENDING = r"(?:ends?|finish(?:es)?|closes?|concludes?|ending)"
 _LIST = framed(r"(?:(?:bullet(?:ed)?|numbered)[ -])?lists?|bullets?(?: points?)?")
 _TEXT = framed(r"(?:plain |running |flowing |continuous )*(?:prose|running text)")
 _JSON = framed(r"(?:valid |pure )*json(?P<type> objects?| arrays?| lists?)?(?: and nothing else)?")
-_LANGUAGE = framed(rf"(?P<language>{'|'.join(_LANGUAGES)})(?: language)?")
+_LANGUAGE = framed(rf"(?P<language>{'|'.join(LANGUAGE_CODES)})(?: language)?")
 _PERSON = framed(r"(?P<person>first|second|third)[ -]person(?: perspective| voice| point of view)?")
 _QUESTION = framed(
     rf"{_ENDING} (?:with|in|on|by asking) (?:a |one |exactly one )?(?:short |single )?question(?: mark)?"
@@ -92,7 +93,7 @@ def form_checks(clause: str, quotes: tuple[str, ...] = ()) -> tuple[CheckLine, .
     """Return the checks for a rule about the form of the reply; none for other rules.
 
     Args:
-        clause: the rule as `phrasing.plain` returns it, with `hide_quotes` applied.
+        clause: the rule as `phrasing.plain_rule` returns it, with `hide_quotes` applied.
         quotes: the phrases that were in quotation marks.
     """
     for read in (_unwanted, _quoted, _wanted):
@@ -185,7 +186,7 @@ def _language(found: re.Match[str]) -> CheckLine | None:
     spoken = re.search(r"\b(?:in|speaks?|uses?|using) (?:only |always |the )*$", before)
     if denials(before) or _HOLDING.search(before) or not spoken:
         return None
-    return CheckLine("language", _LANGUAGES[found["language"]])
+    return CheckLine("language", LANGUAGE_CODES[found["language"]])
 
 
 def _person(found: re.Match[str]) -> CheckLine | None:
@@ -198,7 +199,7 @@ def _question(found: re.Match[str]) -> CheckLine | None:
 
 
 def _grade(found: re.Match[str]) -> CheckLine | None:
-    grade = number_of(found["high"] or found["low"])
+    grade = spoken_number(found["high"] or found["low"])
     return CheckLine("max_grade", grade) if not denials(found["before"]) and 1 <= grade <= 30 else None
 
 

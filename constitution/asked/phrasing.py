@@ -33,7 +33,7 @@ _DENIES = re.compile(rf"\b(?:{_DENYING})\b")
 _FRAME = re.compile(rf"(?:{_WORD} )*{_WORD}")
 
 
-def plain(text: str) -> str:
+def plain_rule(text: str) -> str:
     """Return a rule in lower case, with plain quotes, spelled-out negations and single spaces."""
     folded = text.casefold().translate(str.maketrans("’‘“”–", "''\"\"-"))
     for short, full in _NEGATIONS:

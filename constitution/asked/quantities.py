@@ -8,7 +8,7 @@ from typing import Literal
 from constitution.asked.lines import CheckLine
 from constitution.asked.phrasing import denials, framed
 
-Side = Literal["max", "min"]
+BoundSide = Literal["max", "min"]
 
 _ONES = (  # noqa: SIM905
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -57,7 +57,7 @@ _MAX_REPEATED = 5
 _PARAGRAPH_END = r"\S[ \t]*\n[ \t]*\n"
 
 
-def number_of(text: str) -> int:
+def spoken_number(text: str) -> int:
     """Return the value of a text that `NUMBER` matches."""
     text = text.removeprefix("a ") if any(character.isdigit() for character in text) else text
     digits = text.replace(",", "")
@@ -76,19 +76,19 @@ def quantity_checks(clause: str) -> tuple[CheckLine, ...]:
     """Return the checks for a rule that bounds a quantity of the reply; none for other rules."""
     found = _RANGE.fullmatch(clause)
     if found and not denials(found["before"]):
-        low, high = number_of(found["low"]), number_of(found["high"])
+        low, high = spoken_number(found["low"]), spoken_number(found["high"])
         lines = (_line("min", low, found["unit"]), _line("max", high, found["unit"]))
         return tuple(line for line in lines if line) if all(lines) and low < high else ()
     found = _WORD_LIMIT.fullmatch(clause)
     if found:
-        line = _line("max", number_of(found["number"]), found["unit"])
+        line = _line("max", spoken_number(found["number"]), found["unit"])
         return (line,) if line and not denials(found["before"]) else ()
     found = _BOUND.fullmatch(clause)
     return _bounded(found) if found else ()
 
 
 def _bounded(found: re.Match[str]) -> tuple[CheckLine, ...]:
-    number, unit = number_of(found["number"]), found["unit"]
+    number, unit = spoken_number(found["number"]), found["unit"]
     limiting = _LIMITING.search(found["before"])
     if unit.startswith("question") and _ANSWERING.search(found["before"]) and not limiting:
         return ()
@@ -106,7 +106,7 @@ def _bounded(found: re.Match[str]) -> tuple[CheckLine, ...]:
     return ()
 
 
-def _side(found: re.Match[str]) -> tuple[Side, int] | None:
+def _side(found: re.Match[str]) -> tuple[BoundSide, int] | None:
     """Return the side of a bound, and what to add to its number: `fewer than 60` is at most 59."""
     denied = denials(found["before"])
     if denied > 1:
@@ -124,7 +124,7 @@ def _side(found: re.Match[str]) -> tuple[Side, int] | None:
     return ("max", 0) if most else ("min", 0)
 
 
-def _line(side: Side, number: int, unit: str) -> CheckLine | None:
+def _line(side: BoundSide, number: int, unit: str) -> CheckLine | None:
     """Return the check of a bound; None if no kind can say it."""
     name = unit.split(" ")[0].rstrip("s")
     if number < 1:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from constitution.asked.forms import form_checks, hide_quotes
 from constitution.asked.lines import CheckLine
-from constitution.asked.phrasing import plain, says_nothing
+from constitution.asked.phrasing import plain_rule, says_nothing
 from constitution.asked.quantities import quantity_checks
 
-MAX_CHARACTERS = 300
+MAX_RULE_CHARACTERS = 300
 """Longer rules are not read: they say more than a form."""
 
 _CONDITIONS = re.compile(
@@ -39,10 +39,10 @@ class AskedChecks(NamedTuple):
 
 def asked_checks(text: str) -> AskedChecks | None:
     """Return the machine checks that a rule asks for; None if there is none, or it is not understood."""
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > MAX_RULE_CHARACTERS:
         return None
     hidden, quotes = hide_quotes(text)
-    clause = _REASON.sub("", _ASIDE.sub("", plain(hidden)))
+    clause = _REASON.sub("", _ASIDE.sub("", plain_rule(hidden)))
     whole = _checks(clause, quotes)
     if whole:
         return AskedChecks(whole, True)
