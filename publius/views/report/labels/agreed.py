@@ -68,11 +68,15 @@ def _of_group(name: str, title: str, found: Agreement, book: FigureBook) -> Agre
 def _of_pair(prefix: str, pair: PairAgreement, book: FigureBook) -> AgreementRow:
     name = f"{prefix}.agreement.{pair.first}+{pair.second}"
     return AgreementRow(
-        f"{pair.first} and {pair.second}",
+        f"{_who(pair.first)} and {_who(pair.second)}",
         book.count(f"{name}.comparisons", pair.comparisons),
         book.add(Figure(f"{name}.observed", pair.observed, SHARE, pair.comparisons)),
         next(_corrected(f"{name}.kappa", pair.cohen, pair.comparisons, book), None),
     )
+
+
+def _who(labeler: str) -> str:
+    return {"ai": "AI labeler", "check": "machine checks"}.get(labeler, labeler)
 
 
 def _corrected(name: str, found: Interval | None, n: int, book: FigureBook) -> Iterator[Figure]:

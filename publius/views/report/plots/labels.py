@@ -56,7 +56,7 @@ def reliability_plot(diagrams: Sequence[ReliabilityDiagram], name: str, title: s
 
 def lengths_of_labels_plot(steps: Sequence[LengthStep], name: str) -> Markup | None:
     """Return the AI labeler's mean probability of the longer answer by how much longer it is."""
-    if not steps:
+    if len(steps) < 2:
         return None
     with drawing(2.0) as figure:
         axes = figure.subplots()

@@ -85,7 +85,7 @@
   // ---- State
 
   const state = { list: "answer", selected: -1, rows: [] };
-  const controls = Object.fromEntries(["from", "to", "filter", "tag", "search", "steps", "marks", "all-columns"].map((id) => [id, byId(id)]));
+  const controls = Object.fromEntries(["from", "to", "filter", "tag", "search", "steps", "marks", "all-columns", "excerpts"].map((id) => [id, byId(id)]));
   const textOf = (answer) => data.texts[answer.t];
   const several = new Set(data.columns.map((column) => column.run)).size > 1;
   const keyOf = (run) => data.keys[run] ?? run;
@@ -119,7 +119,26 @@
     discarded: (from, to, prompt) => prompt.answers.some((answer) => answer.kept === false),
   };
 
-  function filtered() {
+  /** Show beside each filter how many prompts it leaves. */
+  function countFilters() {
+    const chips = [...controls.filter.options].map((option) => {
+      const count = matching(option.value).length, name = FILTERS[state.list][option.value];
+      option.textContent = `${name} (${count})`;
+      const chip = element("button", "", name);
+      chip.type = "button";
+      chip.dataset.filter = option.value;
+      chip.setAttribute("aria-pressed", String(option.selected));
+      chip.append(element("span", "count", String(count)));
+      return chip;
+    });
+    const focused = document.activeElement?.closest?.("#shows") && document.activeElement.dataset.filter;
+    byId("shows").replaceChildren(...chips);
+    if (focused) chips.find((chip) => chip.dataset.filter === focused)?.focus();
+  }
+
+  const filtered = () => matching(controls.filter.value);
+
+  function matching(filter) {
     const wanted = controls.search.value.trim().toLowerCase(), tag = controls.tag.value;
     if (isPairs()) {
       return lists[state.list].filter((pair) => {
@@ -128,7 +147,7 @@
         return (!tag || principle === tag) && (!wanted || texts.some((text) => text.toLowerCase().includes(wanted)));
       });
     }
-    const from = Number(controls.from.value), to = Number(controls.to.value), passes = PASSES[controls.filter.value] ?? PASSES.all;
+    const from = Number(controls.from.value), to = Number(controls.to.value), passes = PASSES[filter] ?? PASSES.all;
     return lists[state.list].filter((prompt) => {
       if (tag && !prompt.tags.includes(tag)) return false;
       if (!passes(answerIn(prompt, from), answerIn(prompt, to), prompt)) return false;
@@ -157,6 +176,7 @@
     controls.filter.parentElement.hidden = isPairs();
     controls.steps.parentElement.hidden = isPairs();
     controls["all-columns"].parentElement.hidden = isPairs() || columns.length <= 2;
+    controls.excerpts.parentElement.hidden = isPairs();
     options(controls.filter, Object.entries(FILTERS[list]), "all");
     const pairs = columns.map((column) => [column.number, titleOf(column)]);
     const [from, to] = [columns[0], columns[columns.length - 1]].map((column, side) => {
@@ -186,17 +206,20 @@
   function draw() {
     const entries = filtered(), total = lists[state.list].length;
     const what = { flips: "flipped preferences", decisions: "examples of decided preferences" }[state.list] ?? "prompts";
+    byId("matrix").classList.toggle("excerpts", controls.excerpts.checked && !isPairs());
+    byId("shows").hidden = isPairs();
+    if (!isPairs()) countFilters();
     byId("shown").textContent = `${entries.length} of ${total} ${what}`;
     state.selected = -1;
     const entryFor = { flips: flipEntry, decisions: decisionEntry }[state.list] ?? promptEntry;
     const parts = entries.map((entry) => entryFor(entry));
     state.rows = parts;
-    if (!isPairs() && parts.length) parts.unshift(heading());
+    if (!isPairs() && parts.length) parts.unshift(heading(entries));
     byId("matrix").replaceChildren(...(parts.length ? parts : [element("p", "empty", "Nothing matches. Choose another filter.")]));
     state.rows = [...byId("matrix").querySelectorAll(".entry")];
   }
 
-  function heading() {
+  function heading(entries) {
     const row = element("div", "row head");
     row.setAttribute("role", "row");
     const prompt = element("div", "", "prompt");
@@ -205,6 +228,8 @@
     for (const column of shownColumns()) {
       const cell = element("div", "cell", titleOf(column));
       cell.title = column.run;
+      const checked = entries.map((prompt) => answerIn(prompt, column.number)).filter(isChecked);
+      if (checked.length) cell.append(element("span", "rate", `${checked.filter((answer) => !failures(answer)).length}/${checked.length} pass`));
       cell.setAttribute("role", "columnheader");
       cells.append(cell);
     }
@@ -260,9 +285,14 @@
       cell.append(element("span", "hidden", failed.length ? `fails ${failed.join(", ")}; ` : "passes; "));
     }
     cell.title = failed.length ? `fails: ${failed.join(", ")}` : "";
-    cell.append(`${answer.words} w`);
-    if (answer.cut) cell.append(" …");
-    if (from && from !== answer && textOf(from) === textOf(answer)) { cell.classList.add("same"); cell.title += " same text"; }
+    const words = element("span", "", `${answer.words} w${answer.cut ? " …" : ""}`);
+    cell.append(words);
+    if (controls.excerpts.checked) {
+      const excerpt = element("span", "excerpt", textOf(answer).slice(0, 400));
+      excerpt.dir = "auto";
+      cell.append(excerpt);
+    }
+    if (from && from !== answer && textOf(from) === textOf(answer)) { cell.classList.add("same"); cell.title += " same text"; words.prepend("= "); }
     return cell;
   }
 
@@ -422,8 +452,9 @@
     k: () => select(state.selected - 1),
     s: () => flip("steps"),
     d: () => flip("marks"),
+    x: () => { controls.excerpts.checked = !controls.excerpts.checked; draw(); },
     e: () => openAll(!state.rows.some((entry) => entry.querySelector(":scope > .detail"))),
-    f: () => controls.filter.focus(),
+    f: () => (controls.filter.offsetParent ? controls.filter : document.querySelector('#shows [aria-pressed="true"]'))?.focus(),
     "/": () => controls.search.focus(),
     1: () => showList("answer"),
     2: () => lists.loop.length && showList("loop"),
@@ -468,9 +499,13 @@
       if (count) count.textContent = lists[list].length;
       button.addEventListener("click", () => { showList(list, button.dataset.tag); if (!button.closest(".tabs")) byId("answers").scrollIntoView(); });
     }
-    for (const id of ["from", "to", "filter", "tag", "all-columns"]) controls[id].addEventListener("change", draw);
+    for (const id of ["from", "to", "filter", "tag", "all-columns", "excerpts"]) controls[id].addEventListener("change", draw);
     for (const id of ["steps", "marks"]) controls[id].addEventListener("change", again);
     controls.search.addEventListener("input", draw);
+    byId("shows").addEventListener("click", (event) => {
+      const chip = event.target.closest("button");
+      if (chip) { controls.filter.value = chip.dataset.filter; draw(); }
+    });
     showList(Object.keys(lists).find((list) => lists[list].length) ?? "answer");
   }
   for (const link of document.querySelectorAll("a.line")) { // the constitution is folded
