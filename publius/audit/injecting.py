@@ -105,7 +105,8 @@ def injection_shifts(
 def _naive(labeler: AILabeler, asked: LabelingEngine, *, pair: bool) -> AILabeler:
     """Return the same model as a naive judge: one letter or word, and replies pasted into the question."""
     engine = PastingEngine(asked.engine) if asked.is_server else asked.engine
-    config = labeler.config.model_copy(update={"mode": "choice" if pair else "pointwise"})
+    update = {"mode": "choice" if pair else "pointwise", "polarity": "fulfils"}
+    config = labeler.config.model_copy(update=update)
     return replace(labeler, engine=engine, templates=naive_templates(), config=config)
 
 

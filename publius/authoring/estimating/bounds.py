@@ -14,6 +14,7 @@ from typing import NamedTuple
 from constitution.schema import Constitution
 from critique.config import CritiqueConfig
 from evaluation.config import ChooseConfig
+from labelers.config import asks_both_polarities
 from labelers.modes.written import VERDICT_PURPOSE
 from publius.authoring.estimating.dry import AskedRequests
 from publius.config.run_file import RunConfig
@@ -196,8 +197,8 @@ class CallBounds:
         return both.get(self.config.label.mode, (LABEL_PURPOSE,))
 
     def _most_labels(self, stage: str, facts: StageFacts, rounds: int) -> float:
-        """Return the most requests of labels: two for each principle of a comparison."""
-        each = 2 * self._principles
+        """Return the most requests of labels: two or four for each principle of a comparison."""
+        each = 2 * self._principles * self._polarities
         if stage in ("eval", "choose"):
             # With the base model, and in `eval` the chosen checkpoint.
             return facts.prompts * each * (facts.variants + (self._weaker if stage == "choose" else 0))
@@ -205,8 +206,8 @@ class CallBounds:
         return (facts.prompts * pairs * rounds + facts.added) * each
 
     def _most_scores(self, stage: str, facts: StageFacts, rounds: int) -> float:
-        """Return the most requests of scores: one for each principle of an answer."""
-        config, each = self.config, self._principles
+        """Return the most requests of scores: one or two for each principle of an answer."""
+        config, each = self.config, self._principles * self._polarities
         if stage == "critique":
             return facts.owed * each * (1 + self.loop.rounds * self.loop.candidates)
         if stage == "sample":
@@ -221,6 +222,11 @@ class CallBounds:
         judged = len(self.constitution.principles) - self._checks
         drawn = self.config.label.principles
         return judged if drawn == "all" else min(drawn, judged)
+
+    @property
+    def _polarities(self) -> int:
+        """Questions about an answer under a principle."""
+        return 2 if asks_both_polarities(self.config.label) else 1
 
     @property
     def _samples(self) -> int:
