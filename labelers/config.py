@@ -147,6 +147,13 @@ AGGREGATION_FIELDS = ANNOTATOR_FIELDS | {"correction"}
 """Fields that do not change the AI labeler's requests and are therefore excluded from its judgments' ids."""
 
 
+def in_mode(config: LabelConfig, mode: LabelMode) -> LabelConfig:
+    """Return the settings with another mode, and defaults for the fields that it does not read."""
+    fields = LabelConfig.model_fields
+    unread = {name: fields[name].default for name, modes in _MODE_FIELDS.items() if mode not in modes}
+    return config.model_copy(update={"mode": mode, **unread})
+
+
 def asks_both_polarities(config: LabelConfig) -> bool:
     """Return True if the labeler is also asked whether a reply breaks the principle."""
     return config.mode == "pointwise" and config.polarity == "both"
