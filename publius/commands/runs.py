@@ -18,18 +18,22 @@ from publius.commands.options import (
     RunFile,
     SourceFilter,
     TagFilter,
+    Vary,
     run_stages,
+    run_varied_stages,
 )
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
 
 if TYPE_CHECKING:
+    from publius.authoring.estimating.estimate import EstimateRequest
     from publius.stages.base import Stage
 
 
 def run(
     run_file: RunFile,
     overrides: Overrides = None,
+    vary: Vary = None,
     only: Annotated[
         str | None, typer.Option(help="Run only this stage, such as critique.", metavar="STAGE")
     ] = None,
@@ -68,8 +72,13 @@ def run(
     stages = () if only is None else (parse_stage(only),)
     if (rate, prices) != (None, None) and not estimate:
         raise typer.BadParameter("--rate and --prices require --estimate")
+    if vary and (resume is not None or preview is not None):
+        raise typer.BadParameter("--vary excludes --preview, and resumes automatically without --resume")
     if not estimate and preview is None:
-        run_stages(run_file, overrides, stages, resume, as_json)
+        if vary:
+            run_varied_stages(run_file, vary, overrides, stages, as_json)
+        else:
+            run_stages(run_file, overrides, stages, resume, as_json)
         return
     if resume is not None or (estimate and preview is not None):
         raise typer.BadParameter("give one of --estimate, --preview and --resume")
@@ -80,7 +89,21 @@ def run(
     from publius.views.costs.estimate import print_estimate
 
     request = EstimateRequest(run_file, tuple(overrides or ()), stages, rate, prices)
-    emit(estimate_run(request), as_json, print_estimate)
+    if vary:
+        _estimate_varied(request, vary, as_json)
+    else:
+        emit(estimate_run(request), as_json, print_estimate)
+
+
+def _estimate_varied(request: EstimateRequest, vary: list[str], as_json: bool) -> None:
+    from publius.authoring.estimating.varied import estimate_varied
+    from publius.config.variations import read_variations
+    from publius.stages.varied import VariedRequest, planned_runs
+    from publius.views.costs.varied import print_varied_estimate
+
+    variations = read_variations(vary, request.overrides)
+    planned = planned_runs(VariedRequest(request.run_file, variations, request.overrides, request.stages))
+    emit(estimate_varied(planned, request), as_json, print_varied_estimate)
 
 
 def _preview(
@@ -156,6 +179,7 @@ def label(
 def eval_(
     run_file: RunFile,
     overrides: Overrides = None,
+    vary: Vary = None,
     resume: Resume = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 also if a gate of the run file is inconclusive.")
@@ -163,7 +187,12 @@ def eval_(
     as_json: AsJson = False,
 ) -> None:
     """Measure what training changed, on the held-out prompts. The exit code is 1 if a gate failed."""
-    run_stages(run_file, overrides, ("eval",), resume, as_json, strict=strict)
+    if vary and resume is not None:
+        raise typer.BadParameter("--vary resumes automatically; drop --resume")
+    if vary:
+        run_varied_stages(run_file, vary, overrides, ("eval",), as_json, strict=strict)
+    else:
+        run_stages(run_file, overrides, ("eval",), resume, as_json, strict=strict)
 
 
 def show(

@@ -30,7 +30,7 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
         "run.yaml": (files("publius") / "templates" / "run.yaml").read_text(encoding="utf-8"),
         RUN_SCHEMA_NAME: run_schema_text(),
         "prompts.jsonl": (files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8"),
-        ".gitignore": "/.publius/\n/runs/\n",
+        ".gitignore": "/.publius/\n/runs/\n/compared-*.html\n",
     }
     taken = [name for name in contents if is_there(folder / name)]
     if taken:
