@@ -231,8 +231,8 @@ def schema(
     from constitution.file_schema import json_schema_text
     from core.store.files import os_errors, write_atomic
     from publius.config.run_schema import run_schema_text
+    from publius.config.settings_page import settings_page
     from publius.views.check import print_schema
-    from publius.views.settings import settings_page
 
     if markdown and what != "run":
         raise typer.BadParameter("--markdown requires: publius schema run")

@@ -114,10 +114,10 @@ def _meaning(model: type[BaseModel], name: str, field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     """Return a default as it is written after `KEY=` in `--set`."""
-    return REQUIRED if field.is_required() else shown_value(field.default)
+    return REQUIRED if field.is_required() else default_text(field.default)
 
 
-def shown_value(value: Any) -> str:
+def default_text(value: Any) -> str:
     """Return a value as it is written after `KEY=` in `--set`."""
     if isinstance(value, str):
         return value

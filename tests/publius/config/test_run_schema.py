@@ -15,8 +15,8 @@ import publius
 from publius.config.reference import all_sections
 from publius.config.run_file import RunConfig
 from publius.config.run_schema import run_schema
+from publius.config.settings_page import settings_page
 from publius.runs.project import init_project
-from publius.views.settings import settings_page
 from tests.publius.invoking import here
 
 REPOSITORY = Path(publius.__file__).parents[1]
