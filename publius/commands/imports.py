@@ -46,7 +46,10 @@ def labels(
     ] = None,
     labeler: Annotated[
         str | None,
-        typer.Option(help="Name to record as the source of the labels; the format's name if not given."),
+        typer.Option(
+            help="Name to record as the source of the labels; if not given, the format's name, or the "
+            "file's for a table in no tool's format."
+        ),
     ] = None,
     subset: Subset = None,
     split: SplitOption = None,

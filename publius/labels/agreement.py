@@ -15,11 +15,11 @@ from labelers.crowd.agreement import (
     PairAgreement,
     Prompts,
     annotator_agreement,
-    pair_agreements,
 )
 from labelers.crowd.reliability import Reliability, graded_dawid_skene
 from labelers.crowd.votes import current_judgments, votes_of
 from labelers.position import PositionBias, position_biases
+from publius.labels.comparable import comparable_pairs, votes_as_a_whole
 from publius.runs.reader import open_judgments
 
 
@@ -32,10 +32,12 @@ class AgreementReport:
     without_choice: dict[str, int]
     """Number of current judgments that are not votes, by verdict."""
     overall: Agreement | None
+    """Agreement on which answer is better as a whole; machine checks have no part in it."""
     by_principle: dict[str, Agreement]
     by_dimension: dict[str, Agreement]
     """Like `by_principle`: only those for which two annotators judged the same comparison."""
     pairs: list[PairAgreement]
+    """Pairs of annotators who judged the same (`comparable_pairs`)."""
     annotators: tuple[Reliability, ...]
     positions: list[PositionBias]
 
@@ -71,7 +73,7 @@ def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> Agree
         prompts: the prompt of each comparison.
     """
     current = current_judgments(judgments)
-    votes = votes_of(current)
+    votes = votes_as_a_whole(current)
     return AgreementReport(
         judgments=len(judgments),
         taken_back=len(judgments) - len(current),
@@ -81,7 +83,7 @@ def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> Agree
         overall=annotator_agreement(votes, prompts),
         by_principle=_by(current, prompts, lambda judgment: judgment.principle_id),
         by_dimension=_by(current, prompts, lambda judgment: judgment.dimension),
-        pairs=pair_agreements(votes, prompts),
+        pairs=comparable_pairs(current, prompts),
         annotators=graded_dawid_skene(votes).annotators,
         positions=position_biases(current),
     )

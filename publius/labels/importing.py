@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
 _TARGETS = ("prompt", "response_a", "response_b", "verdict")
 """Our columns that any table of labels can be mapped to."""
+_ANY_TABLE = "columns"
+"""The format of tables that no tool wrote; as a name it says nothing."""
 _SHOWN_PROBLEMS = 10
 """Maximum number of reasons in the error of `--strict`."""
 _Summary = dict[str, Any]
@@ -59,7 +61,8 @@ class LabelsRequest:
     format: str = AUTO_SOURCE
     names: ColumnNames = field(default_factory=ColumnNames)
     labeler: str | None = None
-    """Name of the judgments' source; the format's name if None."""
+    """Name of the judgments' source. If None, the format's name or, for a table in no tool's format, the
+    name of the file without its ending."""
     strict: bool = False
     """True to refuse the import if anything at all would be skipped."""
 
@@ -96,9 +99,11 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     _refuse_unreadable(source, first)
     found = _format_of(request, first)
     request.names.check(found.source, first)
-    labeler = request.labeler or found.source.name
+    labeler = request.labeler or _name_of(source, found.source.name)
     identity = _identity(request, source, found.source.name, labeler)
-    done = _done_before(request.to, identity)
+    # Earlier versions named the source of every table after the format.
+    earlier = _identity(request, source, found.source.name, request.labeler or found.source.name)
+    done = _done_before(request.to, {identity, earlier})
     if done is None:
         every = request.names.applied(itertools.chain(first, rows))
         again = lambda: request.names.applied(label_rows(source))  # noqa: E731
@@ -107,6 +112,14 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     elif request.strict:
         _refuse_losses(done, request)
     return ImportedLabels(done)
+
+
+def _name_of(source: DataSource, format: str) -> str:
+    """Return the name of the judgments' source, by which tables and mixes call it."""
+    if format != _ANY_TABLE:
+        return format
+    name = "-".join(source.path.name.partition(".")[0].split())
+    return format if not name or name in MACHINES else name
 
 
 def _refuse_unreadable(source: DataSource, first: list[Row]) -> None:
@@ -148,7 +161,7 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
     return digest("import", content, source.subset, source.split, format, labeler, names)
 
 
-def _done_before(to: Path, identity: str) -> _Summary | None:
+def _done_before(to: Path, identities: Collection[str]) -> _Summary | None:
     """Return the summary of this import if the folder holds it; None if the folder is new or empty.
 
     Raises:
@@ -157,7 +170,7 @@ def _done_before(to: Path, identity: str) -> _Summary | None:
     with os_errors(to):
         try:
             summary = json.loads((to / SUMMARY).read_bytes())
-            same = summary.pop("identity") == identity
+            same = summary.pop("identity") in identities
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError):
             same, summary = False, None
     if same and isinstance(summary, dict):

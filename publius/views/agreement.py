@@ -12,6 +12,8 @@ from labelers.crowd.agreement import Agreement, PairAgreement
 from publius.console import heading, out
 from publius.labels.agreement import AgreementReport
 
+_NAME_WIDTH = 20
+"""Columns of a name, so that each table fits in a terminal of 80 columns."""
 MAX_PAIRS = 30
 """Pairs of annotators to print, those with most comparisons in common first; --json has all."""
 
@@ -21,10 +23,11 @@ def print_report(report: AgreementReport) -> None:
     silent = "".join(f", {count:,} {verdict}" for verdict, count in report.without_choice.items())
     note(f"{report.judgments:,} judgments, {report.taken_back:,} taken back{silent}")
     rows = [("all", report.overall)] if report.overall else []
-    rows += [(f"principle {name}", found) for name, found in report.by_principle.items()]
-    rows += [(f"dimension {name}", found) for name, found in report.by_dimension.items()]
+    rows += [(name, found) for name, found in report.by_principle.items()]
+    rows += [(name, found) for name, found in report.by_dimension.items()]
     if not rows:
         out.print("No comparison was judged by two annotators, so agreement cannot be measured.")
+        out.print("Judgments under different principles are not compared.")
     else:
         _print_agreement(rows)
         _print_pairs(report.pairs)
@@ -32,18 +35,19 @@ def print_report(report: AgreementReport) -> None:
 
 
 def _print_agreement(rows: Sequence[tuple[str, Agreement | None]]) -> None:
-    heading("Chance-corrected agreement, with 95 % intervals over comparisons")
-    table = _table("", "comparisons", "annotators", "agree", "Fleiss' kappa", "Krippendorff's alpha")
+    heading("Chance-corrected agreement as a whole, and by principle or dimension")
+    table = _table("", "judged", "by", "agree", "Fleiss'\nkappa", "Krippendorff's\nalpha (95 %)")
     for name, found in rows:
         if found is not None:
-            values = (f"{found.observed.value:.1%}", _interval(found.fleiss), _interval(found.alpha))
+            kappa = "undefined" if found.fleiss is None else f"{found.fleiss.value:.2f}"
+            values = (f"{found.observed.value:.1%}", kappa, _interval(found.alpha))
             table.add_row(name, f"{found.comparisons:,}", f"{found.annotators:,}", *values)
     out.print(table)
 
 
 def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
-    heading("Agreement of each pair of annotators")
-    table = _table("", "", "comparisons", "agree", "Cohen's kappa")
+    heading("Agreement of each pair of annotators, on what both judged")
+    table = _table("", "", "judged", "agree", "Cohen's\nkappa (95 %)")
     shown = sorted(pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))[:MAX_PAIRS]
     for pair in shown:
         table.add_row(
@@ -55,8 +59,8 @@ def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
 
 
 def _print_annotators(report: AgreementReport) -> None:
-    heading("Annotators: accuracy as estimated from all votes (the true answers are not known)")
-    table = _table("", "choices", "accuracy", "first answer chosen")
+    heading("Annotators: accuracy as estimated from all votes; the truth is not known")
+    table = _table("", "choices", "accuracy (95 %)", "first answer\nchosen (95 %)")
     positions = {bias.annotator: bias for bias in report.positions}
     for one in report.annotators:
         bias = positions.get(one.annotator)
@@ -69,7 +73,14 @@ def _print_annotators(report: AgreementReport) -> None:
 def _table(*titles: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        table.add_column(title, justify="right" if title else "left")
+        numbers = bool(title)
+        table.add_column(
+            title,
+            justify="right" if numbers else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            max_width=None if numbers else _NAME_WIDTH,
+        )
     return table
 
 

@@ -18,7 +18,7 @@ pytest.importorskip("peft")
 
 SMALL = options("optim.batch_size=4", "lora.r=4", "lora.alpha=8", "optim.max_length=400", "engine.device=cpu")
 RULES = "name: quiet\nprinciples: [{text: The reply has no x., check: {kind: not_regex, value: x}}]\n"
-SHORT = options("eval.sampling.max_new_tokens=8", "engine.device=cpu")
+SHORT = options("eval.sampling.max_new_tokens=8", "eval.quality=false", "engine.device=cpu")
 
 
 @pytest.fixture(scope="module")

@@ -132,6 +132,7 @@ def test_tables_are_read_with_their_columns_mapped(ending: str, tmp_path: Path):
         for j in judgments
     }
     assert winners == {'So, "then"\nand there.', "B."}
+    assert {judgment.labeler for judgment in judgments} == {"pairs"}  # as the file is called
 
 
 def test_bytes_that_are_not_utf_8_spoil_their_row_alone(tmp_path: Path):
@@ -268,6 +269,15 @@ def test_the_same_import_again_does_nothing(tmp_path: Path):
     assert files_of(tmp_path / "labels") == before
     assert "nothing was done" in here("import", "labels", file, "--to", tmp_path / "labels").stdout
     assert mistakes(here("import", "labels", file, "--to", tmp_path / "labels", "--strict"))
+
+
+def test_a_table_that_was_imported_under_its_former_name_is_not_imported_again(tmp_path: Path):
+    file = tmp_path / "votes.csv"
+    file.write_text("prompt,response_a,response_b,verdict\nWhy?,So.,No.,a\n")
+    first = ("--to", tmp_path / "labels")
+    summary_of(file, *first, "--labeler", "columns")
+    assert summary_of(file, *first)["already"]
+    assert records(tmp_path / "labels")[1][0].labeler == "columns"
 
 
 @pytest.mark.parametrize("change", ["content", "labeler", "format"])
