@@ -68,7 +68,7 @@ class Evaluation:
     without_value: Mapping[str, int]
     """Number of prompts by measure that have a value for some variants but not for all."""
     series: tuple[Series, ...] = ()
-    """The measures with a value for each of these prompts, or for each text of their own."""
+    """The values behind the metrics, by prompt or by text."""
 
 
 def evaluate_answers(
@@ -108,14 +108,14 @@ def evaluate_answers(
     ]
     # Together, since the differences of a report are corrected for their number; no text is a prompt.
     counted = {*shared, *(text for one in texts for text in one.values)}
-    every = [*series, *further, *texts]
-    metrics, without_value = metrics_of(every, counted, seed, rows)
+    series += [*further, *texts]
+    metrics, without_value = metrics_of(series, counted, seed, rows)
     missing = {name: len(asked) - len(given) for name, given in table.items() if len(given) < len(asked)}
-    counting = tuple(
+    used = tuple(
         replace(one, values={name: value for name, value in one.values.items() if name in counted})
-        for one in every
+        for one in series
     )
-    return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value, counting)
+    return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value, used)
 
 
 def with_metrics(evaluation: Evaluation, metrics: Iterable[Metric]) -> Evaluation:

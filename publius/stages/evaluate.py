@@ -20,6 +20,7 @@ from evaluation.gates.decide import GateResult, decide_gates
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.judged.ratings import AnswerRating, judged_series
 from evaluation.length_control import length_controlled_rates
+from evaluation.measures import SERIES_FILE
 from evaluation.metrics import DELTA, Evaluation, evaluate_answers, with_metrics
 from evaluation.ranking import ranked_variants
 from evaluation.refusals.measures import RefusalFindings
@@ -215,6 +216,8 @@ def _write(
     judge = run.config.models.judge.id if run.config.models.judge else None
     figures = metrics_content(evaluation, excluded) | findings.as_json()
     metrics = json.dumps(figures, indent=2, ensure_ascii=False)
+    lines = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in evaluation.series)
+    write_atomic(folder / SERIES_FILE, "".join(lines))
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
     content = ReportContent(
