@@ -12,7 +12,7 @@ from prompts.sources import BEYOND_LIMIT
 from publius.stages.quality.steered import read_choice
 from publius.views.report.figures import Figure
 from publius.views.report.labels.leanings import AI_TITLE
-from publius.views.report.labels.quality import LabelQuality
+from publius.views.report.labels.quality import LabelEvidence
 from publius.views.report.reading.costs import Costs
 from publius.views.report.reading.gates import ShownGate
 from publius.views.report.reading.labels import LabelStatistics
@@ -43,7 +43,7 @@ def run_alarms(
     run: RunSource,
     results: Results | None,
     labels: LabelStatistics | None,
-    quality: LabelQuality | None,
+    quality: LabelEvidence | None,
     costs: Costs,
     trainings: Sequence[TrainingLog],
 ) -> tuple[RunAlarm, ...]:
@@ -172,7 +172,7 @@ def _of_labels(run: RunSource, labels: LabelStatistics) -> Iterator[RunAlarm]:
         yield RunAlarm("serious", "labeler", (unparsed, " of ", judged, " AI judgments could not be read"))
 
 
-def _of_quality(quality: LabelQuality) -> Iterator[RunAlarm]:
+def _of_quality(quality: LabelEvidence) -> Iterator[RunAlarm]:
     """Yield a leaning of the AI labeler to one length, and probabilities that people's votes contradict."""
     ai = next((one.longer for one in quality.leanings if one.title == AI_TITLE), None)
     people = next((one.longer for one in quality.leanings if one.is_people and one.longer), None)

@@ -18,7 +18,7 @@ from publius.views.report.comparing.preferences import (
     preference_shift,
 )
 from publius.views.report.figures import FigureBook
-from publius.views.report.labels.quality import LabelQuality, read_quality
+from publius.views.report.labels.quality import LabelEvidence, read_quality
 from publius.views.report.plots.groups import groups_plot
 from publius.views.report.plots.labels import (
     certainty_plot,
@@ -63,7 +63,7 @@ class RunSection:
     results: Results | None
     loop: LoopResults | None
     labels: LabelStatistics | None
-    quality: LabelQuality | None
+    quality: LabelEvidence | None
     """Of the labels."""
     costs: Costs
     trainings: tuple[TrainingSection, ...]
@@ -221,7 +221,7 @@ def _plots(
 
 
 def _label_plots(
-    place: str, labels: LabelStatistics | None, quality: LabelQuality | None
+    place: str, labels: LabelStatistics | None, quality: LabelEvidence | None
 ) -> dict[str, Markup]:
     if labels is None or quality is None:
         return {}

@@ -14,7 +14,7 @@ import numpy as np
 from evaluation.reward.calibration import calibration_metrics
 from labelers.crowd.votes import Vote, mostly_both_bad, votes_of
 from publius.views.report.figures import FigureBook
-from publius.views.report.labels.pairs import LabelledPairs
+from publius.views.report.labels.pairs import RunLabels
 from publius.views.report.reading.reliability import ReliabilityDiagram, diagram_of
 
 AI = "ai"
@@ -22,7 +22,7 @@ _LEAST = 1e-6
 """Probabilities are clipped to this distance from 0 and 1, so that their log-odds are finite."""
 
 
-def labeler_diagram(pairs: LabelledPairs, prefix: str, book: FigureBook) -> ReliabilityDiagram | None:
+def labeler_diagram(pairs: RunLabels, prefix: str, book: FigureBook) -> ReliabilityDiagram | None:
     """Return the calibration of the AI labeler's probabilities; None if people judged none of its pairs.
 
     The label of a comparison is the mean of the annotators' votes, each with equal weight.
@@ -40,7 +40,7 @@ def labeler_diagram(pairs: LabelledPairs, prefix: str, book: FigureBook) -> Reli
     return diagram_of(f"{prefix}.calibration.people", "AI labeler, by people's votes", metrics, book)
 
 
-def _beside_people(pairs: LabelledPairs) -> Iterator[tuple[float, float, str]]:
+def _beside_people(pairs: RunLabels) -> Iterator[tuple[float, float, str]]:
     """Yield the AI's log-odds of `a`, the people's mean vote for it, and the prompt."""
     votes: dict[str, list[Vote]] = {}
     for vote in votes_of(pairs.judgments):

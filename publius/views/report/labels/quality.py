@@ -9,14 +9,14 @@ from publius.views.report.labels.agreed import LabelerAgreement, read_agreement
 from publius.views.report.labels.attribution import LabelAttribution, read_attribution
 from publius.views.report.labels.calibrated import labeler_diagram
 from publius.views.report.labels.leanings import LabelLeaning, LengthStep, length_steps, read_leanings
-from publius.views.report.labels.pairs import read_pairs
+from publius.views.report.labels.pairs import read_run_labels
 from publius.views.report.reading.answers import AnswerData
 from publius.views.report.reading.reliability import ReliabilityDiagram
 from publius.views.report.reading.sources import RunSource
 
 
 @dataclass(frozen=True)
-class LabelQuality:
+class LabelEvidence:
     """The quality of one run's labels."""
 
     calibration: ReliabilityDiagram | None
@@ -26,7 +26,7 @@ class LabelQuality:
     attribution: LabelAttribution | None
 
 
-def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook) -> LabelQuality | None:
+def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook) -> LabelEvidence | None:
     """Return the quality of a run's labels; None if it has no labels.
 
     Args:
@@ -37,8 +37,8 @@ def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook)
     """
     if "label" not in run.manifest["stages"]:
         return None
-    pairs, prefix = read_pairs(run), f"{run.label}.labels"
-    return LabelQuality(
+    pairs, prefix = read_run_labels(run), f"{run.label}.labels"
+    return LabelEvidence(
         labeler_diagram(pairs, prefix, book),
         read_leanings(pairs, prefix, book),
         length_steps(pairs, prefix, book),
