@@ -250,10 +250,10 @@ def test_estimate_has_the_questions_to_the_judge(tmp_path: Path):
     assert make.asked("reward") == expected
 
 
-@pytest.mark.parametrize("mode", ["choice", "pointwise"])
+@pytest.mark.parametrize("mode", ["choice", "pointwise", "pointwise, polarity: both"])
 def test_actual_requests_are_within_the_estimate(tmp_path: Path, mode: str):
     path = project(tmp_path)
-    make, overrides = Maker(), (f"label.mode={mode}", "label.principles=all")
+    make, overrides = Maker(), (f"label={{mode: {mode}, principles: all}}",)
     found = purposes(path, *overrides)
     evaluated(path, *overrides, make=make)
     for purpose, calls in found.items():
