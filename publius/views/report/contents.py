@@ -225,12 +225,13 @@ def _label_plots(
 ) -> dict[str, Markup]:
     if labels is None or quality is None:
         return {}
-    diagrams = [quality.calibration] if quality.calibration else []
     found = {
         "certainty": certainty_plot(labels.certainty, f"{place}-certainty"),
         "slots": slots_plot(labels.slots, f"{place}-slots") if labels.slots else None,
         "label-lengths": lengths_of_labels_plot(quality.lengths, f"{place}-label-lengths"),
-        "calibration": reliability_plot(diagrams, f"{place}-calibration", "Calibration of the AI labeler"),
+        "calibration": reliability_plot(
+            quality.calibration, f"{place}-calibration", "Calibration of the AI labeler"
+        ),
     }
     return {name: plot for name, plot in found.items() if plot is not None}
 
