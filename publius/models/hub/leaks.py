@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,15 +138,20 @@ def _is_here(path: str) -> bool:
 
 
 def known_keys(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the keys of this user, by what they are: the Hub's token, and variables named like keys."""
+    """Return the keys of this user, by what they are: the Hub's token, and variables named like keys.
+
+    The token is read from its file: the Hub's client might renew it, and a dry run sends nothing.
+    """
     found = {
         f"the value of the environment variable {name}": value.strip()
         for name, value in environment.items()
         if _KEY_VARIABLE.search(name.upper()) and _is_key(value.strip())
     }
-    hub: Any = require("huggingface_hub", HUB_EXTRA)
-    token = hub.get_token()
-    return {**found, **({"your Hugging Face token": token} if token and _is_key(token) else {})}
+    constants: Any = require("huggingface_hub.constants", HUB_EXTRA)
+    with contextlib.suppress(OSError, ValueError):
+        token = Path(constants.HF_TOKEN_PATH).read_text(encoding="utf-8").strip()
+        found |= {"your Hugging Face token": token} if _is_key(token) else {}
+    return found
 
 
 def _is_key(value: str) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import RunStateError
+from core.errors import RunStateError, shell_command
 from core.notices import counted, note
 from core.store.files import os_errors
 from publius.models.hub.leaks import require_no_leaks
@@ -131,21 +130,29 @@ def _content(source: PushSource, request: PushRequest) -> Iterator[Path]:
 
 
 def _files_of(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder by their relative path. Hidden files and links are skipped and counted."""
+    """Return the files of a folder by their relative path. Hidden files are skipped and counted.
+
+    Raises:
+        RunStateError: if there is none, or one is a link, which may lead anywhere on this machine.
+    """
     files: dict[str, Path] = {}
-    skipped: Counter[str] = Counter()
+    hidden = 0
     with os_errors(folder):
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
             if any(part.startswith(".") for part in name.parts):
-                skipped["hidden"] += path.is_file()
+                hidden += path.is_file()
             elif path.is_symlink():
-                skipped["a symbolic link"] += 1
+                raise RunStateError(
+                    "this is a symbolic link",
+                    where=str(path),
+                    accepted="a folder of files",
+                    run=shell_command("cp", "-rL", folder, "COPY"),
+                )
             elif path.is_file():
                 files[name.as_posix()] = path
-    for reason, count in skipped.items():
-        if count:
-            note(f"{counted(count, 'file')} of {folder} not sent ({reason})")
+    if hidden:
+        note(f"{counted(hidden, 'hidden file')} of {folder} not sent")
     if not files:
         raise RunStateError("nothing to push: the folder has no files", where=str(folder))
     return files

@@ -15,6 +15,7 @@ from typing import Any
 from core.errors import ConfigError, EngineError, PubliusError, first_line, on_one_line
 from core.lazy import require
 from core.notices import counted, note, warn
+from core.progress import progress
 from engines.endpoint.credentials import Credentials
 from publius.models.hub.repository import HUB_EXTRA, TYPE_NAMES, HubRepository, RepositoryType
 
@@ -71,7 +72,7 @@ class HubClient:
             ConfigError: if the repository is public or of the other type, or the token is wrong.
             EngineError: if the Hub refuses, or cannot be reached.
         """
-        with self._one_line(), self._progress():
+        with self._one_line(), self._progress(len(files)):
             self._require_repository(options)
             if options.branch is not None:
                 self._api.create_branch(branch=options.branch, exist_ok=True, **self._named)
@@ -137,17 +138,21 @@ class HubClient:
             note(f"the repository has {counted(len(others), 'other file')}, left as they are: {shown}")
 
     @contextlib.contextmanager
-    def _progress(self) -> Iterator[None]:
-        """Show the client's bars on a terminal alone, and its warnings as notices."""
+    def _progress(self, files: int) -> Iterator[None]:
+        """Show the client's bars on a terminal and lines elsewhere, and its warnings as notices."""
         utils: Any = require("huggingface_hub.utils", HUB_EXTRA)
         talkative = logging.getLogger("huggingface_hub.hf_api")  # says that nothing changed, as we do
         level, hidden = talkative.level, utils.are_progress_bars_disabled()
         talkative.setLevel(logging.ERROR)
-        if not sys.stderr.isatty():
+        is_terminal = sys.stderr.isatty()
+        if not is_terminal:
             utils.disable_progress_bars()
+        lines = contextlib.nullcontext() if is_terminal else progress("upload", files)
         try:
-            with warnings.catch_warnings(record=True) as caught:
+            with warnings.catch_warnings(record=True) as caught, lines as task:
                 yield
+                if task is not None:
+                    task.advance(files)
             for warning in caught:
                 warn(on_one_line(Warning(str(warning.message))))
         finally:
@@ -172,10 +177,12 @@ class HubClient:
                 accepted="a shell without this variable",
             ) from error
         except (httpx.TransportError, ConnectionError, TimeoutError) as error:
+            reason = self._mask(first_line(error))
+            accepted = "a network that reaches it; HTTPS_PROXY names a proxy, HF_ENDPOINT another Hub"
+            if "xet" in reason:
+                accepted += "; HF_HUB_DISABLE_XET=1 for a Hub without Xet storage"
             raise EngineError(
-                f"the Hub cannot be reached ({self._mask(first_line(error))})",
-                where=self._repository.endpoint,
-                accepted="a network that reaches it; HTTPS_PROXY names a proxy, HF_ENDPOINT another Hub",
+                f"the Hub cannot be reached ({reason})", where=self._repository.endpoint, accepted=accepted
             ) from error
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(

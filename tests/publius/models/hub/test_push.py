@@ -177,11 +177,13 @@ def test_a_key_in_the_records_of_a_run_stops_it(hub: Hub, run: Path, tmp_path: P
 
 
 def test_the_users_own_keys_are_found_whatever_their_form(
-    hub: Hub, data_set: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SOME_PROVIDER_API_KEY", "plain-words-as-a-key")
     (data_set / "notes.txt").write_text("one\nplain-words-as-a-key\n")
-    (data_set / "more.txt").write_text(f"{TOKEN}\n")
+    (tmp_path / "token").write_text("an-older-token-without-form\n")
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    (data_set / "more.txt").write_text("an-older-token-without-form")
     lines = mistakes(here("push", data_set, "me/rules"))
     assert [line.partition(";")[0] for line in lines] == [
         "error: more.txt:1: your Hugging Face token",
@@ -304,6 +306,14 @@ def test_tokens_that_are_wrong_or_may_only_read_are_one_line(
     assert hub.repositories == {}
 
 
+def test_a_link_in_a_folder_is_not_followed(hub: Hub, data_set: Path, tmp_path: Path):
+    (tmp_path / "private.txt").write_text("mine")
+    (data_set / "notes.txt").symlink_to(tmp_path / "private.txt")
+    (line,) = mistakes(here("push", data_set, "me/rules"))
+    assert f"{data_set / 'notes.txt'}: this is a symbolic link" in line
+    assert hub.requests == []
+
+
 def test_the_owner_must_be_the_users(hub: Hub, data_set: Path):
     (line,) = mistakes(here("push", data_set, "other/rules"))
     assert 'no rights to create a dataset under "other"' in line
@@ -349,6 +359,15 @@ def test_a_hub_that_is_not_there_is_one_line(data_set: Path, monkeypatch: pytest
     assert f"{url}: the Hub cannot be reached" in line
 
 
+def test_a_hub_without_xet_storage_is_one_line(hub: Hub, run: Path, tmp_path: Path):
+    pytest.importorskip("hf_xet")
+    arguments = ("push", run, "me/adapter", "--model", "dpo", *BASE)
+    environment = process_environment(hub, tmp_path) | {"HF_HUB_DISABLE_XET": "0"}
+    (line,) = mistakes(publius(*arguments, cwd=REPOSITORY, **environment))
+    assert "HF_HUB_DISABLE_XET=1" in line
+    assert hub.files("model", "me/adapter") == {}
+
+
 def test_a_client_that_is_switched_off_is_one_line(hub: Hub, data_set: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (line,) = mistakes(here("push", data_set, "me/rules"))
@@ -356,16 +375,20 @@ def test_a_client_that_is_switched_off_is_one_line(hub: Hub, data_set: Path, mon
     assert not pushed(data_set, "me/rules", "--dry-run")["sent"]
 
 
-def test_a_process_is_directed_by_its_environment_alone(hub: Hub, data_set: Path, tmp_path: Path):
-    environment = {
+def process_environment(hub: Hub, folder: Path) -> dict[str, str]:
+    """Return the environment variables that direct a process to a hub."""
+    return {
         "HF_ENDPOINT": hub.url,
         "HF_TOKEN": TOKEN,
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_OFFLINE": "0",
-        "HF_HOME": str(tmp_path / "hf"),
-        "HOME": str(tmp_path / "home"),
+        "HF_HOME": str(folder / "hf"),
+        "HOME": str(folder / "home"),
     }
-    done = publius("push", data_set, "me/rules", cwd=REPOSITORY, **environment)
+
+
+def test_a_process_is_directed_by_its_environment_alone(hub: Hub, data_set: Path, tmp_path: Path):
+    done = publius("push", data_set, "me/rules", cwd=REPOSITORY, **process_environment(hub, tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"{hub.url}/datasets/me/rules"
     assert hub.files("dataset", "me/rules") == contents(data_set)
