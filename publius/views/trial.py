@@ -12,7 +12,7 @@ from core.records import Judgment
 from publius.authoring.prompts import PromptsResult, _reasons
 from publius.authoring.trial import TrialResult
 from publius.console import heading, out, word_diff
-from publius.views.record import why_not_kept
+from publius.views.looking.record import why_not_kept
 
 
 def print_trial(results: Sequence[TrialResult]) -> None:

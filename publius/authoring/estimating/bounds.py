@@ -53,6 +53,8 @@ class StageFacts:
     """Answers in the cache."""
     variants: int = 0
     """Models that `choose` and `eval` compare."""
+    rated: bool = False
+    """True if the judge rates single answers in `eval`."""
     rollouts: int = 0
     """Answers that a method on the policy's own answers samples."""
     added: int = 0
@@ -126,6 +128,8 @@ class CallBounds:
             yield from (REWARD_PURPOSE,) if self._compares_by_judge else ()
         elif stage == "label" or (stage in ("eval", "choose") and config.models.judge is not None):
             yield from self._judging
+            if stage == "eval":
+                yield REWARD_PURPOSE
 
     def most(self, stage: str, purpose: str, facts: StageFacts) -> float:
         """Return the most requests, those in the cache included."""
@@ -207,6 +211,8 @@ class CallBounds:
     def _most_scores(self, stage: str, facts: StageFacts, rounds: int) -> float:
         """Return the most requests of scores: one for each principle of an answer."""
         config, each = self.config, self._principles
+        if stage == "eval":
+            return facts.prompts * self._judged * facts.variants if facts.rated else 0
         if stage == "critique":
             return facts.owed * each * (1 + self.loop.rounds * self.loop.candidates)
         if stage == "sample":
@@ -218,9 +224,13 @@ class CallBounds:
     @property
     def _principles(self) -> int:
         """Principles that an answer or a comparison is judged under at most."""
-        judged = len(self.constitution.principles) - self._checks
         drawn = self.config.label.principles
-        return judged if drawn == "all" else min(drawn, judged)
+        return self._judged if drawn == "all" else min(drawn, self._judged)
+
+    @property
+    def _judged(self) -> int:
+        """Principles without a machine check."""
+        return len(self.constitution.principles) - self._checks
 
     @property
     def _samples(self) -> int:
