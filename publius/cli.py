@@ -18,7 +18,7 @@ from publius.commands.audits.tenets import audit_model_, audit_scenarios
 from publius.commands.cache import cache_app
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
-from publius.commands.exports import export, report_
+from publius.commands.exports import export, push_, report_
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, benchmark, chat, eval_reward
@@ -137,6 +137,7 @@ app.command()(show)
 app.command()(chat)
 app.command("serve")(serve_)
 app.command()(export)
+app.command("push")(push_)
 app.command()(diff)
 app.command()(annotate)
 audit_app.command("model")(audit_model_)

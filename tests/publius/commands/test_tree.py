@@ -6,7 +6,7 @@ from tests.publius.invoking import here
 
 COMMANDS = """
 init doctor try steer run critique sample compare label eval-reward benchmark eval report
-show chat serve export diff annotate
+show chat serve export push diff annotate
 audit cache models train import check test schema prompts agreement select
 """
 
