@@ -386,13 +386,14 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     refusals = config.eval.refusals
     if refusals is not None and refusals != BUILT_IN_PROMPTS:
         refusals = str((folder / Path(refusals).expanduser()).resolve())
+    gold = tuple((folder / path.expanduser()).resolve() for path in config.eval.gold)
     templates = None if config.templates is None else (folder / config.templates.expanduser()).resolve()
     changed = {
         "prompts": prompts,
         "constitution": named,
         "templates": templates,
         "label": label,
-        "eval": config.eval.model_copy(update={"refusals": refusals}),
+        "eval": config.eval.model_copy(update={"refusals": refusals, "gold": gold}),
         **rewarded,
     }
     return config.model_copy(update=changed)

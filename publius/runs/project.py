@@ -32,7 +32,7 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
         SCHEMA_NAME: json_schema_text(),
         "run.yaml": _run_file(prompts),
         "prompts.jsonl": prompts,
-        ".gitignore": "/.publius/\n/runs/\n",
+        ".gitignore": "/.publius/\n/runs/\n/compared-*.html\n",
     }
     taken = [name for name in contents if is_there(folder / name)]
     if taken:

@@ -13,7 +13,7 @@ from labelers.check import CHECK_LABELER
 from publius.authoring.prompts import PromptsResult, _reasons
 from publius.authoring.trial import NO_CLEAR_DIFFERENCE, TrialResult, Tried, verdict_of_revision
 from publius.console import heading, out, word_diff
-from publius.views.record import why_not_kept
+from publius.views.looking.record import why_not_kept
 
 _VERDICTS = ("better", "worse", "no difference", "not compared")
 _CLEARLY, _SLIGHTLY = 0.9, 0.65
