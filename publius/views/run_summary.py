@@ -50,6 +50,7 @@ def print_summary(outcome: RunOutcome) -> None:
     _print_near_duplicates(summary["prompts"].get("near_duplicates", 0))
     if summary["figures"]:
         heading("Labels")
+        _print_judged(summary.get("judged", {}))
         for name, value in summary["figures"].items():
             out.print(f"{name:<32}{value:>10,}")
     if summary["people"]:
@@ -122,6 +123,17 @@ def _print_loop(loop: dict[str, Any]) -> None:
     for row in attribution_rows(loop):
         table.add_row(*row)
     out.print(table)
+
+
+def _print_judged(judged: Mapping[str, int]) -> None:
+    """Print how many principles each pair is judged under, and how to judge it under more."""
+    if not judged.get("of"):
+        return
+    asked, count = judged["asked"], judged["of"]
+    more = "" if asked == count else " (drawn by weight; label.principles: N or all)"
+    out.print(f"{asked} of {counted(count, 'principle')} judged per pair{more}")
+    if judged["checks"]:
+        out.print(f"{counted(judged['checks'], 'machine check')} evaluated on every pair")
 
 
 def _print_near_duplicates(count: int) -> None:
