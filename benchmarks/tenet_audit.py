@@ -54,6 +54,7 @@ TRAINING = (
     "optim.batch_size=4",
     "optim.warmup=0.0",
     "optim.bf16=true",
+    "optim.checkpoint_every=2",
     "lora.r=16",
     "lora.alpha=32",
 )
