@@ -28,7 +28,7 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
         SCHEMA_NAME: json_schema_text(),
         "run.yaml": (files("publius") / "templates" / "run.yaml").read_text(encoding="utf-8"),
         "prompts.jsonl": (files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8"),
-        ".gitignore": "/.publius/\n/runs/\n",
+        ".gitignore": "/.publius/\n/runs/\n/compared-*.html\n",
     }
     taken = [name for name in contents if is_there(folder / name)]
     if taken:

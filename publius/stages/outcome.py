@@ -10,6 +10,7 @@ from typing import Any
 from core.records import Judgment, Preference
 from engines.endpoint.spending import server_records_of
 from evaluation.config import STEERED
+from evaluation.gates.recorded import failed_gates
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_metrics, read_reward_metrics
 from publius.runs.estimates import compared
@@ -26,6 +27,12 @@ class RunOutcome:
 
     folder: Path
     stages: tuple[StageResult, ...]
+
+    @property
+    def failed_gates(self) -> tuple[str, ...]:
+        """A line for each failed gate, if the evaluation was one of the stages."""
+        evaluated = any(result.stage == "eval" for result in self.stages)
+        return failed_gates(evaluation_of(self.folder)) if evaluated else ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as JSON-able values, with metrics of the whole run folder."""

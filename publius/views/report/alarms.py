@@ -119,6 +119,7 @@ def _of_results(results: Results) -> Iterator[RunAlarm]:
             yield RunAlarm("serious" if failed or gate.blocks else "caution", "gate", parts)
     for line in results.unchecked_gates:
         yield RunAlarm("serious", "gate", (f"not checked: {line}",))
+    yield from _of_judge(results.judged)
     if results.prompts.value < FEW_PROMPTS:
         text = (
             "held-out prompts: too few for an interval"
@@ -132,6 +133,23 @@ def _of_results(results: Results) -> Iterator[RunAlarm]:
         if cell and cell.outcome == "worse" and cell.delta:
             what = f"{cell.variant}: {row.title} is worse than base by more than noise, "
             yield RunAlarm("serious", "evaluation", (what, cell.delta))
+
+
+def _of_judge(judged: Mapping[str, Any]) -> Iterator[RunAlarm]:
+    """Yield what speaks against the judge that rated single answers."""
+    if judged.get("judge_is_labeler"):
+        text = "the judge labeled the training data: it rates what it taught, and prefers it"
+        yield RunAlarm("serious", "judge", (text,))
+    if judged and not judged.get("corrected"):
+        text = (
+            "how often the judge rates single answers right was not measured; label some of them in "
+            "eval/sheet.csv and run publius eval again"
+        )
+        yield RunAlarm("caution", "judge", (text,))
+    for one in judged.get("corrected") or ():
+        if "no information" in str(one.get("refused", "")):
+            text = f"{one.get('name')}: the judge carries no information beyond noise, so labels alone count"
+            yield RunAlarm("serious", "judge", (text,))
 
 
 def _decision(gate: ShownGate) -> str:

@@ -112,13 +112,25 @@ def by_prompt(folder: Path) -> dict[tuple[str, str], Values]:
         passed = {name: {p: float(passes(c, t)) for p, t in texts.items()} for name, c in checks.items()}
         found |= {(variant, f"compliance.{name}"): values for name, values in passed.items()}
         found[variant, "compliance"] = {p: fmean(values[p] for values in passed.values()) for p in texts}
-    return found | drift_by_prompt(folder) | recorded(folder)
+    return found | judged_by_prompt(folder) | drift_by_prompt(folder) | recorded(folder)
 
 
 def recorded(folder: Path) -> dict[tuple[str, str], Values]:
     """The measures that no answer tells: KL divergence, losses and the judge's opinions."""
     found = {(o["variant"], o["measure"]): o["values"] for o in rows_of(folder / "eval" / "series.jsonl")}
     return {key: values for key, values in found.items() if key[1] in ("kl", "neutral_loss", "win_rate")}
+
+
+def judged_by_prompt(folder: Path) -> dict[tuple[str, str], Values]:
+    """The judge's ratings: of each principle, and their mean over all principles of a prompt."""
+    found: dict[tuple[str, str], Values] = {}
+    every: dict[tuple[str, str], list[float]] = {}
+    for row in rows_of(folder / "eval" / "ratings.jsonl"):
+        found.setdefault((row["variant"], f"judged.{row['principle_id']}"), {})[row["prompt_id"]] = row["p"]
+        every.setdefault((row["variant"], row["prompt_id"]), []).append(row["p"])
+    for (variant, prompt), values in every.items():
+        found.setdefault((variant, "judged"), {})[prompt] = fmean(values)
+    return found
 
 
 def unit_of(measure: str) -> str:
