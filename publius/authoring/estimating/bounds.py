@@ -213,7 +213,8 @@ class CallBounds:
         """Return the most requests of scores: one or two for each principle of an answer."""
         config, each = self.config, self._principles * self._polarities
         if stage == "eval":
-            return facts.prompts * self._judged * facts.variants if facts.rated else 0
+            every = self._judged * self._polarities
+            return facts.prompts * every * facts.variants if facts.rated else 0
         if stage == "critique":
             return facts.owed * each * (1 + self.loop.rounds * self.loop.candidates)
         if stage == "sample":

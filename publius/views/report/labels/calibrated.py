@@ -14,7 +14,7 @@ import numpy as np
 from evaluation.reward.calibration import reliability
 from labelers.crowd.votes import Vote, mostly_both_bad, votes_of
 from publius.views.report.figures import FigureBook
-from publius.views.report.labels.pairs import RunLabels
+from publius.views.report.labels.pairs import LabelRecords
 from publius.views.report.reading.reliability import ReliabilityDiagram, diagram_of, recorded_diagram
 from publius.views.report.reading.sources import RunSource
 
@@ -24,7 +24,7 @@ _LEAST = 1e-6
 
 
 def labeler_diagrams(
-    run: RunSource, pairs: RunLabels, prefix: str, book: FigureBook
+    run: RunSource, pairs: LabelRecords, prefix: str, book: FigureBook
 ) -> tuple[ReliabilityDiagram, ...]:
     """Return the calibration of the AI labeler's probabilities by each reference that there is."""
     name, bins = f"{prefix}.calibration.gold", run.manifest["audit"].get("reliability")
@@ -33,7 +33,7 @@ def labeler_diagrams(
     return tuple(one for one in (by_people, by_gold) if one is not None)
 
 
-def _by_people(pairs: RunLabels, name: str, book: FigureBook) -> ReliabilityDiagram | None:
+def _by_people(pairs: LabelRecords, name: str, book: FigureBook) -> ReliabilityDiagram | None:
     """Return the calibration where people judged the labeler's comparisons; None if they judged none.
 
     The label of a comparison is the mean of the annotators' votes, each with equal weight.
@@ -47,7 +47,7 @@ def _by_people(pairs: RunLabels, name: str, book: FigureBook) -> ReliabilityDiag
     return diagram_of(name, "by people's votes", bins, book)
 
 
-def _beside_people(pairs: RunLabels) -> Iterator[tuple[float, float, str]]:
+def _beside_people(pairs: LabelRecords) -> Iterator[tuple[float, float, str]]:
     """Yield the AI's log-odds of `a`, the people's mean vote for it, and the prompt."""
     votes: dict[str, list[Vote]] = {}
     for vote in votes_of(pairs.judgments):

@@ -9,7 +9,7 @@ from publius.views.report.labels.agreed import LabelerAgreement, read_agreement
 from publius.views.report.labels.attribution import LabelAttribution, read_attribution
 from publius.views.report.labels.calibrated import labeler_diagrams
 from publius.views.report.labels.leanings import LabelLeaning, LengthStep, length_steps, read_leanings
-from publius.views.report.labels.pairs import read_run_labels
+from publius.views.report.labels.pairs import read_label_records
 from publius.views.report.reading.answers import AnswerData
 from publius.views.report.reading.reliability import ReliabilityDiagram
 from publius.views.report.reading.sources import RunSource
@@ -38,7 +38,7 @@ def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook)
     """
     if "label" not in run.manifest["stages"]:
         return None
-    pairs, prefix = read_run_labels(run), f"{run.label}.labels"
+    pairs, prefix = read_label_records(run), f"{run.label}.labels"
     return LabelEvidence(
         labeler_diagrams(run, pairs, prefix, book),
         read_leanings(pairs, prefix, book),
