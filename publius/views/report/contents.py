@@ -18,6 +18,7 @@ from publius.views.report.comparing.preferences import (
     preference_shift,
 )
 from publius.views.report.figures import FigureBook
+from publius.views.report.plots.best_of import best_of_plot
 from publius.views.report.plots.groups import groups_plot
 from publius.views.report.plots.labels import certainty_plot, slots_plot
 from publius.views.report.plots.results import differences_plot, lengths_plot, loop_plot, tradeoff_plot
@@ -192,6 +193,7 @@ def _plots(
         "differences": differences_plot(results, f"{place}-differences") if results else None,
         "tradeoff": tradeoff_plot(results, f"{place}-tradeoff") if results else None,
         "lengths": lengths_plot(words, f"{place}-lengths"),
+        "best_of": best_of_plot(results.best_of, f"{place}-best-of") if results else None,
         "loop": loop_plot(loop, f"{place}-loop") if loop else None,
         "certainty": certainty_plot(labels.certainty, f"{place}-certainty") if labels else None,
         "slots": slots_plot(labels.slots, f"{place}-slots") if labels and labels.slots else None,

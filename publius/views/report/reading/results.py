@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,8 @@ class Results:
     extras: tuple[ExtraTable, ...]
     """Further content of the evaluation's files."""
     gates: tuple[ShownGate, ...] = ()
+    best_of: tuple[Mapping[str, Any], ...] = ()
+    """Points of the best-of-n curve of the reward model, as in `metrics.json`; empty if there is none."""
     unchecked_gates: tuple[str, ...] = ()
     """Gates on metrics that the evaluation does not have."""
 
@@ -113,7 +115,15 @@ def read_results(run: RunSource, book: FigureBook) -> Results | None:
     rows = tuple(_row(run, metrics, measure, prefix, book) for measure in metrics.measures)
     extras = extra_tables(folder, content, prefix, book, _SHOWN_ELSEWHERE)
     unchecked = tuple(map(str, content.get("gates_not_checked", ())))
-    return Results(metrics.variants, rows, prompts, extras, read_gates(content, prefix, book), unchecked)
+    gates, curve = read_gates(content, prefix, book), tuple(_best_of(content))
+    return Results(metrics.variants, rows, prompts, extras, gates, curve, unchecked)
+
+
+def _best_of(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = (
+        content.get("drift", {}).get("best_of_n_by_reward", {}).get("points", ())
+    )
+    return found
 
 
 def _metric(value: Mapping[str, Any]) -> Metric:
