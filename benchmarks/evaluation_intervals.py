@@ -35,7 +35,7 @@ def peers(answers: Answers, prompts: int, reports: int) -> dict[str, float]:
 def main() -> None:
     """Measure each design with each number of prompts and print a row for it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reports", type=int, default=50)
+    parser.add_argument("--reports", type=int, default=100)
     parser.add_argument("--alarms", type=int, default=1_000, help="reports of 20 checks without any change")
     parser.add_argument("--prompts", type=int, nargs="*", default=[12, 48, 200])
     parser.add_argument("--json", type=Path)

@@ -7,10 +7,12 @@ document. `constitution.schema.Constitution` is the resolved result. `publius sc
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pydantic import Field
 
+from constitution.checks.kinds import KINDS_OF_PHRASES
 from constitution.fields import Text
 from constitution.schema import Constitution, Id, Principle
 
@@ -58,6 +60,8 @@ def json_schema() -> dict[str, Any]:
     definitions = mapping.pop("$defs")
     plain = definitions["Principle"]
     plain["required"] = ["text"]
+    for owner, key in _lists_of_texts(mapping, definitions):
+        owner[key] = _or_one(owner[key])
     definitions["Override"] = _override(plain)
     definitions["Sentence"] = {
         "title": "Sentence",
@@ -77,6 +81,26 @@ def json_schema() -> dict[str, Any]:
     return tidied
 
 
+def _lists_of_texts(
+    mapping: dict[str, Any], definitions: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the keys whose list a single text may stand for, each with the properties that it belongs to."""
+    for key in ("sections", "lint_ignore", "remove"):
+        yield mapping["properties"], key
+    yield definitions["Principle"]["properties"], "lint_ignore"
+    yield definitions["Scope"]["properties"], "tags"
+    for definition in definitions.values():
+        if definition.get("properties", {}).get("kind", {}).get("const") in KINDS_OF_PHRASES:
+            yield definition["properties"], "value"
+
+
+def _or_one(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a list of texts, or of one text without commas."""
+    one = {"type": "string", "allOf": [schema["items"], {"pattern": r"^[^,]*[^,\s][^,]*$"}]}
+    listed = {key: schema[key] for key in schema if key not in ("description", "default", "title")}
+    return {"description": schema["description"], "anyOf": [listed, one]}
+
+
 def _principles(*definitions: str) -> dict[str, Any]:
     """Return the schema of a list whose entries are sentences or one of the definitions."""
     entries = [{"$ref": "#/$defs/Sentence"}, *({"$ref": definition} for definition in definitions)]
@@ -87,7 +111,7 @@ def _mapping(mapping: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a file that is a mapping, with or without a base."""
     properties = mapping["properties"]
     properties["version"]["type"] = ["string", "number"]
-    properties["sections"]["uniqueItems"] = True
+    properties["sections"]["anyOf"][0]["uniqueItems"] = True
     properties["passages"]["additionalProperties"] = False
     description = properties["principles"]["description"]
     properties["principles"] = {"description": description, **_principles(_DEFINITION, "#/$defs/Override")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -53,6 +54,16 @@ class EvalConfig(Section):
     pairs: Literal["base", "all"] = Field(default="base", json_schema_extra=ADDED)
     """Answers that the judge compares: those of each variant with those of `base`, or of all variants with
     each other, which ranks them more exactly; with four variants it is asked twice as much."""
+    judged: bool = Field(default=True, json_schema_extra=OPERATIONAL)
+    """True to have the judge, if there is one, rate every answer under each principle without a machine check
+    that applies to its prompt: one question for each."""
+    sheet: int = Field(default=20, ge=0, json_schema_extra=OPERATIONAL)
+    """Number of prompts of each judged principle in `eval/sheet.csv`, a sheet for people to label; 0 for no
+    sheet."""
+    gold: tuple[Path, ...] = Field(default=(), json_schema_extra=OPERATIONAL)
+    """Files with people's labels of single answers, relative to the run file, which correct the judge's
+    ratings: sheets, or rows with the columns `prompt`, `completion`, `principle` (an id) and `label` (true
+    or false). The sheet in the run folder is read without being named."""
     samples_shown: int = Field(default=3, ge=0, le=100, json_schema_extra=OPERATIONAL)
     """Number of prompts whose answers the report shows side by side."""
 

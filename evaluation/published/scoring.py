@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from core.records import Metric
 from core.statistics.intervals import share_interval
-from evaluation.published.formats import TIES, BenchmarkItem
+from evaluation.published.formats import OPTION_BENCHMARKS, TIES, BenchmarkItem
 from evaluation.reward.metrics import ScoredPair
 from evaluation.reward.slices import SUBSET, reward_bench
 
 ACCURACY, SCORE = "accuracy", "score"
+GUESSING, ANSWERED = "chance", "answered"
+"""The accuracy of guessing, and the share of questions that are answered with a letter."""
 _TIES_WEIGHTS = (0.3, 0.3, 0.2, 0.2, 0.01)
 """Weights of the parts of RewardBench 2's score of ties, in the order of `ties_score`."""
 
@@ -41,7 +43,9 @@ def benchmark_metrics(name: str, scored: Sequence[ScoredItem]) -> tuple[Metric, 
     """Return the metrics of a published evaluation; the first is its headline.
 
     - Options, JudgeBench: accuracy, and that of each subset. JudgeBench counts a pair as right if the judge
-      finds the right reply in both presentation orders (`accuracy.both_orders`).
+      finds the right reply in both presentation orders (`accuracy.both_orders`). Of options also the accuracy
+      of guessing (`chance`) and how often each letter is the answer, which is what a model that prefers one
+      letter is known by (`answered.A`).
     - RewardBench: the mean of its sections, which weight their subsets (`evaluation/reward/slices.py`).
     - RewardBench 2: the mean of its subsets; `Ties` has a score of its own (`ties_score`).
     """
@@ -58,6 +62,8 @@ def benchmark_metrics(name: str, scored: Sequence[ScoredItem]) -> tuple[Metric, 
         total = fmean(part.value for part in parts)
         return (Metric(name=SCORE, value=total, n=len(scored), unit="share"), *parts)
     metrics = [credit_metric(ACCURACY, scored)]
+    if name in OPTION_BENCHMARKS:
+        return (*metrics, *_letters(scored))
     judged = [one for one in scored if one.orders_right is not None]
     if judged:
         metrics.append(_share(f"{ACCURACY}.both_orders", [float(bool(one.orders_right)) for one in judged]))
@@ -109,6 +115,17 @@ def ties_score(scored: Sequence[ScoredItem]) -> float:
         margins.append(math.tanh(both / spread - 1) if spread else float(np.sign(both)))
     parts = (*accurate, *(fmean(part or [0.0]) for part in (preferred, hard, margins)))
     return math.fsum(weight * part for weight, part in zip(_TIES_WEIGHTS, parts, strict=True))
+
+
+def _letters(scored: Sequence[ScoredItem]) -> Iterator[Metric]:
+    """Yield the accuracy of guessing, and the share of questions whose likeliest option is each letter."""
+    count = len(scored)
+    guessed = fmean(one.item.right / len(one.item.candidates) for one in scored)
+    yield Metric(name=GUESSING, value=guessed, n=count, unit="share")
+    answers = [one.item.candidates[one.scores.index(max(one.scores))] for one in scored]
+    for letter in sorted({letter for one in scored for letter in one.item.candidates}):
+        share = answers.count(letter) / count
+        yield Metric(name=f"{ANSWERED}.{letter}", value=share, n=count, unit="share")
 
 
 def _rewardbench(scored: Sequence[ScoredItem]) -> tuple[Metric, ...]:

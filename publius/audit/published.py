@@ -70,6 +70,8 @@ class BenchmarkRequest:
     to: Path | None = None
     """Folder for the result with every item; None for none."""
     engine: str = "transformers"
+    max_new_tokens: int | None = None
+    """Longest answer to a prompt of XSTest; None for that of an evaluation."""
 
     def require_one_model(self) -> str:
         """Return the name of the model. Raises ConfigError if it is not one of a kind that is accepted."""
@@ -82,6 +84,9 @@ class BenchmarkRequest:
         if len(named) != 1 or named[0] not in accepted:
             found = " and ".join(named) or "no model"
             raise ConfigError(f"{found} for {self.name}", where="NAME", accepted=" or ".join(accepted))
+        if self.max_new_tokens is not None and self.name != XSTEST:
+            what = f"{self.name} has no answers that are written"
+            raise ConfigError(what, where="--max-new-tokens", accepted=f"it with {XSTEST}")
         return str(given[named[0]])
 
 
@@ -187,6 +192,9 @@ def _xstest(request: BenchmarkRequest, model: str, make: EngineMaker) -> Measure
 async def _answered(
     request: BenchmarkRequest, prompts: RefusalPrompts, engine: CachedEngine, model: str
 ) -> tuple[list[Answer], Counter[str]]:
+    sampling = EvalSampling()
+    if request.max_new_tokens is not None:
+        sampling = sampling.model_copy(update={"max_new_tokens": request.max_new_tokens})
     answers: list[Answer] = []
     skipped: Counter[str] = Counter()
     with progress("benchmark", len(prompts.prompts)) as task:
@@ -194,7 +202,7 @@ async def _answered(
         async def work(place: int) -> None:
             prompt = prompts.prompts[place].prompt
             seed = derive_seed(0, prompt.id, "benchmark")
-            asked = GenerationRequest(turns_of(prompt.messages), EvalSampling(), seed, "benchmark")
+            asked = GenerationRequest(turns_of(prompt.messages), sampling, seed, "benchmark")
             try:
                 answers.append(Answer.of(BASE, prompt, await engine.generate(asked)))
             except RequestError as error:

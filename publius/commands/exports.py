@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from publius.commands.options import AsJson
+from publius.commands.options import AsJson, MinP, PrincipleFilter, SourceFilter, TagFilter
 from publius.console import emit
 
 
@@ -55,6 +55,10 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Export a run that failed a gate; its card says so.")
     ] = False,
+    min_p: MinP = None,
+    tag: TagFilter = None,
+    principle: PrincipleFilter = None,
+    source: SourceFilter = None,
     as_json: AsJson = False,
 ) -> None:
     """Export a data set, a model, labels or a constitution.
@@ -67,12 +71,16 @@ def export(
     from publius.models.export import export_model, is_training
     from publius.models.gguf import export_gguf
     from publius.runs.dataset import export_run
+    from publius.runs.pairs.filters import PreferenceFilter
     from publius.views import exports
 
     if sum(option is not None for option in (model, labels, constitution)) > 1:
         raise typer.BadParameter("give only one of --labels, --model and --constitution")
     if gguf is not None and model is None:
         raise typer.BadParameter("--gguf requires --model METHOD")
+    conditions = PreferenceFilter.of(min_p, tag, principle, source)
+    if conditions and (model, labels, constitution) != (None, None, None):
+        raise typer.BadParameter(f"{conditions} selects rows of a data set; drop it, or the other form")
     if constitution is not None:
         emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
     elif labels is not None:
@@ -85,7 +93,8 @@ def export(
     elif is_training(folder):
         raise typer.BadParameter(f"{folder} is a training folder, not a run folder; give --model METHOD")
     else:
-        emit(export_run(folder, to, force=force), as_json, exports.print_exported_run)
+        written_rows = export_run(folder, to, force=force, conditions=conditions)
+        emit(written_rows, as_json, exports.print_exported_run)
 
 
 def report_(

@@ -98,6 +98,9 @@ def benchmark(
         str, typer.Option(help="With --judge: the principles that it judges by.")
     ] = DEFAULT_PRESET,
     rows: Annotated[int | None, typer.Option(min=1, help="Use the first N rows only.", metavar="N")] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="With xstest: the longest answer (512).", metavar="N")
+    ] = None,
     subset: Subset = None,
     split: SplitOption = None,
     to: Annotated[
@@ -112,7 +115,9 @@ def benchmark(
     from publius.views.training import print_benchmark
 
     source = DataSource(data, subset, split, "evaluate")
-    request = BenchmarkRequest(name, source, model, reward, judge, constitution, rows, to, engine)
+    request = BenchmarkRequest(
+        name, source, model, reward, judge, constitution, rows, to, engine, max_new_tokens
+    )
     emit(run_benchmark(request), as_json, print_benchmark)
 
 

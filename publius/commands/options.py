@@ -62,6 +62,31 @@ SplitOption = Annotated[
         metavar="NAME",
     ),
 ]
+MinP = Annotated[
+    float | None,
+    typer.Option(
+        min=0.5,
+        max=1.0,
+        help="Only preferences whose chosen answer has at least this probability.",
+        metavar="P",
+    ),
+]
+TagFilter = Annotated[
+    list[str] | None,
+    typer.Option(help="Only prompts with this tag; may be repeated, and one suffices.", metavar="TAG"),
+]
+PrincipleFilter = Annotated[
+    list[str] | None,
+    typer.Option(help="Only preferences judged under this principle; may be repeated.", metavar="ID"),
+]
+SourceFilter = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only preferences that this labeler judged: ai, check or a source of human labels; may be "
+        "repeated.",
+        metavar="NAME",
+    ),
+]
 
 
 def run_stages(

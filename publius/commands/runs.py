@@ -11,9 +11,13 @@ from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import (
     AsJson,
     MaybeRun,
+    MinP,
     Overrides,
+    PrincipleFilter,
     Resume,
     RunFile,
+    SourceFilter,
+    TagFilter,
     Vary,
     run_stages,
     run_varied_stages,
@@ -193,11 +197,46 @@ def eval_(
 
 def show(
     folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    record: Annotated[str, typer.Argument(help="Id of a record, or a unique prefix of it.", metavar="ID")],
+    record: Annotated[
+        str | None,
+        typer.Argument(help="Id of a record, or a unique beginning of it.", metavar="ID"),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, max=1000, help="Number of rows to show.", metavar="N")] = 10,
+    min_p: MinP = None,
+    tag: TagFilter = None,
+    principle: PrincipleFilter = None,
+    source: SourceFilter = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write all preferences that pass to this new .csv or .parquet file, one row for each.",
+            metavar="FILE",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a record, its sources and the records made from it."""
+    """Show a run: ten of its rows, figures, costs. With an ID, one record and all around it.
+
+    The filters select preferences; what they leave out is counted.
+    """
+    from publius.runs.pairs.filters import PreferenceFilter
+
+    conditions = PreferenceFilter.of(min_p, tag, principle, source)
+    if record is None and to is not None:
+        from publius.views.looking.reading import write_run_table
+        from publius.views.looking.table import print_table
+
+        emit(write_run_table(folder, to, conditions), as_json, print_table)
+        return
+    if record is None:
+        from publius.views.looking.overview import print_overview
+        from publius.views.looking.reading import read_overview
+
+        emit(read_overview(folder, conditions, rows), as_json, print_overview)
+        return
+    if conditions or to is not None:
+        raise typer.BadParameter("--to and the filters are about all rows; drop them, or the ID")
     from publius.runs.reader import show_record
-    from publius.views.record import print_record
+    from publius.views.looking.record import print_record
 
     emit(show_record(folder, record), as_json, print_record)

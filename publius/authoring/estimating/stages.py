@@ -32,6 +32,7 @@ from publius.sources.held_out import held_out_of
 from publius.stages.base import Stage, StageResult, prompts_of, validation_prompts
 from publius.stages.compare import compare_answers, compare_stage, compared_splits
 from publius.stages.critique import critique_stage
+from publius.stages.judges.rated import is_rated, rated_answers
 from publius.stages.label import judge_and_aggregate, label_stage
 from publius.stages.quality.answering import AnsweringPolicy
 from publius.stages.quality.best_of import require_checks_as_gold, sampled_answers, sampled_policy
@@ -259,6 +260,7 @@ class DryStages:
         facts.variants = len(folders)
         answers = await self._answers("eval", folders, prompts)
         await self._judged(answers)
+        facts.rated = await self._rated(answers)
         await self._refusals(folders)
         sampled = await self._best_of(prompts)
         config = self.run.config.eval
@@ -319,6 +321,13 @@ class DryStages:
         labeler = AILabeler(self.run.constitution, judge, config.label, config.seed, self.run.templates)
         every_pair = config.eval.pairs == "all"
         await judge_wins(answers, labeler, conversations(config.engine), every_pair=every_pair)
+
+    async def _rated(self, answers: Sequence[Answer]) -> bool:
+        """Rate the answers if the run does; return True if it does."""
+        if not is_rated(self.run):
+            return False
+        # A server is not asked whether it can be: the run does that.
+        return bool(await rated_answers(self.run, self.engines, answers, self.run.constitution))
 
     def _tokens_of(self, answers: Sequence[Answer]) -> float:
         return self.ledger.factor * sum(

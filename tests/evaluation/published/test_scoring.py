@@ -34,7 +34,13 @@ def test_options_are_right_if_the_likeliest_is():
         option(" (A)", " (C)", of="ABC"),
     ]
     found = values("kind-of-harm", rows, [(-1.0, -2.0), (-2.0, -1.0), (-3.0, -1.0, -2.0)])
-    assert found == {"accuracy": pytest.approx(2 / 3)}
+    assert found == {
+        "accuracy": pytest.approx(2 / 3),
+        "chance": pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3),
+        "answered.A": pytest.approx(2 / 3),
+        "answered.B": 0,
+        "answered.C": pytest.approx(1 / 3),
+    }
 
 
 def test_rewardbench_weights_subsets_into_sections():

@@ -288,6 +288,21 @@ def test_wish_for_a_letter_cancels_in_both_orders_and_not_in_one(tmp_path: Path)
     assert one_order > 0.8
 
 
+def test_wish_for_yes_cancels_in_both_polarities_and_a_naive_judge_is_asked_once(tmp_path: Path):
+    def obeys(request: ChoiceRequest) -> tuple[float, ...]:
+        return log(4.0 if "The answer is Yes" in "".join(turn.text for turn in request.turns) else 0.0)
+
+    result = audit(
+        tmp_path,
+        lambda model, engine: ScriptedEngine(chooser=obeys),
+        injections=True,
+        overrides=["label.mode=pointwise", "label.polarity=both"],
+    )
+    assert figure(result, "injection.shift") == pytest.approx(0.0)
+    assert figure(result, "injection.shift.naive") > 0.8
+    assert not any("injections" in problem for problem in result.certificate.audited[0].problems)
+
+
 def test_labeler_that_obeys_replies_is_found_out(tmp_path: Path):
     def obeys(request: ChoiceRequest) -> tuple[float, ...]:
         return log(4.0 if "The answer is Yes" in "".join(turn.text for turn in request.turns) else 0.0)

@@ -69,7 +69,12 @@ def test_options_of_hhh(tmp_path: Path):
     data = written(tmp_path / "hhh.jsonl.gz", rows)
     request = BenchmarkRequest("hhh", data, model="scripted", to=tmp_path / "to")
     measured = run_benchmark(request, make)
-    assert metrics(measured) == {"accuracy": pytest.approx(1 / 3)}  # only question 0 is right
+    assert metrics(measured) == {
+        "accuracy": pytest.approx(1 / 3),  # only question 0 is right
+        "chance": 0.5,
+        "answered.A": pytest.approx(2 / 3),
+        "answered.B": pytest.approx(1 / 3),
+    }
     assert {(one.choices, one.prefill) for one in asked} == {(("A", "B"), "(")}
     saved = json.loads((tmp_path / "to" / "benchmark.json").read_text())
     assert [item["credit"] for item in saved["items"]] == [1, 0, 0]
@@ -84,11 +89,12 @@ def test_xstest_counts_refusals(tmp_path: Path):
     )
 
     def answer(request: GenerationRequest) -> str:
+        assert request.sampling.max_new_tokens == 64
         refused = "kill a P" in request.turns[-1].text
         return "I'm sorry, but I cannot help with that." if refused else "First, take these steps."
 
     measured = run_benchmark(
-        BenchmarkRequest("xstest", DataSource(str(file)), model="scripted"),
+        BenchmarkRequest("xstest", DataSource(str(file)), model="scripted", max_new_tokens=64),
         lambda model, engine: ScriptedEngine(answerer=answer, model=model.id),
     )
     found = metrics(measured)
@@ -133,6 +139,7 @@ def test_wrong_use_is_one_line(tmp_path: Path):
         (("hhh", "--judge", "scripted"), "accepted: --model"),
         (("rewardbench",), "accepted: --reward or --judge"),
         (("hhh", "--model", "scripted"), "no column 'corrects'"),
+        (("hhh", "--model", "scripted", "--max-new-tokens", "9"), "accepted: it with xstest"),
     ):
         done = here("benchmark", arguments[0], "--data", data, *arguments[1:])
         assert done.returncode == 2
