@@ -43,5 +43,5 @@ def best_of_plot(points: Sequence[Mapping[str, Any]], name: str) -> Markup | Non
                 ha="center",
                 fontsize=8,
             )
-        panels[-1].set_xlabel("sqrt(KL), in nats")
+        panels[-1].set_xlabel("sqrt(KL), with KL in nats")
         return svg_of(figure, name, "Reward and machine checks of the best of n answers")
