@@ -148,7 +148,25 @@ def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
     if gates := gate_results(evaluation):
         counts = Counter(result.outcome for result in gates)
         out.print(f"gates: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
+    _print_best_of(evaluation.get("drift", {}).get("best_of_n_by_reward"))
     note(f"report: {folder / 'eval' / 'report.md'}")
+
+
+def _print_best_of(curve: Mapping[str, Any] | None) -> None:
+    """Print what the reward model's choice among n answers gains in reward and in machine checks."""
+    if curve is None:
+        return
+    samples, variant = counted(curve["samples"], "answer"), curve["variant"]
+    heading(f"Best of n by the reward model, {counted(curve['prompts'], 'prompt')}, {samples} of {variant}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("n", "sqrt(KL)", "reward", "checks, %"):
+        table.add_column(title, justify="right")
+    for point in curve["points"]:
+        reward, checks = point["proxy"]["value"], 100 * point["gold"]["value"]
+        table.add_row(f"{point['n']}", f"{point['sqrt_kl']:.2f}", f"{reward:.2f}", f"{checks:.1f}")
+    out.print(table)
+    for reason, count in curve["left_out"].items():
+        out.print(f"{counted(count, 'prompt')} left out: {reason}")
 
 
 def _print_choice(choice: dict[str, Any] | None) -> None:
