@@ -21,7 +21,7 @@ DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
-    """Write a constitution that extends the preset, a run file, their schemas and prompts; return their paths.
+    """Write a constitution that extends the preset, run file, schemas and prompts; return their paths.
 
     Raises:
         RunStateError: if one of the files exists; nothing is written then.
