@@ -16,7 +16,7 @@ from evaluation.reward.metrics import ScoredPair
 from evaluation.reward.slices import SUBSET, reward_bench
 
 ACCURACY, SCORE = "accuracy", "score"
-CHANCE, ANSWERED = "chance", "answered"
+GUESSING, ANSWERED = "chance", "answered"
 """The accuracy of guessing, and the share of questions that are answered with a letter."""
 _TIES_WEIGHTS = (0.3, 0.3, 0.2, 0.2, 0.01)
 """Weights of the parts of RewardBench 2's score of ties, in the order of `ties_score`."""
@@ -121,7 +121,7 @@ def _letters(scored: Sequence[ScoredItem]) -> Iterator[Metric]:
     """Yield the accuracy of guessing, and the share of questions whose likeliest option is each letter."""
     count = len(scored)
     guessed = fmean(one.item.right / len(one.item.candidates) for one in scored)
-    yield Metric(name=CHANCE, value=guessed, n=count, unit="share")
+    yield Metric(name=GUESSING, value=guessed, n=count, unit="share")
     answers = [one.item.candidates[one.scores.index(max(one.scores))] for one in scored]
     for letter in sorted({letter for one in scored for letter in one.item.candidates}):
         share = answers.count(letter) / count

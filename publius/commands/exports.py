@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from publius.commands.options import AsJson
+from publius.commands.options import AsJson, MinP, PrincipleFilter, SourceFilter, TagFilter
 from publius.console import emit
 
-BaseModel = Annotated[
+BaseOption = Annotated[
     str | None,
     typer.Option(
         "--base",
@@ -51,7 +51,7 @@ def export(
     adapter: Annotated[
         bool, typer.Option("--adapter", help="With --model: write the adapter alone, not merged.")
     ] = False,
-    base: BaseModel = None,
+    base: BaseOption = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -69,6 +69,10 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Export a run that failed a gate; its card says so.")
     ] = False,
+    min_p: MinP = None,
+    tag: TagFilter = None,
+    principle: PrincipleFilter = None,
+    source: SourceFilter = None,
     as_json: AsJson = False,
 ) -> None:
     """Export a data set, a model, labels or a constitution.
@@ -81,6 +85,7 @@ def export(
     from publius.models.export import ModelForm, export_model, is_training
     from publius.models.gguf import export_gguf
     from publius.runs.dataset import export_run
+    from publius.runs.pairs.filters import PreferenceFilter
     from publius.views import exports
 
     if sum(option is not None for option in (model, labels, constitution)) > 1:
@@ -91,6 +96,9 @@ def export(
         raise typer.BadParameter("--adapter and --base require --model METHOD")
     if adapter and gguf is not None:
         raise typer.BadParameter("give only one of --adapter and --gguf")
+    conditions = PreferenceFilter.of(min_p, tag, principle, source)
+    if conditions and (model, labels, constitution) != (None, None, None):
+        raise typer.BadParameter(f"{conditions} selects rows of a data set; drop it, or the other form")
     if constitution is not None:
         emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
     elif labels is not None:
@@ -105,7 +113,8 @@ def export(
     elif is_training(folder):
         raise typer.BadParameter(f"{folder} is a training folder, not a run folder; give --model METHOD")
     else:
-        emit(export_run(folder, to, force=force), as_json, exports.print_exported_run)
+        written_rows = export_run(folder, to, force=force, conditions=conditions)
+        emit(written_rows, as_json, exports.print_exported_run)
 
 
 def push_(
@@ -136,7 +145,7 @@ def push_(
     merged: Annotated[
         bool, typer.Option("--merged", help="Push the whole model with the adapter merged.")
     ] = False,
-    base: BaseModel = None,
+    base: BaseOption = None,
     private: Annotated[
         bool, typer.Option("--private", help="Make the repository private; refuse one that is public.")
     ] = False,

@@ -221,7 +221,7 @@ def show(
     """
     from publius.runs.pairs.filters import PreferenceFilter
 
-    conditions = PreferenceFilter(min_p, tuple(tag or ()), tuple(principle or ()), tuple(source or ()))
+    conditions = PreferenceFilter.of(min_p, tag, principle, source)
     if record is None and to is not None:
         from publius.views.looking.reading import write_run_table
         from publius.views.looking.table import print_table

@@ -93,6 +93,8 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     if refusals is not None:
         by_text += refusals.series()
     further += [*judged_series(ratings), *by_prompt, *drift_series(answers, run.config.seed)]
+    for line in judged.lines() if judged else ():
+        note(f"rated by the judge, {line}")
     rows = [row for one in judged.corrected for row in one.rows()] if judged else []
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text, rows)
     controlled = length_controlled_rates(wins)
@@ -189,7 +191,7 @@ def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRat
 def _gates(run: Run, evaluation: Evaluation) -> tuple[tuple[GateResult, ...], ConfigError | None]:
     """Return the outcomes of the gates, or none and the error if one names an unknown metric."""
     try:
-        gates = decide_gates(run.config.gates, evaluation.metrics)
+        gates = decide_gates(run.config.gates, evaluation.metrics, evaluation.series)
     except ConfigError as error:
         return (), error
     for result in gates:

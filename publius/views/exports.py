@@ -19,7 +19,12 @@ from publius.views.costs.cache import size
 def print_exported_run(exported: ExportedRun) -> None:
     """Print the number of rows of each configuration, and how to load one."""
     for name, count in exported.rows.items():
-        out.print(f"{name:<12}{count:>8,} rows")
+        splits = exported.splits.get(name, {})
+        parts = ", ".join(f"{splits[split]:,} {split}" for split in ("train", "test") if split in splits)
+        out.print(f"{name:<12}{count:>8,} rows{f' ({parts})' if parts else ''}")
+    for name, reasons in exported.left_out.items():
+        for reason, left_out in reasons.items():
+            out.print(f"left out of {name}: {left_out:,} {reason}")
     folder = json.dumps(str(exported.folder), ensure_ascii=False)
     out.print(f'\nfrom datasets import load_dataset; load_dataset({folder}, "preference")')
 

@@ -247,7 +247,7 @@ def test_try_compares_two_constitutions_over_one_draft(tmp_path, monkeypatch):
     done = here("try", "plain-and-brief", "--against", other, "--model", "scripted")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\nDraft\n") == 1
-    assert done.stdout.count("Label:") == 2
+    assert done.stdout.count("Is the revision better than the draft?") == 2
 
 
 def test_doctor_names_what_is_there(tmp_path):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from constitution.schema import Constitution
 from critique.config import CritiqueConfig
 from evaluation.config import ChooseConfig
+from labelers.config import asks_both_polarities
 from labelers.modes.written import VERDICT_PURPOSE
 from publius.authoring.estimating.dry import AskedRequests
 from publius.config.run_file import RunConfig
@@ -200,8 +201,8 @@ class CallBounds:
         return both.get(self.config.label.mode, (LABEL_PURPOSE,))
 
     def _most_labels(self, stage: str, facts: StageFacts, rounds: int) -> float:
-        """Return the most requests of labels: two for each principle of a comparison."""
-        each = 2 * self._principles
+        """Return the most requests of labels: two or four for each principle of a comparison."""
+        each = 2 * self._principles * self._polarities
         if stage in ("eval", "choose"):
             # With the base model, and in `eval` the chosen checkpoint.
             return facts.prompts * each * (facts.variants + (self._weaker if stage == "choose" else 0))
@@ -209,10 +210,11 @@ class CallBounds:
         return (facts.prompts * pairs * rounds + facts.added) * each
 
     def _most_scores(self, stage: str, facts: StageFacts, rounds: int) -> float:
-        """Return the most requests of scores: one for each principle of an answer."""
-        config, each = self.config, self._principles
+        """Return the most requests of scores: one or two for each principle of an answer."""
+        config, each = self.config, self._principles * self._polarities
         if stage == "eval":
-            return facts.prompts * self._judged * facts.variants if facts.rated else 0
+            every = self._judged * self._polarities
+            return facts.prompts * every * facts.variants if facts.rated else 0
         if stage == "critique":
             return facts.owed * each * (1 + self.loop.rounds * self.loop.candidates)
         if stage == "sample":
@@ -231,6 +233,11 @@ class CallBounds:
     def _judged(self) -> int:
         """Principles without a machine check."""
         return len(self.constitution.principles) - self._checks
+
+    @property
+    def _polarities(self) -> int:
+        """Questions about an answer under a principle."""
+        return 2 if asks_both_polarities(self.config.label) else 1
 
     @property
     def _samples(self) -> int:

@@ -36,6 +36,7 @@ from engines.protocols import (
     SharesModel,
     compares_replies,
     forms_of,
+    has_own_question,
 )
 from publius.authoring.estimating.lengths import AnswerLengths, ExpectedLength
 from publius.runs.engines import EngineMaker
@@ -220,6 +221,11 @@ class DryEngine:
     def compares_replies(self) -> bool:
         """True if the engine is a reward model, which is asked no question."""
         return compares_replies(self._engine)
+
+    @property
+    def has_own_question(self) -> bool:
+        """True if the engine is a trained judge, which answers one question alone."""
+        return has_own_question(self._engine)
 
     @property
     def forms(self) -> frozenset[RequestForm]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from constitution.schema import Constitution
 from core.errors import ConfigError, DataError
@@ -24,6 +24,17 @@ class PreferenceFilter:
     """Principles of which it must be judged under one."""
     sources: tuple[str, ...] = ()
     """Labelers of which one must have judged it."""
+
+    @classmethod
+    def of(
+        cls,
+        min_p: float | None = None,
+        tags: Iterable[str] | None = None,
+        principles: Iterable[str] | None = None,
+        sources: Iterable[str] | None = None,
+    ) -> Self:
+        """Return the filter of the options of a command, which are None if they are not given."""
+        return cls(min_p, tuple(tags or ()), tuple(principles or ()), tuple(sources or ()))
 
     def __bool__(self) -> bool:
         return self.min_p is not None or bool(self.tags or self.principles or self.sources)
@@ -63,6 +74,10 @@ class PreferenceFilter:
                 raise ConfigError(
                     f"unknown principle {name!r}", where="--principle", accepted=f"one of {', '.join(known)}"
                 )
+
+
+NO_FILTER = PreferenceFilter()
+"""Lets every preference pass."""
 
 
 @dataclass

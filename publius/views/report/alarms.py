@@ -12,7 +12,7 @@ from prompts.sources import BEYOND_LIMIT
 from publius.stages.quality.steered import read_choice
 from publius.views.report.figures import Figure
 from publius.views.report.labels.leanings import AI_TITLE
-from publius.views.report.labels.quality import LabelQuality
+from publius.views.report.labels.quality import LabelEvidence
 from publius.views.report.reading.costs import Costs
 from publius.views.report.reading.gates import ShownGate
 from publius.views.report.reading.labels import LabelStatistics
@@ -43,7 +43,7 @@ def run_alarms(
     run: RunSource,
     results: Results | None,
     labels: LabelStatistics | None,
-    quality: LabelQuality | None,
+    quality: LabelEvidence | None,
     costs: Costs,
     trainings: Sequence[TrainingLog],
 ) -> tuple[RunAlarm, ...]:
@@ -172,7 +172,7 @@ def _of_labels(run: RunSource, labels: LabelStatistics) -> Iterator[RunAlarm]:
         yield RunAlarm("serious", "labeler", (unparsed, " of ", judged, " AI judgments could not be read"))
 
 
-def _of_quality(quality: LabelQuality) -> Iterator[RunAlarm]:
+def _of_quality(quality: LabelEvidence) -> Iterator[RunAlarm]:
     """Yield a leaning of the AI labeler to one length, and probabilities that people's votes contradict."""
     ai = next((one.longer for one in quality.leanings if one.title == AI_TITLE), None)
     people = next((one.longer for one in quality.leanings if one.is_people and one.longer), None)
@@ -188,18 +188,11 @@ def _of_quality(quality: LabelQuality) -> Iterator[RunAlarm]:
                 "labeler",
                 ("only ", ai, " of the AI labeler's choices are the longer answer", *beside),
             )
-    found = quality.calibration
-    if (
-        found
-        and found.pairs.value >= _FEW_CHOICES
-        and found.error.value > max(_CALIBRATED, 2 * found.by_chance.value)
-    ):
-        parts = (
-            "the AI labeler's probabilities are off by ",
-            found.error,
-            " on average where people judged too",
-        )
-        yield RunAlarm("caution", "labeler", parts)
+    for found in quality.calibration:
+        limit = max(_CALIBRATED, 2 * found.by_chance.value)
+        if found.pairs.value >= _FEW_CHOICES and found.error.value > limit:
+            parts = ("the AI labeler's probabilities are off by ", found.error, f" on average, {found.title}")
+            yield RunAlarm("caution", "labeler", parts)
 
 
 def _of_costs(costs: Costs) -> Iterator[RunAlarm]:

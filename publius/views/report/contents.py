@@ -18,7 +18,7 @@ from publius.views.report.comparing.preferences import (
     preference_shift,
 )
 from publius.views.report.figures import FigureBook
-from publius.views.report.labels.quality import LabelQuality, read_quality
+from publius.views.report.labels.quality import LabelEvidence, read_quality
 from publius.views.report.plots.groups import groups_plot
 from publius.views.report.plots.labels import (
     certainty_plot,
@@ -63,7 +63,7 @@ class RunSection:
     results: Results | None
     loop: LoopResults | None
     labels: LabelStatistics | None
-    quality: LabelQuality | None
+    quality: LabelEvidence | None
     """Of the labels."""
     costs: Costs
     trainings: tuple[TrainingSection, ...]
@@ -221,16 +221,17 @@ def _plots(
 
 
 def _label_plots(
-    place: str, labels: LabelStatistics | None, quality: LabelQuality | None
+    place: str, labels: LabelStatistics | None, quality: LabelEvidence | None
 ) -> dict[str, Markup]:
     if labels is None or quality is None:
         return {}
-    diagrams = [quality.calibration] if quality.calibration else []
     found = {
         "certainty": certainty_plot(labels.certainty, f"{place}-certainty"),
         "slots": slots_plot(labels.slots, f"{place}-slots") if labels.slots else None,
         "label-lengths": lengths_of_labels_plot(quality.lengths, f"{place}-label-lengths"),
-        "calibration": reliability_plot(diagrams, f"{place}-calibration", "Calibration of the AI labeler"),
+        "calibration": reliability_plot(
+            quality.calibration, f"{place}-calibration", "Calibration of the AI labeler"
+        ),
     }
     return {name: plot for name, plot in found.items() if plot is not None}
 

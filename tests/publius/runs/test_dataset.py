@@ -10,6 +10,7 @@ import pytest
 from core.errors import RunStateError
 from engines.embedded import ensure_embedded
 from publius.runs.dataset import export_run
+from publius.runs.pairs.filters import PreferenceFilter
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import Recorder, write_project
 
@@ -43,6 +44,34 @@ def test_no_prompt_stands_in_train_and_test(exported):
         ]
         assert len(splits) == 2
         assert not splits[0] & splits[1]
+
+
+def test_filters_leave_rows_out_of_every_configuration_and_count_them(exported, tmp_path):
+    folder, counts = exported
+    rows = [
+        json.loads(line) for path in (folder / "soft").glob("*") for line in path.read_text().splitlines()
+    ]
+    least = sorted(row["p_chosen"] for row in rows)[len(rows) // 2]
+    kept = {row["comparison_id"] for row in rows if row["p_chosen"] >= least}
+    (run,) = (folder.parent / "runs").iterdir()
+    found = export_run(run, tmp_path / "some", conditions=PreferenceFilter.of(least))
+    assert (found.rows["soft"], found.rows["sft"]) == (len(kept), counts["sft"])
+    assert found.left_out["soft"] == {f"with p of the chosen answer below {least:g}": len(rows) - len(kept)}
+    judged = "".join(path.read_text() for path in (tmp_path / "some" / "judgments").glob("*")).splitlines()
+    assert {json.loads(line)["comparison_id"] for line in judged} == kept
+    assert found.left_out["judgments"] == {"about a pair that is left out": counts["judgments"] - len(judged)}
+    assert (
+        f"- export of soft: {len(rows) - len(kept)} (with p of"
+        in (tmp_path / "some" / "README.md").read_text()
+    )
+
+
+def test_a_run_that_holds_out_nothing_exports_no_test_split(tmp_path):
+    overrides = ("split={train: 0.5, preference: 0.5, test: 0}",)
+    run = execute(RunRequest(write_project(tmp_path, prompts=40), overrides), Recorder()).folder
+    found = export_run(run, tmp_path / "export")
+    assert {split for splits in found.splits.values() for split in splits} == {"train"}
+    assert "All rows are in the split train." in (tmp_path / "export" / "README.md").read_text()
 
 
 def test_ties_are_in_soft_and_not_in_preference(exported):

@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from publius.views.report.figures import FigureBook
 from publius.views.report.labels.agreed import LabelerAgreement, read_agreement
 from publius.views.report.labels.attribution import LabelAttribution, read_attribution
-from publius.views.report.labels.calibrated import labeler_diagram
+from publius.views.report.labels.calibrated import labeler_diagrams
 from publius.views.report.labels.leanings import LabelLeaning, LengthStep, length_steps, read_leanings
-from publius.views.report.labels.pairs import read_pairs
+from publius.views.report.labels.pairs import read_label_records
 from publius.views.report.reading.answers import AnswerData
 from publius.views.report.reading.reliability import ReliabilityDiagram
 from publius.views.report.reading.sources import RunSource
 
 
 @dataclass(frozen=True)
-class LabelQuality:
+class LabelEvidence:
     """The quality of one run's labels."""
 
-    calibration: ReliabilityDiagram | None
+    calibration: tuple[ReliabilityDiagram, ...]
+    """Of the AI labeler, by each reference that there is."""
     leanings: tuple[LabelLeaning, ...]
     lengths: tuple[LengthStep, ...]
     agreement: LabelerAgreement | None
     attribution: LabelAttribution | None
 
 
-def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook) -> LabelQuality | None:
+def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook) -> LabelEvidence | None:
     """Return the quality of a run's labels; None if it has no labels.
 
     Args:
@@ -37,9 +38,9 @@ def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook)
     """
     if "label" not in run.manifest["stages"]:
         return None
-    pairs, prefix = read_pairs(run), f"{run.label}.labels"
-    return LabelQuality(
-        labeler_diagram(pairs, prefix, book),
+    pairs, prefix = read_label_records(run), f"{run.label}.labels"
+    return LabelEvidence(
+        labeler_diagrams(run, pairs, prefix, book),
         read_leanings(pairs, prefix, book),
         length_steps(pairs, prefix, book),
         read_agreement(pairs, prefix, book),
