@@ -90,12 +90,7 @@ def export(
 
     if sum(option is not None for option in (model, labels, constitution)) > 1:
         raise typer.BadParameter("give only one of --labels, --model and --constitution")
-    if gguf is not None and model is None:
-        raise typer.BadParameter("--gguf requires --model METHOD")
-    if model is None and (adapter or base is not None):
-        raise typer.BadParameter("--adapter and --base require --model METHOD")
-    if adapter and gguf is not None:
-        raise typer.BadParameter("give only one of --adapter and --gguf")
+    _require_model_for(model, gguf, base, adapter=adapter)
     conditions = PreferenceFilter.of(min_p, tag, principle, source)
     if conditions and (model, labels, constitution) != (None, None, None):
         raise typer.BadParameter(f"{conditions} selects rows of a data set; drop it, or the other form")
@@ -115,6 +110,16 @@ def export(
     else:
         written_rows = export_run(folder, to, force=force, conditions=conditions)
         emit(written_rows, as_json, exports.print_exported_run)
+
+
+def _require_model_for(model: str | None, gguf: str | None, base: str | None, *, adapter: bool) -> None:
+    """Raise BadParameter if an option of the exported model is given without one, or two contradict."""
+    if gguf is not None and model is None:
+        raise typer.BadParameter("--gguf requires --model METHOD")
+    if model is None and (adapter or base is not None):
+        raise typer.BadParameter("--adapter and --base require --model METHOD")
+    if adapter and gguf is not None:
+        raise typer.BadParameter("give only one of --adapter and --gguf")
 
 
 def push_(
