@@ -24,6 +24,7 @@ from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, benchmark, chat, eval_reward
 from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.serving import serve_
+from publius.commands.settings_help import SettingsCommand
 from publius.commands.setup import doctor, init, models_app
 from publius.commands.steering import steer_
 from publius.commands.train import train_app
@@ -124,14 +125,14 @@ app.command()(init)
 app.command()(doctor)
 app.command("try")(try_)
 app.command("steer")(steer_)
-app.command()(run)
-app.command()(critique)
-app.command("sample")(sample_)
-app.command()(compare)
-app.command()(label)
+app.command(cls=SettingsCommand)(run)
+app.command(cls=SettingsCommand)(critique)
+app.command("sample", cls=SettingsCommand)(sample_)
+app.command(cls=SettingsCommand)(compare)
+app.command(cls=SettingsCommand)(label)
 app.command("eval-reward")(eval_reward)
 app.command()(benchmark)
-app.command("eval")(eval_)
+app.command("eval", cls=SettingsCommand)(eval_)
 app.command("report")(report_)
 app.command()(show)
 app.command()(chat)

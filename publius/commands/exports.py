@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from publius.commands.options import AsJson, MinP, PrincipleFilter, SourceFilter, TagFilter
 from publius.console import emit
+
+if TYPE_CHECKING:
+    from publius.runs.pairs.filters import PreferenceFilter
 
 BaseOption = Annotated[
     str | None,
@@ -88,12 +92,12 @@ def export(
     from publius.runs.pairs.filters import PreferenceFilter
     from publius.views import exports
 
-    if sum(option is not None for option in (model, labels, constitution)) > 1:
-        raise typer.BadParameter("give only one of --labels, --model and --constitution")
-    _require_model_for(model, gguf, base, adapter=adapter)
     conditions = PreferenceFilter.of(min_p, tag, principle, source)
-    if conditions and (model, labels, constitution) != (None, None, None):
-        raise typer.BadParameter(f"{conditions} selects rows of a data set; drop it, or the other form")
+    _require_one_form(
+        {"--labels": labels, "--model": model, "--constitution": constitution},
+        {"--gguf": gguf, "--adapter": adapter or None, "--base": base},
+        conditions,
+    )
     if constitution is not None:
         emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
     elif labels is not None:
@@ -112,14 +116,29 @@ def export(
         emit(written_rows, as_json, exports.print_exported_run)
 
 
-def _require_model_for(model: str | None, gguf: str | None, base: str | None, *, adapter: bool) -> None:
-    """Raise BadParameter if an option of the exported model is given without one, or two contradict."""
-    if gguf is not None and model is None:
-        raise typer.BadParameter("--gguf requires --model METHOD")
-    if model is None and (adapter or base is not None):
-        raise typer.BadParameter("--adapter and --base require --model METHOD")
-    if adapter and gguf is not None:
+def _require_one_form(
+    forms: Mapping[str, str | None], of_models: Mapping[str, str | bool | None], conditions: PreferenceFilter
+) -> None:
+    """Reject options that contradict each other.
+
+    Args:
+        forms: what is exported instead of a data set, by its option.
+        of_models: the options that only models have.
+        conditions: conditions on the rows of a data set.
+
+    Raises:
+        typer.BadParameter: on the first contradiction.
+    """
+    given = [option for option, value in forms.items() if value is not None]
+    further = [option for option, value in of_models.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"give only one of {', '.join(forms)}")
+    if further and "--model" not in given:
+        raise typer.BadParameter(f"{' and '.join(further)}: only with --model METHOD")
+    if {"--gguf", "--adapter"} <= set(further):
         raise typer.BadParameter("give only one of --adapter and --gguf")
+    if conditions and given:
+        raise typer.BadParameter(f"{conditions} selects rows of a data set; drop it, or {given[0]}")
 
 
 def push_(

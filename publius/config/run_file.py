@@ -97,7 +97,8 @@ class SplitConfig(Section):
     def _sums_to_one(self) -> Self:
         total = self.train + self.preference + self.test
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares sum to {total:g} but must sum to 1")
+            given = ", ".join(f"{name} {share:g}" for name, share in self.shares().items())
+            raise ValueError(f"the shares sum to {total:g} ({given}) but must sum to 1; set the others too")
         return self
 
     def shares(self) -> dict[Split, float]:

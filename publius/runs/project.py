@@ -10,13 +10,14 @@ from constitution.loader import preset_path, read_constitution
 from core.errors import RunStateError, shell_command
 from core.store.cache import RequestCache
 from core.store.files import is_there, os_errors, write_atomic
+from publius.config.run_schema import RUN_SCHEMA_NAME, run_schema_text
 
 DEFAULT_PRESET = "helpful-honest-harmless"
 DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
-    """Write a constitution with its document and schema, a run file and demo prompts; return their paths.
+    """Write a constitution with its document, a run file, their schemas and demo prompts; return their paths.
 
     Raises:
         RunStateError: if one of the files exists; nothing is written then.
@@ -27,6 +28,7 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
         **{document.name: document.read_text(encoding="utf-8") for document in documents},
         SCHEMA_NAME: json_schema_text(),
         "run.yaml": (files("publius") / "templates" / "run.yaml").read_text(encoding="utf-8"),
+        RUN_SCHEMA_NAME: run_schema_text(),
         "prompts.jsonl": (files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8"),
         ".gitignore": "/.publius/\n/runs/\n/compared-*.html\n",
     }

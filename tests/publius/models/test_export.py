@@ -281,7 +281,7 @@ def test_a_model_is_one_file_for_llama_cpp(run: Path, tmp_path: Path):
     both = here("export", run, "--model", "dpo", "--adapter", "--gguf", "f16", "--to", tmp_path / "x")
     assert "give only one of --adapter and --gguf" in both.stderr
     alone = here("export", run, "--adapter", "--to", tmp_path / "x")
-    assert "--adapter and --base require --model" in alone.stderr
+    assert "--adapter: only with --model METHOD" in alone.stderr
     refused = here("export", run, "--gguf", "f16", "--to", tmp_path / "x")
     assert refused.returncode == 2
-    assert "--gguf requires --model" in refused.stderr
+    assert "--gguf: only with --model METHOD" in refused.stderr
