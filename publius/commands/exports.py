@@ -14,7 +14,7 @@ from publius.console import emit
 if TYPE_CHECKING:
     from publius.runs.pairs.filters import PreferenceFilter
 
-BaseModel = Annotated[
+BaseOption = Annotated[
     str | None,
     typer.Option(
         "--base",
@@ -55,7 +55,7 @@ def export(
     adapter: Annotated[
         bool, typer.Option("--adapter", help="With --model: write the adapter alone, not merged.")
     ] = False,
-    base: BaseModel = None,
+    base: BaseOption = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -169,7 +169,7 @@ def push_(
     merged: Annotated[
         bool, typer.Option("--merged", help="Push the whole model with the adapter merged.")
     ] = False,
-    base: BaseModel = None,
+    base: BaseOption = None,
     private: Annotated[
         bool, typer.Option("--private", help="Make the repository private; refuse one that is public.")
     ] = False,
