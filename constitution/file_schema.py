@@ -17,9 +17,9 @@ from constitution.fields import Text
 from constitution.schema import Constitution, Id, Principle
 
 SCHEMA_NAME: Final = "constitution.schema.json"
-_HEADER: Final = "# yaml-language-server: $schema="
+SCHEMA_HEADER: Final = "# yaml-language-server: $schema="
 # Not every editor supports later drafts.
-_DRAFT = "http://json-schema.org/draft-07/schema#"
+DRAFT = "http://json-schema.org/draft-07/schema#"
 _DEFINITION = "#/$defs/Principle"
 
 
@@ -51,7 +51,7 @@ def json_schema_text() -> str:
 def with_header(text: str) -> str:
     """Return the text of a constitution file with the header line that points editors to the schema."""
     first, _, rest = text.partition("\n")
-    return f"{_HEADER}./{SCHEMA_NAME}\n{rest if first.startswith(_HEADER) else text}"
+    return f"{SCHEMA_HEADER}./{SCHEMA_NAME}\n{rest if first.startswith(SCHEMA_HEADER) else text}"
 
 
 def json_schema() -> dict[str, Any]:
@@ -71,13 +71,13 @@ def json_schema() -> dict[str, Any]:
         "pattern": r"\S",
     }
     schema = {
-        "$schema": _DRAFT,
+        "$schema": DRAFT,
         "title": "Constitution",
         "description": "A list of sentences, or a mapping with the keys name and principles.",
         "anyOf": [{**_principles(_DEFINITION), "minItems": 1}, _mapping(mapping)],
         "$defs": dict(sorted(definitions.items())),
     }
-    tidied: dict[str, Any] = _tidied(schema)
+    tidied: dict[str, Any] = tidied_schema(schema)
     return tidied
 
 
@@ -145,13 +145,13 @@ def _of(key: str) -> dict[str, str]:
     return {"$ref": f"{_DEFINITION}/properties/{key}"}
 
 
-def _tidied(part: Any) -> Any:
+def tidied_schema(part: Any) -> Any:
     """Return a part of the schema in draft 7 form, without titles that only repeat a key."""
     if isinstance(part, list):
-        return [_tidied(entry) for entry in part]
+        return [tidied_schema(entry) for entry in part]
     if not isinstance(part, dict):
         return part
-    tidied = {key: _tidied(value) for key, value in part.items() if key != "discriminator"}
+    tidied = {key: tidied_schema(value) for key, value in part.items() if key != "discriminator"}
     if isinstance(tidied.get("title"), str) and "properties" not in tidied and "$schema" not in tidied:
         del tidied["title"]
     if isinstance(tidied.get("description"), str):

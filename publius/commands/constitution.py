@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -136,7 +136,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Validate and lint a constitution, or check a reply against it.
+    """Check a constitution for mistakes, or a reply against it.
 
     Findings name line and column; the exit code is 2 on errors.
     """
@@ -219,18 +219,29 @@ def exam(
 
 @constitution_app.command()
 def schema(
+    what: Annotated[
+        Literal["constitution", "run"], typer.Argument(help="Kind of file.", metavar="constitution|run")
+    ] = "constitution",
     to: Annotated[Path | None, typer.Option(help="Write it to this file instead.", metavar="FILE")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="With run: a reference page of all settings instead.")
+    ] = False,
 ) -> None:
-    """Print the JSON Schema of constitutions, for use in editors."""
+    """Print the JSON Schema of constitutions or run files."""
     from constitution.file_schema import json_schema_text
     from core.store.files import os_errors, write_atomic
+    from publius.config.run_schema import run_schema_text
+    from publius.config.settings_page import settings_page
     from publius.views.check import print_schema
 
+    if markdown and what != "run":
+        raise typer.BadParameter("--markdown requires: publius schema run")
+    text = settings_page() if markdown else run_schema_text() if what == "run" else json_schema_text()
     if to is None:
-        print_schema(json_schema_text())
+        print_schema(text)
         return
     with os_errors(to):
-        write_atomic(to, json_schema_text())
+        write_atomic(to, text)
     note(f"wrote {to}")
 
 

@@ -97,7 +97,8 @@ class SplitConfig(Section):
     def _sums_to_one(self) -> Self:
         total = self.train + self.preference + self.test
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares sum to {total:g} but must sum to 1")
+            given = ", ".join(f"{name} {share:g}" for name, share in self.shares().items())
+            raise ValueError(f"the shares sum to {total:g} ({given}) but must sum to 1; set the others too")
         return self
 
     def shares(self) -> dict[Split, float]:
@@ -270,6 +271,12 @@ class RunConfig(TrainingSections, StageSections):
                 raise ValueError(f"{method}.init is dpo, but train does not list dpo")
         if self.train and self.models.policy.adapter is not None:
             raise ValueError(_HAS_ADAPTER)
+        return self
+
+    @model_validator(mode="after")
+    def _trains_what_it_evaluates(self) -> Self:
+        if self.eval.best_of is not None and self.train and "reward" not in self.train:
+            raise ValueError("eval.best_of needs a reward model, but train does not list reward")
         return self
 
     @model_validator(mode="after")
