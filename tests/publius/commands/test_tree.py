@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from publius.cli import app
-from publius.commands.tree import GROUPS, OTHER, STAGES
+from publius.commands.tree.groups import GROUPS, UNGROUPED, UNLISTED
 from tests.publius.invoking import here
 
 ROOT: Any = typer.main.get_command(app)
@@ -21,19 +21,19 @@ def test_help_lists_each_command_once_below_its_job():
     assert titles == ["Options", *GROUPS]
     below = shown.partition(f"\n{next(iter(GROUPS))}:\n")[2]
     listed = [line.split()[0] for line in below.splitlines() if line.startswith("  ")]
-    assert sorted(listed) == sorted(set(ROOT.commands) - set(STAGES))
+    assert sorted(listed) == sorted(set(ROOT.commands) - set(UNLISTED))
     order = [name for names in GROUPS.values() for name in names if name in ROOT.commands]
     assert listed == order
 
 
 def test_a_command_without_a_group_would_be_listed_last():
-    assert OTHER not in GROUPS
-    assert ROOT.list_commands(None)[: len(ROOT.commands) - len(STAGES)] == [
+    assert UNGROUPED not in GROUPS
+    assert ROOT.list_commands(None)[: len(ROOT.commands) - len(UNLISTED)] == [
         name for names in GROUPS.values() for name in names if name in ROOT.commands
     ]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", UNLISTED)
 def test_commands_of_single_stages_are_there_and_not_listed(stage: str):
     assert ROOT.commands[stage].hidden
     assert here(stage, "--help").returncode == 0

@@ -18,9 +18,9 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Set-up": ("doctor", "models", "schema"),
 }
 """Commands by job, in the order of the help. Those in none come last, under `Other`."""
-STAGES = ("critique", "sample", "compare")
+UNLISTED = ("critique", "sample", "compare")
 """Commands that are not listed, since `publius run --only STAGE` does the same."""
-OTHER = "Other"
+UNGROUPED = "Other"
 
 
 class CommandTree(TyperGroup):
@@ -35,7 +35,7 @@ class CommandTree(TyperGroup):
         """Write a section for each group."""
         names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
         grouped = {name for members in GROUPS.values() for name in members}
-        others = {OTHER: [name for name in names if name not in grouped]}
+        others = {UNGROUPED: [name for name in names if name not in grouped]}
         width = max(map(len, names))
         for title, members in (*GROUPS.items(), *others.items()):
             shown = [name for name in members if name in names]
