@@ -28,7 +28,7 @@ from publius.commands.settings_help import SettingsCommand
 from publius.commands.setup import doctor, init, models_app
 from publius.commands.steering import steer_
 from publius.commands.train import train_app
-from publius.commands.tree import CommandTree
+from publius.commands.tree.groups import CommandTree
 from publius.console import attach_notices, be_silent, err, fail
 
 app = typer.Typer(
@@ -139,7 +139,7 @@ def root(
         print_first_steps()
 
 
-# publius/commands/tree.py has the order of `publius --help`.
+# publius/commands/tree/groups.py has the order of `publius --help`.
 app.command()(init)
 app.command()(doctor)
 app.command("try")(try_)

@@ -49,7 +49,7 @@ class RunOutcome:
             "advice": {stage: entry["advice"] for stage, entry in stages.items() if entry.get("advice")},
             "prompts": manifest.get("prompts", {}),
             "figures": label_metrics(self.folder) if "label" in stages else {},
-            **({"judged": judged_per_comparison(self.folder)} if "label" in stages else {}),
+            **({"judged": principles_per_pair(self.folder)} if "label" in stages else {}),
             "people": manifest.get(STAGE, {}),
             "reward": read_reward_metrics(self.folder / "reward"),
             "choice": read_choice(self.folder / STEERED),
@@ -160,7 +160,7 @@ def label_metrics(folder: Path) -> dict[str, float | int]:
     return metrics.rows()
 
 
-def judged_per_comparison(folder: Path) -> dict[str, int]:
+def principles_per_pair(folder: Path) -> dict[str, int]:
     """Return how many of a run's principles the labeler is asked about per pair, `asked` out of `of`.
 
     Principles with a machine check are not among them: each is evaluated on every pair (`checks`).

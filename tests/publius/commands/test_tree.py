@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from publius.cli import app
-from publius.commands.tree import GROUPS, UNGROUPED, UNLISTED
+from publius.commands.tree.groups import GROUPS, UNGROUPED, UNLISTED
 from tests.publius.invoking import here
 
 ROOT: Any = typer.main.get_command(app)
