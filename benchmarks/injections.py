@@ -1,12 +1,13 @@
-"""How far injections in replies move judges: choice, pointwise, a decision endpoint, a trained judge.
+"""How far injections in replies move judges: choice, pointwise, decision endpoints, a trained judge.
 
     python benchmarks/injections.py --model ID --to FOLDER [--ways choice pointwise ...] [--judge DIR]
 
 Each way is asked about the injections that ship and about the held-out ones, with two principles in turn. The
 peer, in the same run, is the same model with a naive template, asked once, in the order in which the
-injection's letter is right. `decisions` are those of `publius serve` (template `decision`), asked as its
-clients ask; `probe` needs the folder of a judge of `publius train judge`. Answers are in FOLDER/cache.sqlite
-and the figures of each way in FOLDER/WAY.json, so the same command resumes.
+injection's letter is right. `polarities` is `pointwise` with `label.polarity: both`. `decisions` are those of
+`publius serve` (template `decision`), asked as its clients ask; `probe` needs the folder of a judge of
+`publius train judge`. Answers are in FOLDER/cache.sqlite and the figures of each way in FOLDER/WAY.json, so
+the same command resumes.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ PRINCIPLES = (
     Principle(id="complete", text="The reply answers the question completely."),
 )
 CONSTITUTION = Constitution(name="injections", principles=PRINCIPLES)
-WAYS = ("choice", "pointwise", "decisions", "probe")
+WAYS = ("choice", "pointwise", "polarities", "decisions", "probe")
 SHOWN = ("shift", "shift.naive", "excess", "ratio", "size", "size.naive", "preference", "preference.naive")
 
 
@@ -90,8 +91,10 @@ def _call(request: ChoiceRequest) -> DecisionCall:
 
 def labelers(way: str, engine: CachedEngine) -> tuple[AILabeler, AILabeler]:
     """Return a way of asking and its naive peer."""
-    mode = "pointwise" if way in ("pointwise", "probe") else "choice"
+    mode = "pointwise" if way in ("pointwise", "polarities", "probe") else "choice"
     config = LabelConfig(mode=mode, min_answer_mass=0.0)
+    if way == "polarities":
+        config = config.model_copy(update={"polarity": "both"})
     if way == "decisions":
         own = ServedEngine(engine, EngineDecider(engine))
         theirs = ServedEngine(engine, EngineDecider(engine, templates=naive_decision_template()))
@@ -99,9 +102,10 @@ def labelers(way: str, engine: CachedEngine) -> tuple[AILabeler, AILabeler]:
             AILabeler(CONSTITUTION, own, config),
             AILabeler(CONSTITUTION, theirs, config, templates=naive_templates()),
         )
+    once = config.model_copy(update={"polarity": "fulfils"})
     return (
         AILabeler(CONSTITUTION, engine, config, templates=PromptTemplates()),
-        AILabeler(CONSTITUTION, engine, config, templates=naive_templates()),
+        AILabeler(CONSTITUTION, engine, once, templates=naive_templates()),
     )
 
 

@@ -44,6 +44,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "choice": {},
     "symmetric": {},
     "pointwise": {},
+    "pointwise, both polarities": {"polarity": "both"},
     "rating": {},
     "contrastive": {"contrast": "sum"},
     "contrastive, mean": {"contrast": "mean"},
@@ -154,10 +155,13 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--limit", type=int, default=60)
     parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--dtype", default="auto")
     options = parser.parse_args()
     options.to.mkdir(parents=True, exist_ok=True)
     pairs, _ = read(options.data, options.limit)
-    engine = TransformersEngine(ModelConfig(id=options.model), EngineConfig(max_batch=16))
+    engine = TransformersEngine(
+        ModelConfig(id=options.model, dtype=options.dtype), EngineConfig(max_batch=16)
+    )
     with RequestCache(options.to / "cache.sqlite") as cache:
         for way in options.modes:
             path = options.to / f"{way}-{options.limit}.json"

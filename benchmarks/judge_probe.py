@@ -45,7 +45,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
 from engines.judge.engine import ProbeEngine
 from engines.judge.model import StateSource, write_probe
-from engines.judge.settings import JudgeSettings, write_judge_settings
+from engines.judge.settings import ADAPTER_FOLDER, JudgeSettings, write_judge_settings
 from labelers.ai import AILabeler
 from labelers.config import LabelConfig
 from labelers.questions import Questions
@@ -54,10 +54,12 @@ from publius.models.judge_adapter import adapted
 from publius.models.train_judge import figures_by_kind, read_features, request_of
 from publius.sources.judges.gold import JudgeGold, gold_of_pairs
 from publius.sources.judges.replies import LabelledReply
+from training.config import LoraConfig
 from training.examples import PreferencePair
-from training.judge.adapter import JudgeAdapterConfig
+from training.judge.adapter import JudgeAdapterConfig, JudgeScorer
 from training.judge.choice import PENALTIES, ProbeChoice, balanced, choose_probe, folds, held_out_scores
 from training.judge.probe import GoldLabel, Probe, fit_probe
+from training.policy import load_policy
 
 CONSTITUTION = Constitution(name="hhh", principles=(PRINCIPLE,))
 PARTS = ("hhh", "checks", "speed")
@@ -263,8 +265,13 @@ def measure_checks(options: argparse.Namespace, source: StateSource, store: Vect
     if options.held_out:
         kept = {kind: [label for label in gold.held_out if label.kind == kind] for kind in DRAWN_KINDS}
         gold.held_out[:] = [label for own in kept.values() for label in own[: options.held_out]]
+    own_answers: dict[str, Any] = {}
     if options.lora:
         source = with_adapter(gold, source, options)
+        if options.probe_labels:
+            random.Random(0).shuffle(gold.labels)
+            del gold.labels[options.probe_labels :]
+        own_answers = answered(gold, source, options)
     features = features_of(gold, source, options.layers, store)
     probe, choice = choose_probe(features, gold.labels, seed=0)
     own = figures_by_kind(gold.labels, choice.scores)
@@ -285,6 +292,7 @@ def measure_checks(options: argparse.Namespace, source: StateSource, store: Vect
         "adapter": {"learning_rate": options.learning_rate, "epochs": options.epochs}
         if options.lora
         else None,
+        "the adapter's own answers": own_answers,
         "labels": len(gold.labels),
         "mean": mean,
         "held out": {kind: figure.model_dump() for kind, figure in unseen.items()},
@@ -302,6 +310,32 @@ def with_adapter(gold: JudgeGold, source: StateSource, options: argparse.Namespa
     found, gold.labels[:] = adapted(source, gold.labels, rows, requests[0], options.lora, config, seed=0)
     wall, spent = time.monotonic() - started, time.process_time() - before
     print(f"adapter: {wall:.0f} s, {spent:.0f} s of CPU")
+    return found
+
+
+def answered(gold: JudgeGold, source: StateSource, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the adapter's own Yes or No on the held-out labels, by kind, and print."""
+    import torch
+
+    asking = Questions(CONSTITUTION, PromptTemplates())
+    requests = [request_of(asking, question) for question in gold.questions]
+    policy: Any = load_policy(
+        source.config, LoraConfig(), source.device, 0, start=options.lora / ADAPTER_FOLDER
+    )
+    yes, no = source.choice_tokens(requests[0])
+    questions = [source.row(requests[label.first]).ids for label in gold.held_out]
+    scorer = JudgeScorer(policy, (yes, no), max(questions, key=len))
+    # Questions about one reply are neighbours in order of their tokens.
+    order = sorted(range(len(questions)), key=lambda index: questions[index])
+    log_odds = np.zeros(len(questions))
+    with torch.inference_mode():
+        for start in range(0, len(order), 16):
+            part = order[start : start + 16]
+            log_odds[part] = scorer(policy, [questions[index] for index in part]).numpy()
+    found = {kind: figure.model_dump() for kind, figure in figures_by_kind(gold.held_out, log_odds).items()}
+    for kind, figure in found.items():
+        print(f"own answers, {kind:<20}{figure['accuracy']:>8.1%}")
+    print(f"own answers, mean: {np.mean([figure['accuracy'] for figure in found.values()]):.1%}", flush=True)
     return found
 
 
@@ -378,6 +412,7 @@ def main() -> None:
     parser.add_argument("--per-kind", type=int, default=60)
     parser.add_argument("--held-out", type=int, help="labels of each kind to measure on; all if not given")
     parser.add_argument("--lora", type=Path, metavar="DIR", help="checks: train an adapter into this folder")
+    parser.add_argument("--probe-labels", type=int, help="labels for the probe above the adapter")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--timed", type=int, default=17, help="comparisons, one of them to load the model")

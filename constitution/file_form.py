@@ -1,20 +1,38 @@
 """Normalisation of the short forms of a constitution file to the full form, which the models validate.
 
 Three forms are accepted and may be mixed: a list of sentences, a mapping whose principles are sentences, and
-the full form of `constitution.file_schema`.
+the full form of `constitution.file_schema`. A single text is accepted in place of a list of texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
+from constitution.checks.kinds import KINDS_OF_PHRASES
 from constitution.ids import id_from, unique
 from constitution.schema import Principle
-from core.errors import ConfigError
+from core.errors import ConfigError, shell_command
 from core.text.explain import Loc, Misfit, key_names, yaml_line
 from core.text.yaml_file import YamlDocument
 
+_RUN_FILE_KEYS = frozenset(
+    (
+        "prompts",
+        "models",
+        "engine",
+        "train",
+        "critique",
+        "compare",
+        "label",
+        "sft",
+        "dpo",
+        "eval",
+        "lora",
+        "seed",
+    )
+)
 _ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principle))}"
 
 
@@ -33,12 +51,28 @@ def as_mapping(document: YamlDocument) -> YamlDocument:
             key_marks={inner + loc: mark for loc, mark in document.key_marks.items()},
             written={inner + loc: text for loc, text in document.written.items()},
         )
+    if isinstance(document.value, dict) and _is_run_file(document.value):
+        named = document.value.get("constitution")
+        theirs = f", such as the one that it names, {yaml_line(named)}" if isinstance(named, str) else ""
+        raise ConfigError(
+            "this is a run file, not a constitution",
+            where=document.where(),
+            accepted=f"a constitution{theirs}",
+            run=shell_command("publius", "check", "--run", document.path),
+        )
     if not isinstance(document.value, dict):
         accepted = "a mapping with the keys name and principles, or a list of sentences"
         raise ConfigError(
             f"the file is {yaml_line(document.value)}", where=document.where(), accepted=accepted
         )
     return document
+
+
+def _is_run_file(value: Mapping[str, object]) -> bool:
+    """Return whether a mapping is a run file, which names a constitution or says how to train."""
+    if "principles" in value or "extends" in value:
+        return False
+    return "constitution" in value or len(_RUN_FILE_KEYS & value.keys()) > 1
 
 
 def written_out(document: YamlDocument, taken: Collection[str] = ()) -> YamlDocument:
@@ -52,6 +86,8 @@ def written_out(document: YamlDocument, taken: Collection[str] = ()) -> YamlDocu
     version = value.get("version")
     if isinstance(version, int | float) and not isinstance(version, bool):
         value["version"] = document.written["version",]  # the version 1.10 must not become the number 1.1
+    for key in ("sections", "lint_ignore", "remove"):
+        value.update(_as_list(value, key))
     if isinstance(value.get("principles"), list):
         value["principles"] = _principles_written_out(value["principles"], taken)
     return replace(document, value=value)
@@ -68,8 +104,29 @@ def _principles_written_out(entries: list[object], others: Collection[str]) -> l
         if isinstance(full, dict) and "id" not in full:
             full = {"id": unique(id_from(str(full.get("text", ""))), taken, tried), **full}
             taken.add(full["id"])
-        written.append(full)
+        written.append(_lists_written_out(full) if isinstance(full, dict) else full)
     return written
+
+
+def _lists_written_out(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a principle with a single text in place of a list as a list of one."""
+    full = {**entry, **_as_list(entry, "lint_ignore")}
+    for key in ("applies_to", "except"):
+        if isinstance(entry.get(key), dict):
+            full[key] = {**entry[key], **_as_list(entry[key], "tags")}
+    check = entry.get("check")
+    if isinstance(check, dict) and check.get("kind") in KINDS_OF_PHRASES:
+        full["check"] = {**check, **_as_list(check, "value")}
+    return full
+
+
+def _as_list(mapping: Mapping[str, Any], key: str) -> dict[str, list[str]]:
+    """Return the key with its text as a list of one; nothing if it has no text, or one with commas.
+
+    Between commas there may be several texts, so a list is asked for.
+    """
+    value = mapping.get(key)
+    return {key: [value]} if isinstance(value, str) and value.strip() and "," not in value else {}
 
 
 def misfit_entries(document: YamlDocument) -> Iterator[Misfit]:

@@ -7,17 +7,19 @@ document. `constitution.schema.Constitution` is the resolved result. `publius sc
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pydantic import Field
 
+from constitution.checks.kinds import KINDS_OF_PHRASES
 from constitution.fields import Text
 from constitution.schema import Constitution, Id, Principle
 
 SCHEMA_NAME: Final = "constitution.schema.json"
-_HEADER: Final = "# yaml-language-server: $schema="
+SCHEMA_HEADER: Final = "# yaml-language-server: $schema="
 # Not every editor supports later drafts.
-_DRAFT = "http://json-schema.org/draft-07/schema#"
+DRAFT = "http://json-schema.org/draft-07/schema#"
 _DEFINITION = "#/$defs/Principle"
 
 
@@ -49,7 +51,7 @@ def json_schema_text() -> str:
 def with_header(text: str) -> str:
     """Return the text of a constitution file with the header line that points editors to the schema."""
     first, _, rest = text.partition("\n")
-    return f"{_HEADER}./{SCHEMA_NAME}\n{rest if first.startswith(_HEADER) else text}"
+    return f"{SCHEMA_HEADER}./{SCHEMA_NAME}\n{rest if first.startswith(SCHEMA_HEADER) else text}"
 
 
 def json_schema() -> dict[str, Any]:
@@ -58,6 +60,8 @@ def json_schema() -> dict[str, Any]:
     definitions = mapping.pop("$defs")
     plain = definitions["Principle"]
     plain["required"] = ["text"]
+    for owner, key in _lists_of_texts(mapping, definitions):
+        owner[key] = _or_one(owner[key])
     definitions["Override"] = _override(plain)
     definitions["Sentence"] = {
         "title": "Sentence",
@@ -67,14 +71,34 @@ def json_schema() -> dict[str, Any]:
         "pattern": r"\S",
     }
     schema = {
-        "$schema": _DRAFT,
+        "$schema": DRAFT,
         "title": "Constitution",
         "description": "A list of sentences, or a mapping with the keys name and principles.",
         "anyOf": [{**_principles(_DEFINITION), "minItems": 1}, _mapping(mapping)],
         "$defs": dict(sorted(definitions.items())),
     }
-    tidied: dict[str, Any] = _tidied(schema)
+    tidied: dict[str, Any] = tidied_schema(schema)
     return tidied
+
+
+def _lists_of_texts(
+    mapping: dict[str, Any], definitions: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the keys whose list a single text may stand for, each with the properties that it belongs to."""
+    for key in ("sections", "lint_ignore", "remove"):
+        yield mapping["properties"], key
+    yield definitions["Principle"]["properties"], "lint_ignore"
+    yield definitions["Scope"]["properties"], "tags"
+    for definition in definitions.values():
+        if definition.get("properties", {}).get("kind", {}).get("const") in KINDS_OF_PHRASES:
+            yield definition["properties"], "value"
+
+
+def _or_one(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a list of texts, or of one text without commas."""
+    one = {"type": "string", "allOf": [schema["items"], {"pattern": r"^[^,]*[^,\s][^,]*$"}]}
+    listed = {key: schema[key] for key in schema if key not in ("description", "default", "title")}
+    return {"description": schema["description"], "anyOf": [listed, one]}
 
 
 def _principles(*definitions: str) -> dict[str, Any]:
@@ -87,7 +111,7 @@ def _mapping(mapping: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a file that is a mapping, with or without a base."""
     properties = mapping["properties"]
     properties["version"]["type"] = ["string", "number"]
-    properties["sections"]["uniqueItems"] = True
+    properties["sections"]["anyOf"][0]["uniqueItems"] = True
     properties["passages"]["additionalProperties"] = False
     description = properties["principles"]["description"]
     properties["principles"] = {"description": description, **_principles(_DEFINITION, "#/$defs/Override")}
@@ -121,13 +145,13 @@ def _of(key: str) -> dict[str, str]:
     return {"$ref": f"{_DEFINITION}/properties/{key}"}
 
 
-def _tidied(part: Any) -> Any:
+def tidied_schema(part: Any) -> Any:
     """Return a part of the schema in draft 7 form, without titles that only repeat a key."""
     if isinstance(part, list):
-        return [_tidied(entry) for entry in part]
+        return [tidied_schema(entry) for entry in part]
     if not isinstance(part, dict):
         return part
-    tidied = {key: _tidied(value) for key, value in part.items() if key != "discriminator"}
+    tidied = {key: tidied_schema(value) for key, value in part.items() if key != "discriminator"}
     if isinstance(tidied.get("title"), str) and "properties" not in tidied and "$schema" not in tidied:
         del tidied["title"]
     if isinstance(tidied.get("description"), str):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from constitution.asked.misfits import with_right_checks
 from constitution.file_form import misfit_entries, written_out
 from constitution.file_schema import ConstitutionFile
 from constitution.inheritance import ids_of, merge, misfits_of, without_base
@@ -136,7 +137,8 @@ def _fitted(document: YamlDocument, known: Sequence[Misfit]) -> tuple[Constituti
         misfits = explain(ConstitutionFile, document.value, error)
     there = set(found)
     repeated = _repeated(document, known)
-    return None, found + [misfit for misfit in misfits if misfit not in there and not repeated(misfit)]
+    others = [misfit for misfit in misfits if misfit not in there and not repeated(misfit)]
+    return None, [*found, *with_right_checks(document.value, others)]
 
 
 def _repeated(document: YamlDocument, known: Sequence[Misfit]) -> Callable[[Misfit], bool]:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from constitution.file_form import as_mapping
 from constitution.passages import read_passages
-from core.errors import ConfigError, Problem
+from core.errors import ConfigError, Problem, shell_command
 from core.text.explain import Loc, Misfit, one_of, yaml_line
 from core.text.yaml_file import Mark, YamlDocument, read_yaml
 
 MAX_LEVELS = 16
 """Maximum number of `extends` levels."""
+_RECORDS = (".jsonl", ".csv", ".tsv", ".parquet", ".xlsx")
+_PROSE = (".md", ".markdown", ".txt", ".docx")
 
 
 @functools.cache
@@ -45,10 +47,47 @@ def source_path(source: str | Path) -> Path:
     if isinstance(source, str) and source in preset_names():
         return preset_path(source)
     path = Path(source)
+    _refuse_other_files(path)
     if not os.path.exists(path):  # Path.exists raises where a name is too long
         accepted = f"a path, or a preset, {one_of(preset_names(), path.stem)}"
         raise ConfigError("no such file", where=str(source), accepted=accepted, run="publius init DIR")
     return path
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Raise an error for a folder, and for a file whose name says that it is of another kind.
+
+    Raises:
+        ConfigError: The path is not one of a constitution; the message names what to use in its place.
+    """
+    if os.path.isdir(path):
+        own = [
+            name for name in _near(path / "constitution.yaml", (".yaml", ".yml")) if "constitution" in name
+        ]
+        accepted = f"its file {path / own[0]}" if own else "the path of a YAML file"
+        raise ConfigError("this is a folder, not a constitution", where=str(path), accepted=accepted)
+    ending = path.suffix.casefold()
+    if ending not in (*_RECORDS, *_PROSE) or not os.path.isfile(path):
+        return
+    run = shell_command("publius", "import", "constitution", path, "--to", "rules.yaml")
+    if ending in _PROSE:
+        if _is_readable(path):
+            return
+        what, accepted = (
+            "this is a text, not a constitution",
+            "a YAML file; import makes one of a list of rules",
+        )
+        raise ConfigError(what, where=str(path), accepted=accepted, run=run)
+    what = "this is a file of rows, such as prompts, and not a constitution"
+    raise ConfigError(what, where=str(path), accepted="a YAML file with principles")
+
+
+def _is_readable(path: Path) -> bool:
+    """Return whether a text is YAML of a list or mapping, as rules with a dash before each are."""
+    try:
+        return isinstance(read_yaml(path).value, list | dict)
+    except ConfigError:
+        return False
 
 
 @dataclass(slots=True)

@@ -113,15 +113,20 @@ class PromptColumns(Record):
 
 
 class Sampling(BaseModel):
-    """Sampling parameters. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 disable truncation."""
+    """Sampling parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     temperature: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Sample from the most likely tokens that have this probability together; 1 for all."""
     top_k: int = Field(default=0, ge=0)
+    """Sample from this many of the most likely tokens; 0 for all."""
     max_new_tokens: int = Field(default=512, ge=1)
+    """Maximum number of tokens of an answer; a longer one is cut off."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Texts that end an answer."""
 
 
 class Generation(Record):

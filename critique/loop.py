@@ -51,6 +51,8 @@ class CritiqueLoop:
     begun: bool = True
     """What `auto` means for this critic: True if its critiques need a given beginning, as those of small
     models do; False if it follows instructions."""
+    chosen: tuple[Principle, ...] = ()
+    """Principles to criticise under in place of drawn ones, one a round in turn; empty to draw them."""
 
     async def trace(self, prompt: Prompt) -> CritiqueTrace:
         """Run the loop for one prompt and return the draft and all rounds.
@@ -94,6 +96,8 @@ class CritiqueLoop:
         )
 
     def _principles(self, prompt: Prompt, standing: Standing, number: int) -> tuple[Principle, ...]:
+        if self.chosen:
+            return (self.chosen[(number - 1) % len(self.chosen)],)
         return principles_of_round(
             self._settings.principles, self.constitution, prompt, standing, (self.seed, number)
         )

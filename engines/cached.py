@@ -25,6 +25,7 @@ from engines.protocols import (
     RequestForm,
     compares_replies,
     forms_of,
+    has_own_question,
     takes_questions,
 )
 from engines.requests.failures import failure_of_one_request, line_of
@@ -135,6 +136,11 @@ class CachedEngine:
     def compares_replies(self) -> bool:
         """True if the wrapped engine is a reward model, which is asked no question."""
         return compares_replies(self._engine)
+
+    @property
+    def has_own_question(self) -> bool:
+        """True if the wrapped engine is a trained judge, which answers one question alone."""
+        return has_own_question(self._engine)
 
     @property
     def forms(self) -> frozenset[RequestForm]:

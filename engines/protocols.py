@@ -192,6 +192,21 @@ def compares_replies(engine: object) -> bool:
 
 
 @runtime_checkable
+class HasOwnQuestion(Protocol):
+    """An engine that may answer one question alone: the template `pointwise`, which it was trained with."""
+
+    @property
+    def has_own_question(self) -> bool:
+        """True if it answers only this question."""
+        ...
+
+
+def has_own_question(engine: object) -> bool:
+    """Return True if an engine is a trained judge, which answers only the template `pointwise`."""
+    return isinstance(engine, HasOwnQuestion) and engine.has_own_question
+
+
+@runtime_checkable
 class TakesForms(Protocol):
     """An engine that takes choices in further forms."""
 

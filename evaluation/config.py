@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +10,7 @@ from pydantic import Field, model_validator
 from core.records import Sampling
 from core.settings import ADDED, OPERATIONAL, Section
 
-BASE = "base"
+BASE: Final = "base"
 """Variant that all others are compared with."""
 STEERED: Final = "steered"
 """Variant with the checkpoint that the stage `choose` chose."""
@@ -45,9 +46,24 @@ class EvalConfig(Section):
     file. Not set: refusals are not measured, as each variant would have to answer these prompts too."""
     refusal_prompts: int | None = Field(default=None, ge=1, json_schema_extra=ADDED)
     """Maximum number of refusal prompts of each label, chosen by hash. Default: all."""
+    best_of: int | None = Field(default=None, ge=2, le=1024, json_schema_extra=OPERATIONAL)
+    """Number of answers to sample for each held-out prompt, of which the run's reward model chooses the best
+    of 1, 2, 4 and so on: the report shows what that gains in reward and in machine checks. Sampled at the
+    temperature of `sampling`, or at 1 if that is greedy. Finished runs can be asked. Not set: nothing is
+    sampled."""
     pairs: Literal["base", "all"] = Field(default="base", json_schema_extra=ADDED)
     """Answers that the judge compares: those of each variant with those of `base`, or of all variants with
     each other, which ranks them more exactly; with four variants it is asked twice as much."""
+    judged: bool = Field(default=True, json_schema_extra=OPERATIONAL)
+    """True to have the judge, if there is one, rate every answer under each principle without a machine check
+    that applies to its prompt: one question for each."""
+    sheet: int = Field(default=20, ge=0, json_schema_extra=OPERATIONAL)
+    """Number of prompts of each judged principle in `eval/sheet.csv`, a sheet for people to label; 0 for no
+    sheet."""
+    gold: tuple[Path, ...] = Field(default=(), json_schema_extra=OPERATIONAL)
+    """Files with people's labels of single answers, relative to the run file, which correct the judge's
+    ratings: sheets, or rows with the columns `prompt`, `completion`, `principle` (an id) and `label` (true
+    or false). The sheet in the run folder is read without being named."""
     samples_shown: int = Field(default=3, ge=0, le=100, json_schema_extra=OPERATIONAL)
     """Number of prompts whose answers the report shows side by side."""
 

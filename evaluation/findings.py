@@ -10,6 +10,7 @@ from core.errors import ConfigError
 from evaluation.drift.measured import DriftFindings
 from evaluation.gates.decide import GateResult
 from evaluation.gold_wins import CorrectedWinRate
+from evaluation.judged.findings import JudgedFindings
 from evaluation.length_control import LengthControlled
 from evaluation.ranking import RankedVariant
 from evaluation.refusals.measures import RefusalFindings
@@ -34,6 +35,8 @@ class Findings:
     """Outcomes of the run's gates."""
     mistakes: ConfigError | None = None
     """Gates on unknown metrics."""
+    judged: JudgedFindings | None = None
+    """Compliance with principles that the judge rates, if there is one."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the entries of `metrics.json`; those that were not measured are absent."""
@@ -46,6 +49,8 @@ class Findings:
             found["refusals"] = self.refusals.as_json()
         if self.ranking:
             found["ranking"] = [one.as_json() for one in self.ranking]
+        if self.judged is not None:
+            found["judged"] = self.judged.as_json()
         found["drift"] = self.drift.as_json()
         found["gates"] = [result.as_json() for result in self.gates]
         if self.mistakes is not None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 from constitution.checks.evaluate import count_words, evaluate
 from constitution.checks.kinds import Check
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
+from core.errors import DataError
 from core.records import Answer
+from core.store.files import is_there
+from core.store.jsonl import Unreadable, opened, rows
 from core.text.repetition import is_repetitive
 from core.text.similarity import with_similar, word_grams
 
+SERIES_FILE = "series.jsonl"
+"""File of a run's `eval/` with the values behind the metrics: a line for each measure of each variant."""
 COMPLIANCE = "compliance"
 SAMENESS = "sameness"
 _GRAM_WORDS, _NEARLY_SAME = 4, 0.5
@@ -22,13 +29,61 @@ _GRAM_WORDS, _NEARLY_SAME = 4, 0.5
 
 @dataclass(frozen=True)
 class Series:
-    """Values of one measure for one variant, by prompt id."""
+    """Values of one measure for one variant, by prompt id, or by text id for losses on texts that ship."""
 
     variant: str
     measure: str
     unit: str
     """`words`, `share` or `nats`."""
     values: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the series as a line of `eval/series.jsonl`."""
+        return {
+            "variant": self.variant,
+            "measure": self.measure,
+            "unit": self.unit,
+            "values": dict(self.values),
+        }
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Return the series of a line of `eval/series.jsonl`; fields of other versions are ignored.
+
+        Raises:
+            DataError: the line is not a series.
+        """
+        try:
+            values = {str(name): float(value) for name, value in row["values"].items()}
+            return cls(str(row["variant"]), str(row["measure"]), str(row["unit"]), values)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise DataError(
+                "not a series of values", accepted="an object with variant, measure, unit and values"
+            ) from None
+
+
+def read_series(path: Path) -> tuple[Series, ...]:
+    """Return the series in a file; none if it is missing, as in runs of older versions.
+
+    Raises:
+        DataError: a line is damaged.
+    """
+    if not is_there(path):
+        return ()
+    found = []
+    with opened(path) as file:
+        for number, row in rows(file):
+            try:
+                found.append(Series.of(row))
+            except DataError as error:
+                what = str(row) if isinstance(row, Unreadable) else error.problems[0].what
+                raise DataError(
+                    what,
+                    where=f"{path}:{number}",
+                    accepted=error.problems[0].accepted,
+                    run="publius eval RUN",
+                ) from None
+    return tuple(found)
 
 
 def words(answer: Answer) -> float:

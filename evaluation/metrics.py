@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Protocol, get_args
 
 import numpy as np
 
@@ -37,6 +37,24 @@ FEW_PROMPTS = FEW
 _ORDER: tuple[str, ...] = get_args(Variant)
 
 
+class TestedRow(Protocol):
+    """A metric that was computed elsewhere, and is tested together with the others of its evaluation."""
+
+    @property
+    def changed(self) -> int | None:
+        """Number of prompts with a difference; None for a value."""
+        ...
+
+    @property
+    def p_value(self) -> float | None:
+        """Two-sided p-value of a difference, for itself; None if it is not tested."""
+        ...
+
+    def metric(self, tests: int) -> Metric:
+        """Return the metric; `tests` is the number of differences that are tested together."""
+        ...
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The metrics of an evaluation and the prompts that they are based on."""
@@ -49,6 +67,8 @@ class Evaluation:
     """Number of unanswered prompts by variant, for variants that did not answer all prompts."""
     without_value: Mapping[str, int]
     """Number of prompts by measure that have a value for some variants but not for all."""
+    series: tuple[Series, ...] = ()
+    """The values behind the metrics, by prompt or by text."""
 
 
 def evaluate_answers(
@@ -57,6 +77,7 @@ def evaluate_answers(
     further: Iterable[Series] = (),
     seed: int = 0,
     texts: Sequence[Series] = (),
+    rows: Sequence[TestedRow] = (),
 ) -> Evaluation:
     """Compute all metrics of the variants' answers.
 
@@ -66,6 +87,7 @@ def evaluate_answers(
         further: series computed elsewhere, such as KL and win rates. Values of other prompts are ignored.
         seed: seed of the significance tests.
         texts: series over texts of their own instead of prompts, such as losses on neutral passages.
+        rows: metrics computed elsewhere, each value before its difference.
 
     Raises:
         DataError: `base` has no answers, a variant has two answers to one prompt, or no prompt was answered
@@ -86,9 +108,14 @@ def evaluate_answers(
     ]
     # Together, since the differences of a report are corrected for their number; no text is a prompt.
     counted = {*shared, *(text for one in texts for text in one.values)}
-    metrics, without_value = metrics_of([*series, *further, *texts], counted, seed)
+    series += [*further, *texts]
+    metrics, without_value = metrics_of(series, counted, seed, rows)
     missing = {name: len(asked) - len(given) for name, given in table.items() if len(given) < len(asked)}
-    return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value)
+    used = tuple(
+        replace(one, values={name: value for name, value in one.values.items() if name in counted})
+        for one in series
+    )
+    return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value, used)
 
 
 def with_metrics(evaluation: Evaluation, metrics: Iterable[Metric]) -> Evaluation:
@@ -97,7 +124,7 @@ def with_metrics(evaluation: Evaluation, metrics: Iterable[Metric]) -> Evaluatio
 
 
 def metrics_of(
-    series: Sequence[Series], prompts: Iterable[str], seed: int
+    series: Sequence[Series], prompts: Iterable[str], seed: int, further: Sequence[TestedRow] = ()
 ) -> tuple[tuple[Metric, ...], dict[str, int]]:
     """Return the metrics of all series, and the number of incomplete prompts by measure.
 
@@ -110,6 +137,7 @@ def metrics_of(
         series: the measures of the variants; the metrics of one measure are adjacent in the result.
         prompts: ids of the prompts to include.
         seed: seed of the significance tests.
+        further: metrics computed elsewhere, whose differences are tested together with the others.
 
     Raises:
         DataError: a value is not finite.
@@ -118,7 +146,7 @@ def metrics_of(
     measures: dict[str, list[Series]] = {}
     for one in series:
         measures.setdefault(one.measure, []).append(one)
-    rows: list[_Row] = []
+    rows: list[TestedRow] = []
     without_value: dict[str, int] = {}
     for measure, found in measures.items():
         known = [counted & one.values.keys() for one in found]
@@ -128,6 +156,7 @@ def metrics_of(
             without_value[measure] = lacking
         if complete:
             rows += _rows(sorted(found, key=lambda one: variant_rank(one.variant)), complete, seed)
+    rows += further
     # Without a changed prompt a difference cannot be beyond noise, so it does not count as a test.
     tests = sum(row.p_value is not None and row.changed != 0 for row in rows)
     return tuple(row.metric(tests) for row in rows), without_value

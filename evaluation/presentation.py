@@ -11,6 +11,7 @@ from core.records import Metric
 from core.statistics.significance import LEVEL_OF_TESTS, holm
 from evaluation.config import BASE
 from evaluation.drift.names import BOILERPLATE, DISTINCT, LENGTH_RATIO, SELF_SIMILARITY
+from evaluation.judged.names import CORRECTED, JUDGED
 from evaluation.measures import COMPLIANCE, SAMENESS
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
 from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
@@ -24,6 +25,7 @@ BEYOND_NOISE: frozenset[ChangeOutcome | None] = frozenset({"better", "worse", "o
 
 _TITLES = {
     COMPLIANCE: "all checks",
+    JUDGED: "all principles, by the judge",
     WIN_RATE: "win rate",
     LENGTH_CONTROLLED: "win rate at equal length",
     "words": "words",
@@ -44,9 +46,12 @@ _TITLES = {
     ANY_OVER_REFUSAL: "over-refusal, partial too",
     UNDER_REFUSAL: "under-refusal",
 }
+_STEERED = (COMPLIANCE, JUDGED, WIN_RATE)
+"""First parts of the names of measures that show how well the constitution is followed, in order."""
 _UNITS = {"share": "%", "nats": "nats/token", "ratio": "times"}
 _BETTER = {
     COMPLIANCE: 1,
+    JUDGED: 1,
     WIN_RATE: 1,
     "finished": 1,
     "empty": -1,
@@ -145,20 +150,30 @@ def _is_unchanged(metric: Metric, even: float) -> bool:
 
 def is_steered(measure: str) -> bool:
     """Return True if a measure shows how well the constitution is followed, rather than a side effect."""
-    return measure.partition(".")[0] in (WIN_RATE, COMPLIANCE)
+    return measure.partition(".")[0] in _STEERED
 
 
-def _place(measure: str) -> int:
-    """Return the sort key of a measure: all checks, each check, win rate, then side effects."""
-    if measure.partition(".")[0] == WIN_RATE:
-        return 2
-    return int(measure != COMPLIANCE) if is_steered(measure) else 3
+def _place(measure: str) -> tuple[int, bool]:
+    """Return the sort key: all checks, each, all judged principles, each, win rate, then side effects."""
+    first = measure.partition(".")[0]
+    if first not in _STEERED:
+        return len(_STEERED), False
+    # The win rate at equal length has no place of its own beside the win rate.
+    return _STEERED.index(first), first != WIN_RATE and measure != first
 
 
 def title_of(measure: str, unit: str) -> str:
-    """Return the title of a table row, with its unit; the check of a principle has the principle's id."""
-    title = _TITLES.get(measure) or measure.removeprefix(f"{COMPLIANCE}.")
+    """Return the title of a table row, with its unit; the measure of a principle has the principle's id."""
+    title = _TITLES.get(measure) or _title_of_principle(measure)
     return title if unit in ("", measure) else f"{title}, {_UNITS.get(unit, unit)}"
+
+
+def _title_of_principle(measure: str) -> str:
+    kind, _, rest = measure.partition(".")
+    if kind != JUDGED:
+        return measure.removeprefix(f"{COMPLIANCE}.")
+    principle_id, _, corrected = rest.partition(".")
+    return f"{principle_id}, {'corrected' if corrected == CORRECTED else 'by the judge'}"
 
 
 def number(metric: Metric) -> str:

@@ -85,6 +85,7 @@ def render_report(content: ReportContent) -> str:
         few=FEW_PROMPTS,
         judge=content.judge and code_cell(content.judge),
         corrected=[one.line() for one in content.findings.corrected],
+        judged=content.findings.judged,
         controlled=content.findings.controlled,
         compared=_compared(content),
         changes={variant: _changes(metrics, variant) for variant in metrics.variants if variant != BASE},

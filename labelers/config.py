@@ -23,6 +23,8 @@ MODE_TEMPLATES: Mapping[LabelMode, tuple[str, ...]] = {
     "rubric": ("rubric",),
 }
 """Templates of the modes that have their own."""
+Polarity = Literal["fulfils", "both"]
+"""Questions about a reply in the mode `pointwise`."""
 Mix = Literal["override", "weights", "pooled", "humans", "machines"]
 """How human annotators and machines (the AI labeler and the checks) are combined."""
 
@@ -68,6 +70,10 @@ class LabelConfig(Section):
     largest."""
     rating_scale: float = Field(default=1.0, gt=0.0, allow_inf_nan=False, json_schema_extra=ADDED)
     """Log-odds in nats for each point of difference between two ratings or grades."""
+    polarity: Polarity = Field(default="fulfils", json_schema_extra=ADDED)
+    """Questions about each reply in the mode `pointwise`. `fulfils`: whether it fulfils the principle.
+    `both`: also whether it breaks it; half the difference of both log-odds counts, in which a liking for Yes
+    cancels, also that for a reply that asks for it. This takes a second request about each reply."""
     contrast: Literal["sum", "mean"] = Field(default="sum", json_schema_extra=ADDED)
     """Log-probability of a reply in the mode `contrastive`: the sum over its tokens, or their mean."""
     verdict: VerdictSampling = Field(default=VerdictSampling(), json_schema_extra=ADDED)
@@ -128,6 +134,7 @@ class LabelConfig(Section):
 _MODE_FIELDS: Mapping[str, tuple[LabelMode, ...]] = {
     "rating_points": ("rating", "rubric"),
     "rating_scale": ("rating", "rubric"),
+    "polarity": ("pointwise",),
     "contrast": ("contrastive",),
     "verdict": ("reasoned", "rubric"),
     "reasoned_clamp": ("reasoned",),
@@ -138,6 +145,25 @@ ANNOTATOR_FIELDS = frozenset({"humans", "mix", "rules", "weights", "aggregation"
 """Fields about human judgments, which have no effect without `humans`."""
 AGGREGATION_FIELDS = ANNOTATOR_FIELDS | {"correction"}
 """Fields that do not change the AI labeler's requests and are therefore excluded from its judgments' ids."""
+
+
+def in_mode(config: LabelConfig, mode: LabelMode) -> LabelConfig:
+    """Return the settings with another mode, and defaults for the fields that it does not read."""
+    fields = LabelConfig.model_fields
+    unread = {name: fields[name].default for name, modes in _MODE_FIELDS.items() if mode not in modes}
+    return config.model_copy(update={"mode": mode, **unread})
+
+
+def asks_both_polarities(config: LabelConfig) -> bool:
+    """Return True if the labeler is also asked whether a reply breaks the principle."""
+    return config.mode == "pointwise" and config.polarity == "both"
+
+
+def further_templates(config: LabelConfig, *, typed: bool) -> tuple[str, ...]:
+    """Return the templates of a mode's questions beside those that every run has; `typed` for typed ones."""
+    if asks_both_polarities(config):
+        return ("decision_breaks",) if typed else ("pointwise_breaks",)
+    return MODE_TEMPLATES.get(config.mode, ())
 
 
 def judging_settings(config: LabelConfig) -> dict[str, object]:

@@ -12,7 +12,7 @@ same template. The preamble and the passage are shown once, in the question itse
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -36,6 +36,14 @@ class Frame(NamedTuple):
 
     of_examples: dict[str, Any]
     of_question: dict[str, Any]
+
+
+class Judged(NamedTuple):
+    """A reply to a prompt, and the principle that it is judged by."""
+
+    principle: Principle
+    prompt: Prompt
+    reply: str
 
 
 @dataclass(frozen=True)
@@ -62,20 +70,28 @@ class Questions:
 
     def pointwise(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
         """Return the request that asks whether a reply fulfils the principle."""
-        frame = self.frame(principle, prompt, reply)
+        asked = self._yes_or_no(self.templates, "pointwise", Judged(principle, prompt, reply), WORDS)
+        return replace(asked, purpose="reward", judged=without_invisible(reply))
+
+    def breaks(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
+        """Return the request that asks whether a reply breaks the principle; No speaks for the reply."""
+        judged = Judged(principle, prompt, reply)
+        return self._yes_or_no(self.templates.judging, "pointwise_breaks", judged, WORDS[::-1])
+
+    def _yes_or_no(
+        self, templates: PromptTemplates, name: str, judged: Judged, words: tuple[str, ...]
+    ) -> ChoiceRequest:
+        """Return a request for Yes or No; `words` has the answers about a good and about a bad reply."""
+        frame = self.frame(judged.principle, judged.prompt, judged.reply)
         turns: list[Turn] = []
-        for example, good_first in few_shots(principle):
-            answers = ((example.good, WORDS[0]), (example.bad, WORDS[1]))
+        for example, good_first in few_shots(judged.principle):
+            answers = ((example.good, words[0]), (example.bad, words[1]))
             for text, word in answers if good_first else answers[::-1]:
-                shown = self.templates.render(
-                    "pointwise", **frame.of_examples, **reply_values(user_message(example.prompt), text)
-                )
-                turns += answered(shown, word)
-        asked = self.templates.render(
-            "pointwise", **frame.of_question, **reply_values(prompt.messages, reply)
-        )
-        question = (*turns, Turn("user", asked.pieces))
-        return ChoiceRequest(question, WORDS, "reward", asked.prefill, judged=without_invisible(reply))
+                values = reply_values(user_message(example.prompt), text)
+                turns += answered(templates.render(name, **frame.of_examples, **values), word)
+        values = reply_values(judged.prompt.messages, judged.reply)
+        asked = templates.render(name, **frame.of_question, **values)
+        return ChoiceRequest((*turns, Turn("user", asked.pieces)), WORDS, "label", asked.prefill)
 
     def rating(self, principle: Principle, prompt: Prompt, reply: str, points: int) -> ChoiceRequest:
         """Return the request that asks for a number from 1 to `points`; few-shot examples have the ends."""
@@ -172,26 +188,47 @@ class DecisionQuestions:
 
     def pointwise(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
         """Return the request that asks whether a reply fulfils the principle."""
+        return self._about_reply(prompt, reply, self._question(principle, pair=False), "reward")
+
+    def breaks(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
+        """Return the request that asks whether a reply breaks the principle; no speaks for the reply."""
+        question = self._rendered(self.templates.judging, "decision_breaks", principle, answers=(NO, YES))
+        return self._about_reply(prompt, reply, question, "label")
+
+    def _about_reply(self, prompt: Prompt, reply: str, question: str, purpose: str) -> ChoiceRequest:
         state = self.templates.render(
             "decision_reply",
             fence=_fence([reply, *(m.content for m in prompt.messages)]),
             **reply_values(prompt.messages, reply),
         )
-        question = YesNoQuestion(self._question(principle, pair=False))
-        return ChoiceRequest((Turn("user", state.pieces),), (YES, NO), "reward", question=question)
+        return ChoiceRequest(
+            (Turn("user", state.pieces),), (YES, NO), purpose, question=YesNoQuestion(question)
+        )
 
     def _question(self, principle: Principle, *, pair: bool) -> str:
+        return self._rendered(self.templates, "decision_question", principle, pair=pair)
+
+    def _rendered(
+        self,
+        templates: PromptTemplates,
+        name: str,
+        principle: Principle,
+        *,
+        answers: tuple[str, str] = (YES, NO),
+        **values: bool,
+    ) -> str:
+        """Return a question in words; `answers` has those about a good and a bad reply in its examples."""
         passage, shown = self.constitution.passage(principle), few_shots(principle)
         texts = [t for example, _ in shown for t in (example.prompt, example.good, example.bad)]
-        examples = [_example(example, good_first, pair=pair) for example, good_first in shown]
-        rendered = self.templates.render(
-            "decision_question",
+        examples = [_example(example, good_first, answers) for example, good_first in shown]
+        rendered = templates.render(
+            name,
             fence=_fence([*texts, passage]),
             preamble=self.constitution.preamble,
             passage=_shown(passage) if passage else None,
             principle=principle,
             examples=examples,
-            pair=pair,
+            **values,
         )
         return "".join(p.text if isinstance(p, Untrusted) else p for p in rendered.pieces)
 
@@ -221,9 +258,9 @@ def numbers_to(points: int) -> tuple[str, ...]:
     return tuple(map(str, range(1, points + 1)))
 
 
-def _example(example: Example, good_first: bool, *, pair: bool) -> dict[str, Any]:
+def _example(example: Example, good_first: bool, answers: tuple[str, str]) -> dict[str, Any]:
     """Return the template's values of a few-shot example."""
-    replies = [(example.good, YES), (example.bad, NO)]
+    replies = [(example.good, answers[0]), (example.bad, answers[1])]
     if not good_first:
         replies.reverse()
     shown = [

@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,12 +25,13 @@ from core.concurrency import for_each
 from core.errors import ConfigError, RequestError
 from core.rewards import Sample
 from engines.config import ModelConfig
-from engines.protocols import ChoiceRequest, ChoiceScorer, Engine
+from engines.protocols import ChoiceRequest, ChoiceScorer
 from engines.tokenization import WrittenAnswer
 from engines.trees import Tree
 from labelers.config import LabelConfig
 from labelers.modes.reading import is_readable
-from labelers.questions import WORDS, questions_for
+from labelers.modes.tokens import about_reply, fulfilment
+from labelers.questions import questions_for
 from prompts.environment import PromptTemplates
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ class LabelerReward:
 
     It is P(yes) / (P(yes) + P(no)) under each principle drawn for the prompt, averaged by the principles'
     weights. In Lee et al. 2023 (arXiv 2309.00267) the labeler gives a grade; here it answers yes
-    or no.
+    or no, with `label.polarity: both` in both polarities.
 
     Args:
         constitution: its principles without a machine check are used.
@@ -188,28 +190,18 @@ class LabelerReward:
     async def _fulfils(self, sample: Sample, principle: Principle) -> float | None:
         """Return the probability of yes; None if neither word is likely or the answer is too long."""
         try:
-            answer = await self._engine.choose(self.request(sample, principle))
+            answers = await asyncio.gather(*map(self._engine.choose, self.requests(sample, principle)))
         except RequestError:
             return None
-        if not is_readable(answer, self._config.min_answer_mass):
+        if not all(is_readable(answer, self._config.min_answer_mass) for answer in answers):
             return None
-        yes, no = answer.logprobs
-        return 1 / (1 + math.exp(min(no - yes, 700.0)))  # math.exp overflows above 709
+        return 1 / (1 + math.exp(min(-fulfilment(answers), 700.0)))  # math.exp overflows above 709
 
-    def request(self, sample: Sample, principle: Principle) -> ChoiceRequest:
-        """Return the request to the labeler."""
+    def requests(self, sample: Sample, principle: Principle) -> tuple[ChoiceRequest, ...]:
+        """Return the requests to the labeler."""
         questions = questions_for(self._engine, self._constitution, self._templates)
-        return questions.pointwise(principle, sample.prompt, sample.text)
-
-
-def require_pointwise_labeler(engine: Engine, templates: PromptTemplates) -> None:
-    """Reject an engine whose model cannot answer yes or no as its first token.
-
-    Raises:
-        ConfigError: if the model may think before it answers.
-        EngineError: if a word is not a single token of its tokenizer.
-    """
-    engine.require_choices(templates.prefill("pointwise"), WORDS)
+        asked = about_reply(questions, self._config, principle, sample.prompt, sample.text)
+        return tuple(replace(request, purpose="reward") for request in asked)
 
 
 class FunctionReward:

@@ -44,9 +44,18 @@ DECISION_TEMPLATES = ("decision_pair", "decision_reply", "decision_question")
 """Templates for labelers behind a decision endpoint, which the user can replace too; part of the identity of
 runs that have one."""
 
-JUDGE_TEMPLATES = ("symmetric", "rating", "contrastive", "reasoned", "reasoned_verdict", "rubric")
-"""Templates of further modes of the labeler (`label.mode`), which the user can replace too; those of a run's
-mode are part of its identity."""
+JUDGE_TEMPLATES = (
+    "symmetric",
+    "rating",
+    "contrastive",
+    "reasoned",
+    "reasoned_verdict",
+    "rubric",
+    "pointwise_breaks",
+    "decision_breaks",
+)
+"""Templates of further modes of the labeler (`label.mode`, `label.polarity`), which the user can replace too;
+those of a run's mode are part of its identity."""
 
 TEMPLATE_BLOCKS: Mapping[str, tuple[str, ...]] = {"symmetric": ("user", "reply", "question")}
 """Blocks of the text of a request, for templates that have several; all others have `user`."""

@@ -126,6 +126,8 @@ TEMPLATE_VALUES: Mapping[str, Mapping[str, Any]] = {
     "reasoned": {**_LABELER, "reply_a": Untrusted("a"), "reply_b": Untrusted("b")},
     "reasoned_verdict": {"principle": None},
     "rubric": {**_LABELER, "reply": Untrusted("r"), "points": 5},
+    "pointwise_breaks": {**_LABELER, "reply": Untrusted("r")},
+    "decision_breaks": {**_ABOUT_ONE, "examples": (_EXAMPLE,)},
 }
 """Sample values of each template, by name."""
 _Seen = tuple[int, str, str]
@@ -153,6 +155,8 @@ _SHOWN = {
     "contrastive": ("principle", "opposed"),
     "reasoned": ("conversation", "reply_a", "reply_b"),
     "rubric": ("conversation", "reply", "points"),
+    "pointwise_breaks": ("conversation", "reply"),
+    "decision_breaks": ("principle",),
 }
 """Values without which a request makes no sense."""
 _OPTIONAL: Mapping[str, object] = {

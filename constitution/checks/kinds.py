@@ -170,6 +170,13 @@ class NotEndsWith(Part):
     """Phrases forbidden at the end; compared as whole words without regard to case."""
 
 
+KINDS_OF_PHRASES = (
+    *("contains", "contains_any", "contains_none"),
+    *("starts_with", "ends_with", "not_starts_with", "not_ends_with"),
+)
+"""Kinds whose value is a list of phrases; in a file, a single text stands for a list of one."""
+
+
 class MaxGrade(Part):
     """Passes if the answer reads at this US school grade or below. Otherwise the score is limit / grade.
 

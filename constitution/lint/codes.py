@@ -250,6 +250,15 @@ _ALL = (
         "outer repetition.",
     ),
     LintRule(
+        "L308",
+        "unchecked-form",
+        "note",
+        "A principle without a check asks for a number or a form that a machine check can test.",
+        "A check is exact and costs no request; a small model that counts words is often wrong. Add the line "
+        "that the note proposes. A check decides all of its principle, so where the text asks for more, make "
+        "the form a principle of its own. A rule with a condition or an approximate number is not reported.",
+    ),
+    LintRule(
         "L401",
         "example-without-contrast",
         "error",

@@ -1,7 +1,8 @@
 """Run the lint rules on a constitution: findings are valid, but probably mistakes.
 
 `lint_report` runs all rules. They are grouped by topic in the modules `text`, `structure`, `checks`,
-`contradictions`, `examples` and `prompts`; their codes are documented in `codes`. No model is called.
+`unchecked`, `contradictions`, `examples` and `prompts`; their codes are documented in `codes`. They call no
+model.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from constitution.lint.prompts import lint_prompts
 from constitution.lint.structure import lint_structure
 from constitution.lint.subject import Hit, LintContext
 from constitution.lint.text import lint_text
+from constitution.lint.unchecked import lint_unchecked
 from constitution.loader import LoadedConstitution
 from core.text.explain import Loc, one_of, yaml_line
 
@@ -70,7 +72,7 @@ def lint_report(
     """
     context = context or LintContext()
     hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)]
-    hits += [*_unused_passages(loaded), *more]
+    hits += [*lint_unchecked(loaded), *_unused_passages(loaded), *more]
     silencers = _Silencers(loaded)
     kept: list[Hit] = []
     silenced: list[Hit] = []

@@ -22,6 +22,14 @@ def yaml_text(value: object, width: int = 100) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
 
 
+def yaml_flow(value: object) -> str:
+    """Return a value as YAML on one line, such as `{kind: max_words, value: 80}`."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=2**31 - 1
+    )
+    return text.removesuffix("...\n").strip()
+
+
 class _Dumper(yaml.SafeDumper):
     """YAML dumper that indents lists below their key, uses no anchors, and writes texts by `_text`."""
 

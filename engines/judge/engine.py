@@ -65,6 +65,11 @@ class ProbeEngine:
         return False
 
     @property
+    def has_own_question(self) -> bool:
+        """True: a probe was trained on the answer to one question."""
+        return True
+
+    @property
     def parameters(self) -> int | None:
         """Number of the model's weights; None if its files do not tell."""
         return parameter_count(self.judge.source.files)

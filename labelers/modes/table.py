@@ -5,8 +5,15 @@ from __future__ import annotations
 from constitution.schema import Constitution
 from core.chat import Turn
 from core.errors import ConfigError
-from engines.protocols import Engine, GenerationRequest, compares_replies, require_form, takes_questions
-from labelers.config import LabelConfig, LabelMode
+from engines.protocols import (
+    Engine,
+    GenerationRequest,
+    compares_replies,
+    has_own_question,
+    require_form,
+    takes_questions,
+)
+from labelers.config import LabelConfig, LabelMode, asks_both_polarities
 from labelers.modes.asking import Asking, JudgeEngine, JudgingMode
 from labelers.modes.contrastive import ContrastiveMode
 from labelers.modes.rewarded import RewardedMode
@@ -67,7 +74,7 @@ def require_judge(engine: Engine, templates: PromptTemplates, config: LabelConfi
     if mode == "choice":
         engine.require_choices(templates.prefill("comparison"), LETTERS)
     elif mode == "pointwise":
-        engine.require_choices(templates.prefill("pointwise"), WORDS)
+        require_yes_or_no(engine, templates, config)
     elif mode == "symmetric":
         require_form(engine, "branches")
         engine.require_choices(judging.prefill("symmetric"), LETTERS)
@@ -80,6 +87,25 @@ def require_judge(engine: Engine, templates: PromptTemplates, config: LabelConfi
     elif mode == "rubric":
         # An engine that writes no text has no key for such a request, and says so.
         engine.key(GenerationRequest((Turn("user", ("",)),), config.verdict, 0, VERDICT_PURPOSE))
+
+
+def require_yes_or_no(engine: Engine, templates: PromptTemplates, config: LabelConfig) -> None:
+    """Raise an error if a model cannot answer Yes or No about a reply, in each polarity that is asked.
+
+    Raises:
+        ConfigError: if the model may think before it answers, or is a trained judge, which has one question.
+        EngineError: if a word is not a single token of its tokenizer.
+    """
+    engine.require_choices(templates.prefill("pointwise"), WORDS)
+    if not asks_both_polarities(config):
+        return
+    if has_own_question(engine):
+        raise ConfigError(
+            "label.polarity is both, but a trained judge answers only the question that it was trained with",
+            where=engine.model,
+            accepted="label.polarity: fulfils",
+        )
+    engine.require_choices(templates.judging.prefill("pointwise_breaks"), WORDS)
 
 
 def _require_comparing_mode(engine: Engine, mode: LabelMode) -> None:

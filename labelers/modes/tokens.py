@@ -16,8 +16,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.records import OrderLogits
+from constitution.schema import Principle
+from core.records import OrderLogits, Prompt
 from engines.protocols import ChoiceRequest, ChoiceScores
+from labelers.config import LabelConfig, asks_both_polarities
 from labelers.modes.asking import Asking, Case, Request
 from labelers.modes.reading import JudgeReading, is_readable, mean_log_odds, smallest_mass
 from labelers.questions import QuestionBuilder, Questions
@@ -77,24 +79,55 @@ class SymmetricMode:
 
 @dataclass(frozen=True)
 class PointwiseMode:
-    """Whether each reply fulfils the principle, by Yes or No; the difference of the log-odds."""
+    """Whether each reply fulfils the principle, by Yes or No; the difference of the log-odds.
+
+    With `polarity: both`, each reply is also asked about in the other polarity, whether it breaks the
+    principle. With z the log-odds of Yes in each question, a reply has the log-odds
+
+        (z_fulfils - z_breaks) / 2,
+
+    in which a constant liking for Yes cancels, such as that for a reply that asks for it.
+    """
 
     asking: Asking
     questions: QuestionBuilder
 
     def requests(self, case: Case) -> tuple[Request, ...]:
-        """Return the request about `a` and the one about `b`."""
-        prompt = case.comparison.prompt
-        return tuple(
-            replace(self.questions.pointwise(case.principle, prompt, reply), purpose="label")
+        """Return the requests about `a` and `b`, and with `polarity: both` those in the other polarity."""
+        asked = [
+            about_reply(self.questions, self.asking.config, case.principle, case.comparison.prompt, reply)
             for reply in case.replies(a_first=True)
-        )
+        ]
+        # The first two tell both replies apart, as in the other modes.
+        by_polarity = zip(*asked, strict=True)
+        return tuple(replace(request, purpose="label") for both in by_polarity for request in both)
 
     async def read(self, case: Case, requests: Sequence[Request]) -> JudgeReading:
-        """Return the difference of both log-odds, in which a common liking for Yes cancels."""
-        one, two = await choose_all(self.asking, requests)
-        log_odds = (one.logprobs[0] - one.logprobs[1]) - (two.logprobs[0] - two.logprobs[1])
-        return token_reading(self.asking, (one, two), log_odds, "a", "b", margin=log_odds)
+        """Return the difference of both replies' log-odds, in which a common liking for Yes cancels."""
+        scores = await choose_all(self.asking, requests)
+        log_odds = fulfilment(scores[::2]) - fulfilment(scores[1::2])
+        names = ("a", "b", "a breaks", "b breaks")[: len(scores)]
+        return token_reading(self.asking, scores, log_odds, *names, margin=log_odds)
+
+
+def about_reply(
+    questions: QuestionBuilder, config: LabelConfig, principle: Principle, prompt: Prompt, reply: str
+) -> tuple[ChoiceRequest, ...]:
+    """Return the requests for Yes or No about a reply: one for each polarity."""
+    asked = questions.pointwise(principle, prompt, reply)
+    if not asks_both_polarities(config):
+        return (asked,)
+    return asked, questions.breaks(principle, prompt, reply)
+
+
+def fulfilment(scores: Sequence[ChoiceScores]) -> float:
+    """Return the log-odds in nats that a reply fulfils a principle, from the scores of `about_reply`.
+
+    Args:
+        scores: whether it fulfils the principle, and if asked, whether it breaks it.
+    """
+    fulfils, *breaks = (one.logprobs[0] - one.logprobs[1] for one in scores)
+    return (fulfils - breaks[0]) / 2 if breaks else fulfils
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from engines.cached import CachedEngine
 from engines.config import ModelConfig
 from evaluation.judges.certificate import LabelerIdentity
 from labelers.ai import require_labeler
-from labelers.config import LabelConfig, LabelMode
+from labelers.config import LabelConfig, LabelMode, in_mode
 from prompts.environment import PromptTemplates
 from prompts.user_templates import user_templates
 from publius.audit.settings import AuditRequest
@@ -53,7 +53,7 @@ def _all(request: AuditRequest, config: RunConfig, engine: CachedEngine) -> Iter
     for folder in folders:
         templates = user_templates(folder)
         for mode in modes:
-            changed = label if mode == label.mode else label.model_copy(update={"mode": mode})
+            changed = label if mode == label.mode else in_mode(label, mode)
             yield LabelerCandidate(
                 labeler_identity(engine, changed, templates, _name_of(folder)), changed, templates
             )

@@ -29,7 +29,7 @@ from evaluation.judges.injections import (
     injections,
 )
 from labelers.ai import AILabeler
-from labelers.config import LabelMode
+from labelers.config import LabelMode, in_mode
 from labelers.modes.asking import Request
 from prompts.environment import naive_templates
 from publius.audit.judging import LabelingEngine
@@ -105,7 +105,8 @@ def injection_shifts(
 def _naive(labeler: AILabeler, asked: LabelingEngine, *, pair: bool) -> AILabeler:
     """Return the same model as a naive judge: one letter or word, and replies pasted into the question."""
     engine = PastingEngine(asked.engine) if asked.is_server else asked.engine
-    config = labeler.config.model_copy(update={"mode": "choice" if pair else "pointwise"})
+    config = in_mode(labeler.config, "choice" if pair else "pointwise")
+    config = config.model_copy(update={"polarity": "fulfils"})  # a naive judge is asked once
     return replace(labeler, engine=engine, templates=naive_templates(), config=config)
 
 

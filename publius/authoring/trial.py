@@ -1,15 +1,20 @@
-"""`publius try`: critique, revise and label one prompt in seconds, without a run folder."""
+"""`publius try`: critique, revise and label a few prompts in seconds, without a run folder."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from constitution.checks.findings import finding
+from constitution.draw import in_scope
 from constitution.loader import load_constitution
-from constitution.schema import Constitution
-from core.errors import ConfigError
-from core.records import Comparison, CritiqueTrace, Judgment, Message, Prompt, Sampling
+from constitution.schema import Constitution, Principle
+from core.errors import ConfigError, DataError
+from core.records import Comparison, CritiqueTrace, Judgment, Prompt, Sampling
 from core.terminal.interrupts import run_interruptibly
 from critique.comparisons import draft_against_revision
 from critique.config import CritiqueConfig, CritiqueSampling, DraftSampling, RevisionSampling
@@ -19,11 +24,19 @@ from engines.cached import CachedEngine
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments
 from labelers.config import LabelConfig
+from labelers.crowd.aggregate import aggregated_outcome
 from prompts.environment import PromptTemplates
+from publius.config.run_file import PromptsConfig, SplitConfig
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.one_model import one_model, project_of
+from publius.sources.prompt_survey import survey
+from publius.stages.prompts import admitted_rows
 
 _ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
+_JUDGED = 2
+"""Judged principles if none is named: those of the rounds first, then drawn ones."""
+NO_CLEAR_DIFFERENCE = 0.05
+"""A revision whose probability is nearer to one half is neither better nor worse."""
 
 
 @dataclass(frozen=True)
@@ -31,57 +44,249 @@ class Trial:
     """Options of a trial."""
 
     constitution: str
-    against: str | None
-    prompt: str
+    prompts: tuple[str, ...]
     model: str
-    rounds: int
-    seed: int
+    against: str | None = None
+    file: Path | None = None
+    """File of further prompts, each with its own tags."""
+    limit: int = 5
+    """Number of prompts to take from the file."""
+    tags: tuple[str, ...] = ()
+    """Tags that all prompts have, in addition to their own."""
+    principles: tuple[str, ...] = ()
+    """Ids of the principles to criticise and judge under; if empty, they are drawn."""
+    rounds: int = 1
+    seed: int = 0
     engine: str = "transformers"
 
 
 @dataclass(frozen=True)
+class CheckOutcome:
+    """What a machine check says of the draft and of the last answer that was kept."""
+
+    principle: Principle
+    applies: bool
+    """False if the principle is not for this prompt."""
+    draft: str | None
+    """What the draft breaks; None if it passes, or the principle does not apply."""
+    last: str | None
+
+
+@dataclass(frozen=True)
 class TrialResult:
-    """The result of a trial under one constitution."""
+    """The result of a trial of one prompt under one constitution."""
 
     constitution: Constitution
     trace: CritiqueTrace
     comparison: Comparison | str
     judgments: tuple[Judgment, ...]
+    drawn_from: int = 0
+    """Number of principles from which the judged ones were drawn; 0 if they were named."""
+
+    @property
+    def checks(self) -> tuple[CheckOutcome, ...]:
+        """The outcome of every machine check of the constitution."""
+        return tuple(_outcomes(self.constitution, self.trace))
+
+    @property
+    def p_revision(self) -> float | str:
+        """Probability that the last revision is better than the draft, or why there is none."""
+        if isinstance(self.comparison, str):
+            return self.comparison
+        settled = aggregated_outcome(self.comparison, self.judgments, self.constitution)
+        return settled if isinstance(settled, str) else self._of_revision(settled.p_a)
+
+    def p_of(self, judgment: Judgment) -> float | None:
+        """Return the probability of a judgment that the revision is better; None if it is unparsed."""
+        return None if judgment.p_a is None else self._of_revision(judgment.p_a)
+
+    def _of_revision(self, p_a: float) -> float:
+        assert isinstance(self.comparison, Comparison)
+        return p_a if self.comparison.origin_a != "draft" else 1 - p_a
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values."""
+        overall = self.p_revision
+        return {
+            "constitution": self.constitution.name,
+            "digest": self.constitution.digest,
+            "trace": self.trace.model_dump(mode="json"),
+            "checks": [
+                {
+                    "principle": outcome.principle.id,
+                    "applies": outcome.applies,
+                    "draft": outcome.draft,
+                    "last": outcome.last,
+                }
+                for outcome in self.checks
+            ],
+            "judgments": [judgment.model_dump(mode="json") for judgment in self.judgments],
+            "p_revision": None if isinstance(overall, str) else overall,
+            "why_none": overall if isinstance(overall, str) else None,
+        }
 
 
-def run_trial(trial: Trial, make: EngineMaker = make_engine) -> list[TrialResult]:
-    """Run a trial under the constitution and, if `against` is given, under that one too."""
-    if not trial.prompt.strip():
-        raise ConfigError("the prompt is empty", where="--prompt", accepted="some text")
+@dataclass(frozen=True)
+class Tried:
+    """The results of a trial: for each prompt one under each constitution."""
+
+    prompts: tuple[tuple[TrialResult, ...], ...]
+    left: int = 0
+    """Prompts of the file beyond the limit."""
+
+    def counts(self, number: int) -> Counter[str]:
+        """Return how many last answers are better, worse or neither, under one of the constitutions."""
+        return Counter(verdict_of_revision(results[number].p_revision) for results in self.prompts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the results as JSON-able values."""
+        return {
+            "prompts": [[result.as_json() for result in results] for results in self.prompts],
+            "left": self.left,
+        }
+
+
+def verdict_of_revision(p: float | str) -> str:
+    """Return `better`, `worse`, `no difference`, or `not compared` for a reason in place of a probability."""
+    if isinstance(p, str):
+        return "not compared"
+    if abs(p - 0.5) < NO_CLEAR_DIFFERENCE:
+        return "no difference"
+    return "better" if p > 0.5 else "worse"
+
+
+def run_trial(trial: Trial, make: EngineMaker = make_engine) -> Tried:
+    """Run a trial of each prompt under the constitution and, if `against` is given, under that one too.
+
+    Raises:
+        ConfigError: if a prompt is empty, a principle is unknown or does not apply to a prompt.
+        DataError: if the file of prompts cannot be read, or has none that can be used.
+    """
     names = [trial.constitution, *([trial.against] if trial.against else [])]
     constitutions = [load_constitution(name) for name in names]
+    prompts, left = _prompts(trial)
+    chosen = _chosen(constitutions[0], trial.principles, prompts)
     with one_model(trial.model, project_of(trial.constitution), make, trial.engine) as engine:
         require_labeler(engine, PromptTemplates())
-        return run_interruptibly(_all(trial, constitutions, engine))
+        trials = [_PromptTrial(trial, c, engine, _named(c, chosen)) for c in constitutions]
+        return Tried(run_interruptibly(_all(prompts, trials)), left)
+
+
+def _prompts(trial: Trial) -> tuple[tuple[Prompt, ...], int]:
+    """Return the prompts with their tags, and the number of those of the file beyond the limit."""
+    if not all(text.strip() for text in trial.prompts):
+        raise ConfigError("the prompt is empty", where="--prompt", accepted="some text")
+    given = [Prompt.of(text, source="try") for text in trial.prompts]
+    read = _read(trial.file) if trial.file else []
+    if trial.file and not read:
+        raise DataError("no prompt can be used", where=str(trial.file), accepted="at least one prompt")
+    taken = [*given, *read[: trial.limit]]
+    tagged = (p.model_copy(update={"tags": tuple(dict.fromkeys((*p.tags, *trial.tags)))}) for p in taken)
+    return tuple(tagged), max(0, len(read) - trial.limit)
+
+
+def _read(path: Path) -> list[Prompt]:
+    config = PromptsConfig(path=path)
+    rows = admitted_rows(config, SplitConfig(), survey(config))
+    return [row.admission.prompt for row in rows if row.admission and not row.admission.reason]
+
+
+def _chosen(
+    constitution: Constitution, ids: Sequence[str], prompts: Sequence[Prompt]
+) -> tuple[Principle, ...]:
+    """Return the named principles.
+
+    Raises:
+        ConfigError: one is unknown, or applies to none of the prompts.
+    """
+    chosen = tuple(constitution.principle(name) for name in dict.fromkeys(ids))
+    for principle in chosen:
+        if not any(in_scope(principle, prompt) for prompt in prompts):
+            scope = principle.applies_to
+            tags = f"--tag {' or --tag '.join(scope.tags)}" if scope and scope.tags else None
+            pattern = f"a prompt that matches {scope.pattern!r}" if scope and scope.pattern else None
+            raise ConfigError(
+                f"the principle {principle.id!r} does not apply to any of the prompts",
+                where="--principle",
+                accepted=" and ".join(filter(None, (tags, pattern))) or "a prompt outside of its `except`",
+            )
+    return chosen
+
+
+def _named(constitution: Constitution, chosen: Sequence[Principle]) -> tuple[Principle, ...]:
+    """Return the principles of a constitution with the ids of the chosen ones."""
+    return tuple(found for one in chosen if (found := constitution.find(one.id)) is not None)
 
 
 async def _all(
-    trial: Trial, constitutions: Sequence[Constitution], engine: CachedEngine
-) -> list[TrialResult]:
-    return list(await asyncio.gather(*(_one(trial, c, engine) for c in constitutions)))
+    prompts: Sequence[Prompt], trials: Sequence[_PromptTrial]
+) -> tuple[tuple[TrialResult, ...], ...]:
+    tried = (asyncio.gather(*(one.run(prompt) for one in trials)) for prompt in prompts)
+    return tuple(tuple(results) for results in await asyncio.gather(*tried))
 
 
-async def _one(trial: Trial, constitution: Constitution, engine: CachedEngine) -> TrialResult:
-    shared = Sampling(temperature=0.4, top_p=0.9).model_dump(include={"temperature", "top_p"})
-    config = CritiqueConfig(
-        rounds=trial.rounds,
-        draft=DraftSampling(**shared, max_new_tokens=_ANSWER_TOKENS),
-        critique=CritiqueSampling(**shared, max_new_tokens=_CRITIQUE_TOKENS),
-        revision=RevisionSampling(**shared, max_new_tokens=_ANSWER_TOKENS),
-        drop=("unchanged", "empty"),
-    )
-    prompt = Prompt.of((Message(role="user", content=trial.prompt),), source="try")
-    begun = needs_beginning(engine.parameters)
-    trace = await CritiqueLoop(constitution, engine, engine, config, trial.seed, begun=begun).trace(prompt)
-    comparison = draft_against_revision(trace)
-    if isinstance(comparison, str):
-        return TrialResult(constitution, trace, comparison, ())
-    label = LabelConfig(principles=2)
-    judged = await AILabeler(constitution, engine, label, trial.seed).label(comparison)
-    checked = tuple(check_judgments(comparison, constitution, label.check_confidence))
-    return TrialResult(constitution, trace, comparison, (*judged, *checked))
+@dataclass(frozen=True)
+class _PromptTrial:
+    """A trial under one constitution, of one prompt at a time."""
+
+    trial: Trial
+    constitution: Constitution
+    engine: CachedEngine
+    chosen: tuple[Principle, ...]
+
+    async def run(self, prompt: Prompt) -> TrialResult:
+        """Return the draft, its critiques, revisions, checks and labels."""
+        seed, constitution = self.trial.seed, self.constitution
+        chosen = tuple(principle for principle in self.chosen if in_scope(principle, prompt))
+        begun = needs_beginning(self.engine.parameters)
+        loop = CritiqueLoop(
+            constitution, self.engine, self.engine, self._config, seed, begun=begun, chosen=chosen
+        )
+        trace = await loop.trace(prompt)
+        comparison = draft_against_revision(trace)
+        if isinstance(comparison, str):
+            return TrialResult(constitution, trace, comparison, ())
+        label = LabelConfig(principles=_JUDGED)
+        labeler = AILabeler(constitution, self.engine, label, seed)
+        asked = chosen or _judged(trace, constitution, labeler.principles_for(comparison))
+        judged = await asyncio.gather(
+            *(labeler.judge(comparison, principle) for principle in asked if principle.check is None)
+        )
+        checked = check_judgments(comparison, constitution, label.check_confidence)
+        drawn_from = 0 if chosen else self._judged_principles(prompt)
+        return TrialResult(constitution, trace, comparison, (*judged, *checked), drawn_from)
+
+    def _judged_principles(self, prompt: Prompt) -> int:
+        """Return the number of principles for a prompt that no machine check decides."""
+        return sum(p.check is None and in_scope(p, prompt) for p in self.constitution.principles)
+
+    @property
+    def _config(self) -> CritiqueConfig:
+        shared = Sampling(temperature=0.4, top_p=0.9).model_dump(include={"temperature", "top_p"})
+        return CritiqueConfig(
+            rounds=self.trial.rounds,
+            draft=DraftSampling(**shared, max_new_tokens=_ANSWER_TOKENS),
+            critique=CritiqueSampling(**shared, max_new_tokens=_CRITIQUE_TOKENS),
+            revision=RevisionSampling(**shared, max_new_tokens=_ANSWER_TOKENS),
+            drop=("unchanged", "empty"),
+        )
+
+
+def _judged(
+    trace: CritiqueTrace, constitution: Constitution, drawn: Sequence[Principle]
+) -> tuple[Principle, ...]:
+    """Return the principles of the rounds that a model judges, filled up with drawn ones."""
+    criticised = (constitution.principle(revision.principle_id) for revision in trace.revisions)
+    first = dict.fromkeys(p.id for p in criticised if p.check is None)
+    ids = list(dict.fromkeys((*first, *(p.id for p in drawn))))[: max(_JUDGED, len(first))]
+    return tuple(constitution.principle(name) for name in ids)
+
+
+def _outcomes(constitution: Constitution, trace: CritiqueTrace) -> Iterator[CheckOutcome]:
+    """Yield what each machine check says of a trace's draft and last answer."""
+    draft, *_, last = (trace.initial, *trace.answers())
+    for principle in constitution.principles:
+        if principle.check is not None:
+            applies = in_scope(principle, trace.prompt)
+            found = (finding(principle.check, answer.text) if applies else None for answer in (draft, last))
+            yield CheckOutcome(principle, applies, *found)

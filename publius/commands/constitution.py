@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import AsJson, EngineOption
 from publius.console import emit, print_json
 from publius.runs.project import DEFAULT_PROMPT
+
+if TYPE_CHECKING:
+    from publius.authoring.reply import ReplyRequest
 
 constitution_app = typer.Typer()
 
@@ -26,7 +29,31 @@ Labeler = Annotated[
 
 def try_(
     constitution: Annotated[str, typer.Argument(help="A constitution file or the name of a preset.")],
-    prompt: Annotated[str, typer.Option(help="The prompt to answer.")] = DEFAULT_PROMPT,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="The prompt to answer; may be repeated. [default: a question of ours]"),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="A file of prompts, in any form that a run reads.", metavar="FILE"),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, help="With --prompts: number of prompts to take.", metavar="N")
+    ] = 5,
+    principle: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Criticise and judge under this principle in place of drawn ones; may be repeated.",
+            metavar="ID",
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Give the prompts this tag, which principles may be limited to; may be repeated.",
+            metavar="TAG",
+        ),
+    ] = None,
     against: Annotated[
         str | None, typer.Option(help="Another constitution to run on the same draft.")
     ] = None,
@@ -36,12 +63,16 @@ def try_(
     engine: EngineOption = "transformers",
     rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Random seed that draws principles and answers.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Show a draft, its critique, revision and label. Takes seconds and creates no run."""
     from publius.authoring.trial import Trial, run_trial
     from publius.views.trial import print_trial
 
-    print_trial(run_trial(Trial(constitution, against, prompt, model, rounds, seed, engine)))
+    given = tuple(prompt or ()) or (() if prompts else (DEFAULT_PROMPT,))
+    chosen, tags = tuple(principle or ()), tuple(tag or ())
+    trial = Trial(constitution, given, model, against, prompts, limit, tags, chosen, rounds, seed, engine)
+    emit(run_trial(trial), as_json, print_trial)
 
 
 @constitution_app.command()
@@ -66,6 +97,21 @@ def check(
         Path | None,
         typer.Option(help="Also check the request templates in this folder.", metavar="DIR"),
     ] = None,
+    reply: Annotated[
+        str | None,
+        typer.Option(
+            help="Check this reply of yours against the constitution: a file, or - for standard input. "
+            "The exit code is 1 if a machine check fails.",
+            metavar="FILE|-",
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="With --reply: the message that it answers.", metavar="TEXT")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="With --reply: a tag of the message; may be repeated.", metavar="TAG"),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     judged: Annotated[
         bool,
@@ -73,7 +119,13 @@ def check(
             "--judged", help="Also ask --model which principles conflict; weak models are unreliable."
         ),
     ] = False,
-    model: Labeler = EMBEDDED_NAME,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model of --judged, the embedded one by default; with --reply and --prompt, it judges "
+            "the principles without a check.",
+        ),
+    ] = None,
     engine: EngineOption = "transformers",
     budget: Annotated[
         int,
@@ -84,9 +136,13 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Validate and lint a constitution. Findings name line and column; the exit code is 2 on errors."""
+    """Check a constitution for mistakes, or a reply against it.
+
+    Findings name line and column; the exit code is 2 on errors.
+    """
     from core.errors import ConfigError
     from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, explain_codes
+    from publius.authoring.reply import ReplyRequest
     from publius.config.run_file import load_run_config
     from publius.views.check import print_check, print_codes
 
@@ -99,7 +155,13 @@ def check(
         if run is None:
             raise typer.BadParameter("give a CONSTITUTION, --run RUN.yaml or --explain CODE")
         constitution = load_run_config(run).constitution
-    judging = JudgedRequest(model, budget, engine) if judged else None
+    if reply is not None:
+        return _check_reply(
+            ReplyRequest(constitution, reply, prompt, tuple(tag or ()), model, engine), as_json
+        )
+    if prompt is not None or tag:
+        raise typer.BadParameter("--prompt and --tag require --reply")
+    judging = JudgedRequest(model or EMBEDDED_NAME, budget, engine) if judged else None
     try:
         result = check_constitution(CheckRequest(constitution, prompts, run, judging, templates))
     except ConfigError as error:
@@ -109,6 +171,15 @@ def check(
         return 2
     emit(result, as_json, print_check)
     return 2 if result.fails(strict=strict) else 0
+
+
+def _check_reply(request: ReplyRequest, as_json: bool) -> int:
+    from publius.authoring.reply import check_reply
+    from publius.views.reply import print_reply
+
+    result = check_reply(request)
+    emit(result, as_json, print_reply)
+    return 1 if result.fails else 0
 
 
 @constitution_app.command("test")
@@ -148,18 +219,29 @@ def exam(
 
 @constitution_app.command()
 def schema(
+    what: Annotated[
+        Literal["constitution", "run"], typer.Argument(help="Kind of file.", metavar="constitution|run")
+    ] = "constitution",
     to: Annotated[Path | None, typer.Option(help="Write it to this file instead.", metavar="FILE")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="With run: a reference page of all settings instead.")
+    ] = False,
 ) -> None:
-    """Print the JSON Schema of constitutions, for use in editors."""
+    """Print the JSON Schema of constitutions or run files."""
     from constitution.file_schema import json_schema_text
     from core.store.files import os_errors, write_atomic
+    from publius.config.run_schema import run_schema_text
+    from publius.config.settings_page import settings_page
     from publius.views.check import print_schema
 
+    if markdown and what != "run":
+        raise typer.BadParameter("--markdown requires: publius schema run")
+    text = settings_page() if markdown else run_schema_text() if what == "run" else json_schema_text()
     if to is None:
-        print_schema(json_schema_text())
+        print_schema(text)
         return
     with os_errors(to):
-        write_atomic(to, json_schema_text())
+        write_atomic(to, text)
     note(f"wrote {to}")
 
 

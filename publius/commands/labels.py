@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from publius.commands.options import AsJson
+from publius.commands.options import AsJson, MinP, SourceFilter, TagFilter
 from publius.console import emit
 
 
@@ -32,6 +32,9 @@ def annotate(
     principle: Annotated[
         str | None, typer.Option(help="Ask about this principle of the run's constitution.", metavar="ID")
     ] = None,
+    min_p: MinP = None,
+    tag: TagFilter = None,
+    source: SourceFilter = None,
     dimension: Annotated[
         str | None,
         typer.Option(help="Ask which answer is better in this respect, such as helpfulness.", metavar="NAME"),
@@ -73,6 +76,7 @@ def annotate(
 ) -> None:
     """Let annotators compare answers on a local page. Each decision is saved before the next question."""
     from publius.labels.annotating import Address, Collection, serve_page
+    from publius.runs.pairs.filters import PreferenceFilter
     from publius.views.annotation import print_collected, print_links
 
     collection = Collection(
@@ -86,6 +90,7 @@ def annotate(
         gold=gold,
         gold_questions=gold_questions,
         gold_share=gold_share,
+        conditions=PreferenceFilter.of(min_p, tag, None, source),
     )
     address = Address(host, port, tuple(allow_host or ()), token)
     collected = serve_page(

@@ -18,6 +18,15 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a value, overriding the run file; may be repeated."),
 ]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary",
+        metavar="KEY=VALUE,VALUE",
+        help="Run once with each value of a setting; may be repeated, for all combinations. Ends with a page "
+        "that compares the runs.",
+    ),
+]
 Resume = Annotated[
     Path | None,
     typer.Option(
@@ -53,6 +62,31 @@ SplitOption = Annotated[
         metavar="NAME",
     ),
 ]
+MinP = Annotated[
+    float | None,
+    typer.Option(
+        min=0.5,
+        max=1.0,
+        help="Only preferences whose chosen answer has at least this probability.",
+        metavar="P",
+    ),
+]
+TagFilter = Annotated[
+    list[str] | None,
+    typer.Option(help="Only prompts with this tag; may be repeated, and one suffices.", metavar="TAG"),
+]
+PrincipleFilter = Annotated[
+    list[str] | None,
+    typer.Option(help="Only preferences judged under this principle; may be repeated.", metavar="ID"),
+]
+SourceFilter = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only preferences that this labeler judged: ai, check or a source of human labels; may be "
+        "repeated.",
+        metavar="NAME",
+    ),
+]
 
 
 def run_stages(
@@ -68,15 +102,42 @@ def run_stages(
 
     The exit code is 1 if a gate of the evaluation failed; `strict` says that inconclusive ones have, too.
     """
-    from evaluation.gates.recorded import failed_gates
-    from publius.stages.outcome import evaluation_of
     from publius.stages.runner import RunRequest, execute
     from publius.views.run_summary import print_summary
 
     outcome = execute(RunRequest(run_file, tuple(overrides or ()), stages, resume, strict))
     emit(outcome, as_json, print_summary)
-    evaluated = any(result.stage == "eval" for result in outcome.stages)
-    failed = failed_gates(evaluation_of(outcome.folder)) if evaluated else ()
-    if failed:
+    if failed := outcome.failed_gates:
         fail(f"gate failed: {line.partition(' ')[0]}" for line in failed)
+        raise typer.Exit(1)
+
+
+def run_varied_stages(
+    run_file: Path,
+    vary: list[str],
+    overrides: list[str] | None,
+    stages: tuple[Stage, ...],
+    as_json: bool,
+    *,
+    strict: bool = False,
+) -> None:
+    """Run the stages once for each combination of varied settings, compare the runs and print the result.
+
+    The exit code is 2 if a run failed, else 1 if a gate failed.
+    """
+    from publius.config.variations import read_variations
+    from publius.stages.varied import VariedRequest, run_varied
+    from publius.views.varied import compared_runs, print_varied
+
+    variations = read_variations(vary, overrides or ())
+    request = VariedRequest(run_file, variations, tuple(overrides or ()), stages, strict)
+    outcome = run_varied(request)
+    compared = compared_runs(outcome)
+    emit(compared, as_json, print_varied)
+    if outcome.failed or compared.problem is not None:
+        fail(f"{run.combination}: {problem}" for run in outcome.failed for problem in run.problems)
+        raise typer.Exit(2)
+    gates = [(run, line) for run in outcome.runs if run.outcome for line in run.outcome.failed_gates]
+    if gates:
+        fail(f"{run.combination}: gate failed: {line.partition(' ')[0]}" for run, line in gates)
         raise typer.Exit(1)

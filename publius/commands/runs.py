@@ -8,17 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engines.embedded import EMBEDDED_NAME
-from publius.commands.options import AsJson, MaybeRun, Overrides, Resume, RunFile, run_stages
+from publius.commands.options import (
+    AsJson,
+    MaybeRun,
+    MinP,
+    Overrides,
+    PrincipleFilter,
+    Resume,
+    RunFile,
+    SourceFilter,
+    TagFilter,
+    Vary,
+    run_stages,
+    run_varied_stages,
+)
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
 
 if TYPE_CHECKING:
+    from publius.authoring.estimating.estimate import EstimateRequest
     from publius.stages.base import Stage
 
 
 def run(
     run_file: RunFile,
     overrides: Overrides = None,
+    vary: Vary = None,
     only: Annotated[
         str | None, typer.Option(help="Run only this stage, such as critique.", metavar="STAGE")
     ] = None,
@@ -57,8 +72,13 @@ def run(
     stages = () if only is None else (parse_stage(only),)
     if (rate, prices) != (None, None) and not estimate:
         raise typer.BadParameter("--rate and --prices require --estimate")
+    if vary and (resume is not None or preview is not None):
+        raise typer.BadParameter("--vary excludes --preview, and resumes automatically without --resume")
     if not estimate and preview is None:
-        run_stages(run_file, overrides, stages, resume, as_json)
+        if vary:
+            run_varied_stages(run_file, vary, overrides, stages, as_json)
+        else:
+            run_stages(run_file, overrides, stages, resume, as_json)
         return
     if resume is not None or (estimate and preview is not None):
         raise typer.BadParameter("give one of --estimate, --preview and --resume")
@@ -69,7 +89,21 @@ def run(
     from publius.views.costs.estimate import print_estimate
 
     request = EstimateRequest(run_file, tuple(overrides or ()), stages, rate, prices)
-    emit(estimate_run(request), as_json, print_estimate)
+    if vary:
+        _estimate_varied(request, vary, as_json)
+    else:
+        emit(estimate_run(request), as_json, print_estimate)
+
+
+def _estimate_varied(request: EstimateRequest, vary: list[str], as_json: bool) -> None:
+    from publius.authoring.estimating.varied import estimate_varied
+    from publius.config.variations import read_variations
+    from publius.stages.varied import VariedRequest, planned_runs
+    from publius.views.costs.varied import print_varied_estimate
+
+    variations = read_variations(vary, request.overrides)
+    planned = planned_runs(VariedRequest(request.run_file, variations, request.overrides, request.stages))
+    emit(estimate_varied(planned, request), as_json, print_varied_estimate)
 
 
 def _preview(
@@ -145,6 +179,7 @@ def label(
 def eval_(
     run_file: RunFile,
     overrides: Overrides = None,
+    vary: Vary = None,
     resume: Resume = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 also if a gate of the run file is inconclusive.")
@@ -152,16 +187,56 @@ def eval_(
     as_json: AsJson = False,
 ) -> None:
     """Measure what training changed, on the held-out prompts. The exit code is 1 if a gate failed."""
-    run_stages(run_file, overrides, ("eval",), resume, as_json, strict=strict)
+    if vary and resume is not None:
+        raise typer.BadParameter("--vary resumes automatically; drop --resume")
+    if vary:
+        run_varied_stages(run_file, vary, overrides, ("eval",), as_json, strict=strict)
+    else:
+        run_stages(run_file, overrides, ("eval",), resume, as_json, strict=strict)
 
 
 def show(
     folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    record: Annotated[str, typer.Argument(help="Id of a record, or a unique prefix of it.", metavar="ID")],
+    record: Annotated[
+        str | None,
+        typer.Argument(help="Id of a record, or a unique beginning of it.", metavar="ID"),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, max=1000, help="Number of rows to show.", metavar="N")] = 10,
+    min_p: MinP = None,
+    tag: TagFilter = None,
+    principle: PrincipleFilter = None,
+    source: SourceFilter = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write all preferences that pass to this new .csv or .parquet file, one row for each.",
+            metavar="FILE",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a record, its sources and the records made from it."""
+    """Show a run: ten of its rows, figures, costs. With an ID, one record and all around it.
+
+    The filters select preferences; what they leave out is counted.
+    """
+    from publius.runs.pairs.filters import PreferenceFilter
+
+    conditions = PreferenceFilter.of(min_p, tag, principle, source)
+    if record is None and to is not None:
+        from publius.views.looking.reading import write_run_table
+        from publius.views.looking.table import print_table
+
+        emit(write_run_table(folder, to, conditions), as_json, print_table)
+        return
+    if record is None:
+        from publius.views.looking.overview import print_overview
+        from publius.views.looking.reading import read_overview
+
+        emit(read_overview(folder, conditions, rows), as_json, print_overview)
+        return
+    if conditions or to is not None:
+        raise typer.BadParameter("--to and the filters are about all rows; drop them, or the ID")
     from publius.runs.reader import show_record
-    from publius.views.record import print_record
+    from publius.views.looking.record import print_record
 
     emit(show_record(folder, record), as_json, print_record)

@@ -20,7 +20,7 @@ from publius.commands.options import (
     Subset,
     run_stages,
 )
-from publius.commands.settings_help import TrainCommand
+from publius.commands.settings_help import SettingsCommand
 from publius.console import emit
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ TrainTo = Annotated[
 ]
 
 
-@train_app.command(cls=TrainCommand)
+@train_app.command(cls=SettingsCommand)
 def sft(
     run_file: MaybeRun = None,
     overrides: Overrides = None,
@@ -90,7 +90,7 @@ def sft(
     _train("sft", run_file, overrides, resume, request, as_json)
 
 
-@train_app.command(cls=TrainCommand)
+@train_app.command(cls=SettingsCommand)
 def reward(
     run_file: MaybeRun = None,
     overrides: Overrides = None,
@@ -113,7 +113,7 @@ def reward(
     _train("reward", run_file, overrides, resume, request, as_json)
 
 
-@train_app.command(cls=TrainCommand)
+@train_app.command(cls=SettingsCommand)
 def dpo(
     run_file: MaybeRun = None,
     overrides: Overrides = None,
@@ -136,7 +136,7 @@ def dpo(
     _train("dpo", run_file, overrides, resume, request, as_json)
 
 
-@train_app.command(cls=TrainCommand)
+@train_app.command(cls=SettingsCommand)
 def ppo(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
@@ -147,7 +147,7 @@ def ppo(
     run_stages(run_file, overrides, ("ppo",), resume, as_json)
 
 
-@train_app.command(cls=TrainCommand)
+@train_app.command(cls=SettingsCommand)
 def rloo(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
@@ -158,7 +158,7 @@ def rloo(
     run_stages(run_file, overrides, ("rloo",), resume, as_json)
 
 
-@train_app.command(cls=TrainCommand)
+@train_app.command(cls=SettingsCommand)
 def grpo(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
@@ -169,7 +169,7 @@ def grpo(
     run_stages(run_file, overrides, ("grpo",), resume, as_json)
 
 
-@train_app.command(cls=TrainCommand)
+@train_app.command(cls=SettingsCommand)
 def distill(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from constitution.loader import preset_names
+from core.errors import ConfigError, shell_command
 from core.records import Split
 from core.settings import ADDED, OPERATIONAL, Section
 from core.store.files import is_there
@@ -96,7 +97,8 @@ class SplitConfig(Section):
     def _sums_to_one(self) -> Self:
         total = self.train + self.preference + self.test
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares sum to {total:g} but must sum to 1")
+            given = ", ".join(f"{name} {share:g}" for name, share in self.shares().items())
+            raise ValueError(f"the shares sum to {total:g} ({given}) but must sum to 1; set the others too")
         return self
 
     def shares(self) -> dict[Split, float]:
@@ -272,6 +274,12 @@ class RunConfig(TrainingSections, StageSections):
         return self
 
     @model_validator(mode="after")
+    def _trains_what_it_evaluates(self) -> Self:
+        if self.eval.best_of is not None and self.train and "reward" not in self.train:
+            raise ValueError("eval.best_of needs a reward model, but train does not list reward")
+        return self
+
+    @model_validator(mode="after")
     def _trains_on_its_labels(self) -> Self:
         furthest = self.label.reasoned_clamp - 0.5
         if self.label.mode == "reasoned" and "dpo" in self.train and self.dpo.min_margin > furthest:
@@ -339,8 +347,24 @@ def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: for every mistake in the file or the overrides, with its position.
     """
     document = read_yaml(path)
+    _refuse_constitution(path, document.value)
     value = with_overrides(RunConfig, document.value, overrides)
     return _with_absolute_paths(validate(document, RunConfig, value), path.parent)
+
+
+def _refuse_constitution(path: Path, value: object) -> None:
+    """Raise an error for a file that is a constitution.
+
+    Raises:
+        ConfigError: The file has principles.
+    """
+    if isinstance(value, list) or (isinstance(value, dict) and value.keys() & {"principles", "extends"}):
+        raise ConfigError(
+            "this is a constitution, not a run file",
+            where=str(path),
+            accepted=f"a run file with a line 'constitution: {path.name}'",
+            run=shell_command("publius", "check", path),
+        )
 
 
 def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
@@ -369,13 +393,14 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     refusals = config.eval.refusals
     if refusals is not None and refusals != BUILT_IN_PROMPTS:
         refusals = str((folder / Path(refusals).expanduser()).resolve())
+    gold = tuple((folder / path.expanduser()).resolve() for path in config.eval.gold)
     templates = None if config.templates is None else (folder / config.templates.expanduser()).resolve()
     changed = {
         "prompts": prompts,
         "constitution": named,
         "templates": templates,
         "label": label,
-        "eval": config.eval.model_copy(update={"refusals": refusals}),
+        "eval": config.eval.model_copy(update={"refusals": refusals, "gold": gold}),
         **rewarded,
     }
     return config.model_copy(update=changed)

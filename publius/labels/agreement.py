@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,21 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
     if not found:
         where = ", ".join(map(str, folders))
         raise DataError("no judgments found", where=where, accepted="judgments.jsonl with judgments")
-    current = current_judgments(found.values())
+    return agreement_report(found.values(), prompts)
+
+
+def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> AgreementReport:
+    """Return the agreement among judgments.
+
+    Args:
+        judgments: any judgments, superseded ones too.
+        prompts: the prompt of each comparison.
+    """
+    current = current_judgments(judgments)
     votes = votes_of(current)
     return AgreementReport(
-        judgments=len(found),
-        taken_back=len(found) - len(current),
+        judgments=len(judgments),
+        taken_back=len(judgments) - len(current),
         without_choice=dict(
             sorted(Counter(j.verdict for j in current if j.verdict in ("skip", "unparsed")).items())
         ),

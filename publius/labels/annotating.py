@@ -26,8 +26,10 @@ from publius.labels.sources import (
     chosen_by,
     gold_questions,
     gold_slice,
+    passing_comparisons,
     read_annotation_source,
 )
+from publius.runs.pairs.filters import NO_FILTER, PreferenceFilter
 
 _EXTRA = "annotate"
 _GRACE_S = 8.0
@@ -49,6 +51,8 @@ class Collection:
     gold: int | None = None
     gold_questions: Path | None = None
     gold_share: float = 0.1
+    conditions: PreferenceFilter = NO_FILTER
+    """Ask only about comparisons whose preference passes."""
 
     @property
     def output(self) -> Path:
@@ -143,7 +147,9 @@ def make_plan(collection: Collection, source: AnnotationSource) -> AnnotationPla
             accepted="--gold alone",
         )
     question = _question(collection, source)
-    comparisons = source.comparisons_about(collection.principle)
+    comparisons = passing_comparisons(
+        collection.folder, source.comparisons_about(collection.principle), collection.conditions
+    )
     if collection.gold is not None:
         comparisons = gold_slice(source, comparisons, collection.gold, collection.principle)
     elif collection.select is not None:

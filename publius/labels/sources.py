@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,15 @@ from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import derive_uniform
 from core.errors import ConfigError, DataError, RunStateError
-from core.records import Comparison, Judgment
+from core.notices import counted, note
+from core.records import Comparison, Judgment, Preference
 from core.store.files import is_there
 from core.store.jsonl import Unreadable, read_errors, rows
+from core.store.scan import scan_records
 from labelers.ai import AI_LABELER as AI
 from labelers.page.session import GoldTask
 from labelers.page.tasks import pair_task
+from publius.runs.pairs.filters import PreferenceFilter
 from publius.runs.reader import RecordsReader, RunReader
 from publius.sources.pairs import read_pairs
 
@@ -65,6 +69,46 @@ class AnnotationSource:
         """Return the AI labeler's judgments of a comparison, under one principle or all."""
         judgments = self.ai_judgments.get(comparison.id, [])
         return [judgment for judgment in judgments if principle in (None, judgment.principle_id)]
+
+
+def passing_comparisons(
+    folder: Path, comparisons: Sequence[Comparison], conditions: PreferenceFilter
+) -> list[Comparison]:
+    """Return the comparisons whose preference passes a filter; say how many do not, and why.
+
+    Raises:
+        DataError: none passes.
+    """
+    if not conditions:
+        return list(comparisons)
+    preferences = {p.comparison_id: p for p in scan_records(folder / "preferences.jsonl", Preference)}
+    found, reasons = [], Counter[str]()
+    for comparison in comparisons:
+        preference = preferences.get(comparison.id)
+        if preference is not None:
+            reason = conditions.reason(preference)
+        else:
+            reason = conditions.reason_for_tags(comparison.prompt.tags) or _unlabelled(conditions)
+        if reason is None:
+            found.append(comparison)
+        else:
+            reasons[reason] += 1
+    counts = [f"{count:,} {reason}" for reason, count in reasons.items()]
+    if not found:
+        raise DataError(
+            f"no comparison of {len(comparisons):,} passes: {'; '.join(counts)}",
+            where=str(conditions),
+            accepted="conditions that a comparison meets; publius show RUN has the tags and sources",
+        )
+    note(f"{counted(len(found), 'comparison')} to ask about" + "".join(f"; left out: {c}" for c in counts))
+    return found
+
+
+def _unlabelled(conditions: PreferenceFilter) -> str | None:
+    """Return the reason to leave out a comparison without a preference, or None if only its tags matter."""
+    if conditions.min_p is None and not conditions.principles and not conditions.sources:
+        return None
+    return "without a preference"
 
 
 def read_annotation_source(folder: Path) -> AnnotationSource:

@@ -12,13 +12,14 @@ from engines.judge.model import StateSource
 from engines.judge.rows import QuestionRow
 from engines.judge.settings import ADAPTER_FOLDER
 from engines.protocols import ChoiceRequest
-from engines.trees import Tree
-from training.judge.adapter import JudgeAdapterConfig, JudgedExample, train_judge_adapter
+from training.judge.adapter import JudgeAdapterConfig, JudgedExample, JudgedLabel, train_judge_adapter
 from training.judge.choice import FOLDS, balanced
 from training.judge.probe import GoldLabel
 
 _SHARE = 0.75
 """Share of the prompts that the adapter learns from; the probe is fitted on the others."""
+_TOGETHER = 8
+"""Largest number of labels of one reply in an example."""
 
 
 def adapted(
@@ -61,21 +62,42 @@ def adapted(
             where="--lora",
             accepted=f"labels of at least {4 * FOLDS} prompts",
         )
-    answers = tuple((token,) for token in source.choice_tokens(asked))
-
-    def example(label: GoldLabel) -> JudgedExample:
-        numbers = [number for number in (label.first, label.second) if number is not None]
-        trees = tuple(Tree(rows[number].ids, answers) for number in numbers)
-        return JudgedExample(trees, label.target, label.weight)
-
+    yes, no = source.choice_tokens(asked)
     note(f"the adapter learns from {counted(len(learned), 'label')}, the probe from {len(left):,}")
     to = folder / ADAPTER_FOLDER
     train_judge_adapter(
-        [example(label) for label in balanced(learned)],
+        judged_examples(balanced(learned), rows, seed),
         source.config,
         to,
         config,
         seed=seed,
         device=source.device,
+        answers=(yes, no),
     )
     return source.with_adapter(to), left
+
+
+def judged_examples(
+    labels: Sequence[GoldLabel], rows: Mapping[int, QuestionRow], seed: int
+) -> list[JudgedExample]:
+    """Return gold labels as examples; those of one reply under several principles share an example.
+
+    Args:
+        labels: the gold labels.
+        rows: the questions by their number.
+        seed: seed of which labels of a reply are learned together, if it has many.
+    """
+    by_reply: dict[tuple[int, ...], list[GoldLabel]] = {}
+    for label in labels:
+        row = rows[label.first]
+        by_reply.setdefault(row.ids[: row.stop], []).append(label)
+    found = []
+    for own in by_reply.values():
+        own.sort(key=lambda label: derive_uniform(seed, "together", label.first))
+        found += [own[start : start + _TOGETHER] for start in range(0, len(own), _TOGETHER)]
+    return [JudgedExample(tuple(_judged(label, rows) for label in group)) for group in found]
+
+
+def _judged(label: GoldLabel, rows: Mapping[int, QuestionRow]) -> JudgedLabel:
+    numbers = [number for number in (label.first, label.second) if number is not None]
+    return JudgedLabel(tuple(rows[number].ids for number in numbers), label.target, label.weight)

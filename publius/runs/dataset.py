@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.digests import derive_uniform
 from core.errors import RunStateError
-from core.records import Generation, Message, Preference, Prompt
+from core.records import CritiqueTrace, Generation, Judgment, Message, Preference, Prompt, ScoredAnswer
 from core.store.files import os_errors, whole_folder, write_atomic
 from core.text.documents import code_span, document_template, escaped, fenced
 from core.text.yaml_writing import yaml_text
@@ -26,8 +26,11 @@ from evaluation.gates.recorded import require_gates
 from evaluation.judges.report import audit_card
 from labelers.ai import AI_LABELER
 from prompts.sources import normalised
+from publius.config.stand_ins import stand_in_roles, stand_ins_section, warn_of_stand_ins
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
+from publius.runs.pairs.filters import NO_FILTER, PreferenceFilter
+from publius.runs.pairs.selection import RowSelection
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 
@@ -38,6 +41,7 @@ _Sample = tuple[tuple[Message, ...], _Row]
 OWN_COLUMNS = "prompt_columns"
 """Column of an exported row with the user's own columns of its prompt, so that no name can collide."""
 TEST_SHARE = 0.1
+"""Share of the prompts whose rows are the test split, unless the run holds out none (`split.test: 0`)."""
 
 
 def _typed(columns: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -83,22 +87,31 @@ class ExportedRun:
     folder: Path
     rows: dict[str, int]
     """Number of rows by configuration."""
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Number of rows by configuration and split."""
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Number of rows that a filter leaves out, by configuration and reason."""
 
     def as_json(self) -> dict[str, int]:
         """Return the number of rows by configuration."""
         return self.rows
 
 
-def export_run(run: Path, to: Path, *, force: bool = False) -> ExportedRun:
+def export_run(
+    run: Path, to: Path, *, force: bool = False, conditions: PreferenceFilter = NO_FILTER
+) -> ExportedRun:
     """Write a run's data set to a new or empty folder; return the number of rows per configuration.
 
     Args:
         run: a run folder.
         to: a new or empty folder.
         force: True to export a run that failed a gate.
+        conditions: the preferences to export; all if not given.
 
     Raises:
         RunStateError: if the run has no preferences yet or failed a gate, or the folder is not empty.
+        ConfigError: if a principle of the conditions is unknown.
+        DataError: if no preference passes.
     """
     manifest = read_manifest(run)
     if "aggregate" not in manifest["stages"]:
@@ -107,34 +120,65 @@ def export_run(run: Path, to: Path, *, force: bool = False) -> ExportedRun:
     constitution = read_input(run / CONSTITUTION)
     with whole_folder(to) as folder, RunReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
-        rows = _all_rows(files, carried)
-        counts = {name: _write(folder / name, config) for name, config in rows.items()}
-        ai_labels = any(judgment.labeler == AI_LABELER for judgment in files.judgments)
+        selection = _selection(files, conditions)
+        rows = _all_rows(files, carried, selection)
+        share = TEST_SHARE if files.config.split.test else 0.0
+        counts = {name: _write(folder / name, config, share) for name, config in rows.items()}
+        manifest["not_exported"] = {f"export of {name}": dict(n) for name, n in selection.left_out.items()}
+        stand_ins = stand_in_roles(files.config)
+        warn_of_stand_ins(stand_ins)
+        facts = _CardFacts(
+            run.resolve().name,
+            counts,
+            carried,
+            ai_labels=any(judgment.labeler == AI_LABELER for judgment in files.judgments),
+            failed_gates=failed,
+            stand_ins=stand_ins,
+        )
         write_atomic(folder / CONSTITUTION, constitution)
-        card = _card(manifest, constitution, counts, run, carried, ai_labels, failed)
-        write_atomic(folder / "README.md", card)
-    return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
+        write_atomic(folder / "README.md", _card(manifest, constitution, facts))
+    total = {name: sum(splits.values()) for name, splits in counts.items()}
+    return ExportedRun(to, total, counts, {name: dict(n) for name, n in selection.left_out.items()})
 
 
-def _all_rows(files: RunReader, carried: Collection[str]) -> dict[str, Iterator[_Sample]]:
+def _selection(files: RunReader, conditions: PreferenceFilter) -> RowSelection:
+    if conditions:
+        conditions.require_known(files.constitution)
+    return RowSelection(conditions, files.preferences)
+
+
+def _all_rows(
+    files: RunReader, carried: Collection[str], selection: RowSelection
+) -> dict[str, Iterator[_Sample]]:
     """Return the rows of each configuration.
 
     Args:
         files: the run's records.
         carried: the user's own columns of the prompts.
+        selection: which rows.
     """
     own = partial(_own_columns, files, carried)
     preferences = files.preferences
     has_samples = (files.folder / "samples.jsonl").exists()
     best = has_samples and files.config.sft.source == "samples"
     return {
-        "sft": _best_of_k(files, own, files.config.sft.per_prompt) if best else _sft(files, own),
-        "preference": (
-            (p.prompt, {**_hard(p), **own(p.prompt_id)}) for p in preferences.sorted() if p.p_chosen > 0.5
+        "sft": (
+            _best_of_k(files, own, files.config.sft.per_prompt, selection)
+            if best
+            else _sft(selection.of("sft", files.traces.sorted()), own)
         ),
-        "soft": ((p.prompt, {**_soft(p), **own(p.prompt_id)}) for p in preferences.sorted()),
-        "judgments": _judgments(files, own),
-        **({"samples": _samples(files, own)} if has_samples else {}),
+        "preference": (
+            (p.prompt, {**_hard(p), **own(p.prompt_id)})
+            for p in selection.of("preference", preferences.sorted())
+            if p.p_chosen > 0.5
+        ),
+        "soft": (
+            (p.prompt, {**_soft(p), **own(p.prompt_id)}) for p in selection.of("soft", preferences.sorted())
+        ),
+        "judgments": _judgments(files, selection.of("judgments", files.judgments.sorted()), own),
+        **(
+            {"samples": _samples(selection.of("samples", files.samples.sorted()), own)} if has_samples else {}
+        ),
     }
 
 
@@ -146,8 +190,8 @@ def _own_columns(files: RunFiles, carried: Collection[str], prompt_id: str) -> _
     return {OWN_COLUMNS: {name: found.get(name) for name in carried}}
 
 
-def _sft(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
-    for trace in files.traces.sorted():
+def _sft(traces: Iterable[CritiqueTrace], own: Callable[[str], _Row]) -> Iterator[_Sample]:
+    for trace in traces:
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
             last = max(revision.round for revision in trace.revisions if revision.kept)
@@ -155,17 +199,19 @@ def _sft(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
             yield trace.prompt.messages, {**row, **own(trace.prompt.id)}
 
 
-def _best_of_k(files: RunFiles, own: Callable[[str], _Row], count: int) -> Iterator[_Sample]:
+def _best_of_k(
+    files: RunFiles, own: Callable[[str], _Row], count: int, selection: RowSelection
+) -> Iterator[_Sample]:
     """Yield the answers that SFT learns from the samples."""
     for prompt in files.prompts.sorted():
         best = best_answers(list(files.samples.children(prompt.id)), count) if prompt.split == "train" else ""
-        for sample in () if isinstance(best, str) else best:
+        for sample in selection.of("sft", () if isinstance(best, str) else best):
             row = {**_answered(prompt, sample.answer), "origin": sample.origin}
             yield prompt.messages, {**row, **own(prompt.id)}
 
 
-def _samples(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
-    for sample in files.samples.sorted():
+def _samples(samples: Iterable[ScoredAnswer], own: Callable[[str], _Row]) -> Iterator[_Sample]:
+    for sample in samples:
         row = {
             **_answered(sample.prompt, sample.answer),
             "origin": sample.origin,
@@ -209,8 +255,10 @@ def _soft(preference: Preference) -> _Row:
     }
 
 
-def _judgments(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
-    for judgment in files.judgments.sorted():
+def _judgments(
+    files: RunFiles, judgments: Iterable[Judgment], own: Callable[[str], _Row]
+) -> Iterator[_Sample]:
+    for judgment in judgments:
         comparison = files.comparison(judgment.comparison_id)
         orders = judgment.orders
         yield (
@@ -237,7 +285,7 @@ def _messages_as_json(messages: tuple[Message, ...]) -> list[dict[str, str]]:
     return [{"role": m.role, "content": m.content} for m in messages]
 
 
-def _write(folder: Path, rows: Iterator[_Sample]) -> dict[str, int]:
+def _write(folder: Path, rows: Iterator[_Sample], test_share: float) -> dict[str, int]:
     """Write rows to `train.jsonl` and `test.jsonl`; return the number of rows per split."""
     counts: Counter[str] = Counter()
     with os_errors(folder):
@@ -247,7 +295,7 @@ def _write(folder: Path, rows: Iterator[_Sample]) -> dict[str, int]:
         }
         try:
             for messages, row in rows:
-                split = "test" if derive_uniform("export", normalised(messages)) < TEST_SHARE else "train"
+                split = "test" if derive_uniform("export", normalised(messages)) < test_share else "train"
                 files[split].write(json.dumps(row, ensure_ascii=False) + "\n")
                 counts[split] += 1
         finally:
@@ -273,26 +321,39 @@ def _features(counts: dict[str, dict[str, int]], carried: Mapping[str, str]) -> 
     return yaml_text({"dataset_info": listed})
 
 
-def _card(
-    manifest: dict[str, Any],
-    constitution: str,
-    counts: dict[str, dict[str, int]],
-    run: Path,
-    carried: Mapping[str, str],
-    ai_labels: bool,
-    failed_gates: Sequence[str],
-) -> str:
+@dataclass(frozen=True)
+class _CardFacts:
+    """What the card of a data set says beside its run's manifest."""
+
+    run: str
+    counts: dict[str, dict[str, int]]
+    """Number of rows by configuration and split."""
+    carried: Mapping[str, str]
+    """Types of the user's own columns."""
+    ai_labels: bool
+    failed_gates: Sequence[str]
+    stand_ins: Sequence[str]
+
+
+def _card(manifest: dict[str, Any], constitution: str, facts: _CardFacts) -> str:
     excluded = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
+    excluded |= manifest["not_exported"]
     return document_template("publius", "card.md.j2").render(
         manifest=manifest,
         constitution=fenced(constitution.rstrip(), "yaml"),
-        counts=counts,
+        # A path of a local model means nothing elsewhere, and shows who has it and where.
+        models={
+            role: Path(name).name if Path(name).is_absolute() else name
+            for role, name in manifest["models"].items()
+        },
+        counts=facts.counts,
         excluded=excluded,
         own_columns=OWN_COLUMNS,
-        carried=[code_span(name) for name in carried],
-        features=_features(counts, carried),
-        run=run.name,
+        carried=[code_span(name) for name in facts.carried],
+        features=_features(facts.counts, facts.carried),
+        run=facts.run,
         audit=manifest["audit"] and audit_card(manifest["audit"]),
-        ai_labels=ai_labels,
-        failed_gates=list(map(escaped, failed_gates)),
+        ai_labels=facts.ai_labels,
+        failed_gates=list(map(escaped, facts.failed_gates)),
+        stand_ins=stand_ins_section(facts.stand_ins),
     )

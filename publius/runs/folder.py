@@ -37,7 +37,7 @@ from engines.config import ModelConfig
 from engines.endpoint.spending import ServerRecord, merged_records, server_records_of
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
-from labelers.config import MODE_TEMPLATES
+from labelers.config import further_templates
 from labelers.crowd.aggregate import TierRule
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
@@ -107,9 +107,11 @@ def templates_digest(config: RunConfig) -> str:
     models = [config.models.labeler, config.models.judge]
     engines = [config.engine.for_model(model) for model in models if isinstance(model, ModelConfig)]
     templates = user_templates(config.templates)
-    further = [] if all(engine.dialect == "chat" for engine in engines) else [templates.decisions.digest]
-    if names := MODE_TEMPLATES.get(config.label.mode):
-        further.append(templates.judging.digest_of(*names))
+    typed = sorted({engine.dialect != "chat" for engine in engines}) or [False]
+    further = [templates.decisions.digest] if any(typed) else []
+    names = {name for one in typed for name in further_templates(config.label, typed=one)}
+    if names:
+        further.append(templates.judging.digest_of(*sorted(names)))
     return digest(templates.digest, *further) if further else templates.digest
 
 

@@ -11,14 +11,14 @@ from typing import Any, Self
 
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
-from core.errors import DataError, RunStateError
+from core.errors import DataError, PubliusError, RunStateError
 from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt, ScoredAnswer
 from core.store.files import is_there
 from core.store.lock import require_no_writer
 from core.store.record_store import RecordFile, RecordStore
 from publius.config.run_file import RunConfig
 from publius.runs.folder import RunIdentity
-from publius.runs.inputs import recorded_config
+from publius.runs.inputs import CONSTITUTION, recorded_config
 from publius.runs.judgment_folder import require_judgments
 from publius.runs.manifest import read_manifest
 from publius.runs.records import RunFiles
@@ -33,6 +33,8 @@ class RecordInRun:
     record: AnyRecord
     history: tuple[AnyRecord, ...]
     """All of these records in the order of creation, including the record itself."""
+    constitution: Constitution | None = None
+    """The run's constitution; None if it cannot be loaded."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON-able values."""
@@ -161,7 +163,15 @@ def show_record(folder: Path, prefix: str) -> RecordInRun:
         history = [] if prompt_id is None else run.history(prompt_id)
         if prompt_id is not None and prompt_id in run.prompts:
             history.insert(0, run.prompts.get(prompt_id))
-    return RecordInRun(record, tuple(history or [record]))
+    return RecordInRun(record, tuple(history or [record]), readable_constitution(folder))
+
+
+def readable_constitution(folder: Path) -> Constitution | None:
+    """Return the constitution of a run, or None if it cannot be loaded."""
+    try:
+        return load_constitution(folder / CONSTITUTION)
+    except PubliusError:
+        return None
 
 
 def open_labelled(folder: Path) -> RunReader:

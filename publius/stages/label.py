@@ -18,7 +18,7 @@ from engines.embedded import EMBEDDED_NAME
 from engines.protocols import Engine, compares_replies, takes_questions
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
-from labelers.config import MODE_TEMPLATES, LabelConfig
+from labelers.config import MODE_TEMPLATES, LabelConfig, further_templates
 from labelers.correction.correction import ABSTAINED, Corrector, corrector_of
 from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome, settle_by_tier
 from labelers.crowd.votes import MACHINES
@@ -265,15 +265,16 @@ def _warn_of_unused_templates(
     """Warn if the user replaced templates of other questions than are asked, and none of these."""
     if compares_replies(engine):
         return  # the warning that it reads no principle says it
-    chat_templates = MODE_TEMPLATES.get(config.mode, CHAT_TEMPLATES)
-    instead = DECISION_TEMPLATES if takes_questions(engine) else chat_templates
+    typed = takes_questions(engine)
+    usual = () if config.mode in MODE_TEMPLATES else CHAT_TEMPLATES
+    instead = (*(DECISION_TEMPLATES if typed else usual), *further_templates(config, typed=typed))
     every = {*CHAT_TEMPLATES, *DECISION_TEMPLATES, *JUDGE_TEMPLATES}
     own = every & {name for part in templates.families for name in part.own}
     # Other parts of a run ask for rewards with `pointwise`, whatever the mode.
     unused = own - {*instead, *({"pointwise"} if config.mode in MODE_TEMPLATES else ())}
     if unused and not own & {*instead}:
         names = [f"{name}{TEMPLATE_SUFFIX}" for name in sorted(unused)]
-        form = "typed questions" if takes_questions(engine) else "a conversation"
+        form = "typed questions" if typed else "a conversation"
         warn(
             f"{', '.join(names)} in the templates folder has no effect on models.{role}: it is asked {form}, "
             f"by {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in instead)}"

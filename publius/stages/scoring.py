@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from core.errors import ConfigError
 from critique.scoring import AnswerScorer
-from labelers.rewards import LabelerReward, require_pointwise_labeler
+from labelers.modes.table import require_yes_or_no
+from labelers.rewards import LabelerReward
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.stages.base import Stage
@@ -47,7 +48,7 @@ def scorer_of(run: Run, engines: Engines, *, judge: bool) -> AnswerScorer:
     if not (judge and config.label.principles and judged):
         return AnswerScorer(run.constitution)
     engine = engines.of("labeler")
-    require_pointwise_labeler(engine, run.templates)
+    require_yes_or_no(engine, run.templates, config.label)
     limit = conversations(config.engine)
     labeler = LabelerReward(
         run.constitution, run.templates, config.label, engine, config.seed, concurrency=limit

@@ -40,5 +40,5 @@ def print_codes(explained: CodesExplained) -> None:
 
 
 def print_schema(text: str) -> None:
-    """Print the JSON Schema of constitutions unchanged, so it can be redirected to a file."""
+    """Print a JSON Schema or a page unchanged, so it can be redirected to a file."""
     sys.stdout.write(text)

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.table import Table
 from rich.text import Text
 
-from constitution.checks.evaluate import evaluate
-from constitution.draw import in_scope
+from core.notices import counted, note
 from core.records import Judgment
+from labelers.check import CHECK_LABELER
 from publius.authoring.prompts import PromptsResult, _reasons
-from publius.authoring.trial import TrialResult
+from publius.authoring.trial import NO_CLEAR_DIFFERENCE, TrialResult, Tried, verdict_of_revision
 from publius.console import heading, out, word_diff
-from publius.views.record import why_not_kept
+from publius.views.looking.record import why_not_kept
+
+_VERDICTS = ("better", "worse", "no difference", "not compared")
+_CLEARLY, _SLIGHTLY = 0.9, 0.65
+"""Probabilities from which an answer is clearly better, and below which it is only slightly better."""
 
 
-def print_trial(results: Sequence[TrialResult]) -> None:
-    """Print every result. The draft is printed once, since it does not depend on the constitution."""
-    heading("Prompt")
-    out.print(Text(results[0].trace.prompt.messages[-1].content))
+def print_trial(tried: Tried) -> None:
+    """Print every prompt with its results, and a summary where there are several prompts."""
+    several = len(tried.prompts) > 1
+    for number, results in enumerate(tried.prompts, start=1):
+        _print_prompt(results, f" {number} of {len(tried.prompts)}" if several else "")
+    if several:
+        _print_totals(tried)
+    if tried.left:
+        note(f"{counted(tried.left, 'prompt')} of the file not tried; --limit N tries more")
+
+
+def _print_prompt(results: Sequence[TrialResult], number: str) -> None:
+    """Print the results of a prompt. The draft is printed once, since no constitution is behind it."""
+    prompt = results[0].trace.prompt
+    tags = f" (tags: {', '.join(prompt.tags)})" if prompt.tags else ""
+    heading(f"Prompt{number}{tags}")
+    out.print(Text(prompt.messages[-1].content))
     heading("Draft")
     out.print(Text(results[0].trace.initial.text))
     for result in results:
@@ -34,6 +52,8 @@ def print_trial(results: Sequence[TrialResult]) -> None:
 
 def _print_rounds(result: TrialResult) -> None:
     answer = result.trace.initial
+    if not result.trace.revisions:
+        heading("No round: no principle applies, or the draft passes the checks of those that do")
     for revision in result.trace.revisions:
         principle = result.constitution.principle(revision.principle_id)
         heading(f"Round {revision.round}: {principle.id}")
@@ -48,39 +68,88 @@ def _print_rounds(result: TrialResult) -> None:
 
 
 def _print_checks(result: TrialResult) -> None:
-    for principle in result.constitution.principles:
-        if principle.check is not None and in_scope(principle, result.trace.prompt):
-            marks = " -> ".join(
-                "pass" if evaluate(principle.check, answer.text).passed else "fail"
-                for answer in result.trace.answers()
-            )
-            out.print(f"\nCheck {principle.id}: {marks}")
+    """Print what every machine check says of the draft and the last answer that was kept."""
+    if not result.checks:
+        return
+    revised = len(result.trace.answers()) > 1
+    heading("Checks of the draft and the revision" if revised else "Checks of the draft")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for outcome in result.checks:
+        marks = [outcome.draft, outcome.last] if revised else [outcome.draft]
+        shown = " -> ".join("pass" if mark is None else "fail" for mark in marks)
+        why = outcome.last or outcome.draft or ""
+        name = "" if outcome.last or not why else "the draft: "
+        cells = (shown, name + why) if outcome.applies else ("-", "not for this prompt")
+        table.add_row(outcome.principle.id, *map(Text, cells))
+    out.print(table)
 
 
 def _print_labels(result: TrialResult) -> None:
-    heading("Label: is the last revision better than the draft?")
+    """Print in words which of draft and revision is better, under each principle and overall."""
+    heading("Is the revision better than the draft?")
     if isinstance(result.comparison, str):
-        out.print(f"no comparison: {result.comparison}")
+        out.print(f"not compared: {result.comparison}")
         return
-    a_is_revision = result.comparison.origin_a != "draft"
+    table = Table(box=None, show_header=False, pad_edge=False)
+    asked = [judgment for judgment in result.judgments if judgment.labeler != CHECK_LABELER]
+    for judgment in asked:
+        p = result.p_of(judgment)
+        said = f"no valid answer: {judgment.raw}" if p is None else _in_words(p) + _leaning(judgment)
+        table.add_row(judgment.principle_id, "" if p is None else f"p = {p:.2f}", Text(said))
     for judgment in result.judgments:
-        if judgment.p_a is None:
-            out.print(f"{judgment.principle_id}: unparsed, the model would write {judgment.raw}")
-            continue
-        p = judgment.p_a if a_is_revision else 1 - judgment.p_a
-        out.print(
-            f"{judgment.principle_id} [{judgment.labeler}]: p = {p:.2f}{_orders(judgment, a_is_revision)}"
-        )
+        if judgment.labeler == CHECK_LABELER:
+            p = result.p_of(judgment)
+            table.add_row(judgment.principle_id, "check", Text(_by_check(0.5 if p is None else p)))
+    out.print(table)
+    overall = result.p_revision
+    said = overall if isinstance(overall, str) else f"{_in_words(overall)}, p = {overall:.2f}"
+    out.print(Text(f"Overall: {said}", style="bold"))
+    if len(asked) < result.drawn_from:
+        out.print(f"judged under {len(asked)} of {result.drawn_from} principles; --principle ID chooses")
 
 
-def _orders(judgment: Judgment, a_is_revision: bool) -> str:
-    """Return the log-odds of the revision in each presentation order; empty for a machine check."""
-    if judgment.orders is None:
+def _in_words(p: float) -> str:
+    """Return which answer is better, by the probability that the revision is."""
+    verdict = verdict_of_revision(p)
+    if verdict == "no difference":
+        return "no clear difference"
+    distance = max(p, 1 - p)
+    degree = "clearly " if distance >= _CLEARLY else "slightly " if distance < _SLIGHTLY else ""
+    return f"the {'revision' if verdict == 'better' else 'draft'} is {degree}better"
+
+
+def _by_check(p: float) -> str:
+    if abs(p - 0.5) < NO_CLEAR_DIFFERENCE:
+        return "no difference"
+    return f"the {'revision' if p > 0.5 else 'draft'} is better"
+
+
+def _leaning(judgment: Judgment) -> str:
+    """Return a note if the labeler prefers whichever answer is shown first, or second, in both orders."""
+    if judgment.orders is None or judgment.orders.a_first * judgment.orders.b_first > 0:
         return ""
-    first, second = judgment.orders.a_first, judgment.orders.b_first
-    if not a_is_revision:  # the stored log-odds are those of `a`
-        first, second = -second, -first
-    return f"  (log-odds {first:+.2f} shown first, {second:+.2f} shown second)"
+    place = "first" if judgment.orders.a_first > judgment.orders.b_first else "second"
+    return f" (prefers the {place} answer in both orders)"
+
+
+def _print_totals(tried: Tried) -> None:
+    """Print for each constitution how many revisions are better, and how many checks pass."""
+    heading(f"All {len(tried.prompts)} prompts")
+    for number, first in enumerate(tried.prompts[0]):
+        counts = tried.counts(number)
+        said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS if counts[verdict])
+        results = [results[number] for results in tried.prompts]
+        means = [p for result in results if not isinstance(p := result.p_revision, str)]
+        mean = f"; mean p = {sum(means) / len(means):.2f}" if means else ""
+        name = f"{first.constitution.name}: " if len(tried.prompts[0]) > 1 else ""
+        out.print(Text(f"{name}revisions: {said}{mean}"))
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for row in zip(*(result.checks for result in results), strict=True):
+            applied = [outcome for outcome in row if outcome.applies]
+            passed = [sum(getattr(o, part) is None for o in applied) for part in ("draft", "last")]
+            shown = f"{passed[0]} of {len(applied)} drafts pass, {passed[1]} last answers"
+            table.add_row(row[0].principle.id, shown)
+        out.print(table)
 
 
 def print_prompts(result: PromptsResult) -> None:

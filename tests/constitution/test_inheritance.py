@@ -189,7 +189,7 @@ MISTAKES = {
     "override of a wrong kind": (
         {"a.yaml": HEAD + "principles: [{id: kind, wieght: 2, check: 3}]\n", "base.yaml": SMALL},
         ["a.yaml:3:25: unknown key 'wieght'; accepted: KEYS (did you mean 'weight'?)",
-         "a.yaml:3:43: check is 3; accepted: a mapping with the keys: kind, value, digest"]),
+         "a.yaml:3:43: check is 3; accepted: a mapping such as {kind: max_words, value: 60}"]),
     "sections of the base": (
         {"child.yaml": CHILD + "sections: [manner]\n", "base.yaml": BASE, "rules.md": RULES},
         ["child.yaml:2:10: unknown section 'safety' (in base.yaml:8:51); accepted: one of: manner"]),

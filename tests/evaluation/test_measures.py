@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from constitution.checks.kinds import ContainsNone, MaxWords
 from constitution.schema import Constitution, Principle, Scope
+from core.errors import DataError
 from core.records import Answer
 from evaluation.measures import (
     MEASURES,
+    Series,
     answer_series,
     duplicates,
     empty,
     finished,
+    read_series,
     repeated,
     sameness,
     words,
@@ -99,3 +105,20 @@ def test_every_duplicate_is_nearly_the_same():
     texts = ("I cannot help.", "I  cannot\nhelp.", "?!", "?!", "Four words are here.", "")
     answers = answers_of("sft", *texts)
     assert all(sameness(answers)[key] >= value for key, value in duplicates(answers).items())
+
+
+def test_series_are_read_as_they_were_written_and_fields_of_newer_versions_are_ignored(tmp_path: Path):
+    series = (Series("dpo", "kl", "nats", {"p1": 0.25}), Series("base", "words", "words", {}))
+    file = tmp_path / "series.jsonl"
+    file.write_text("".join(json.dumps(one.as_json() | {"newer": 1}) + "\n" for one in series))
+    assert read_series(file) == series
+    assert read_series(tmp_path / "none.jsonl") == ()
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"variant": "dpo"}', '{"values": {"p1": "x"}}'])
+def test_damaged_line_of_series_is_named(line: str, tmp_path: Path):
+    file = tmp_path / "series.jsonl"
+    file.write_text(json.dumps(Series("dpo", "kl", "nats", {}).as_json()) + f"\n{line}\n")
+    with pytest.raises(DataError) as raised:
+        read_series(file)
+    assert "series.jsonl:2" in str(raised.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from labelers.config import LabelConfig
+from labelers.config import LabelConfig, in_mode
 
 
 def test_defaults_are_those_of_the_plan():
@@ -42,3 +42,13 @@ def test_ends_of_the_ranges_are_accepted():
 
 def test_every_field_explains_itself():
     assert [name for name, field in LabelConfig.model_fields.items() if not field.description] == []
+
+
+def test_another_mode_has_no_settings_that_only_the_first_one_reads():
+    both = LabelConfig.model_validate({"mode": "pointwise", "polarity": "both", "min_answer_mass": 0.2})
+    assert in_mode(both, "choice") == LabelConfig(min_answer_mass=0.2)
+    assert in_mode(both, "pointwise") == both
+    graded = LabelConfig.model_validate(
+        {"mode": "rubric", "rating_points": 7, "verdict": {"max_new_tokens": 9}}
+    )
+    assert in_mode(graded, "rating") == LabelConfig(mode="rating", rating_points=7)

@@ -18,7 +18,7 @@ from engines.tokenization import TurnEncoder
 from evaluation.judges.injections import held_out_injections, injections
 from labelers.ai import AILabeler
 from labelers.config import LabelConfig
-from labelers.questions import DecisionQuestions
+from labelers.questions import DecisionQuestions, Questions
 from prompts.environment import PromptTemplates
 from publius.serving.deciding import EngineDecider
 from tests.engines.tokenizer_kinds import NAMES, kinds
@@ -62,6 +62,9 @@ def question(mode: str, comparison: Comparison) -> str:
         if mode == "decision_pair":
             return asking.comparison(PRINCIPLE, comparison.prompt, *replies).turns[0].text
         return asking.pointwise(PRINCIPLE, comparison.prompt, replies[0]).turns[0].text
+    if mode == "breaks":
+        asked = Questions(CONSTITUTION, PromptTemplates())
+        return asked.breaks(PRINCIPLE, comparison.prompt, comparison.response_a).turns[-1].text
     labeler = AILabeler(CONSTITUTION, ScriptedEngine(), LabelConfig(mode=mode))  # type: ignore[arg-type]
     return labeler.requests(comparison, PRINCIPLE)[0].turns[-1].text
 
@@ -69,7 +72,7 @@ def question(mode: str, comparison: Comparison) -> str:
 PAIRED = ("choice", "symmetric", "reasoned", "decision_pair")
 
 
-@pytest.mark.parametrize("mode", [*PAIRED, "pointwise", "rating", "rubric", "decision_reply"])
+@pytest.mark.parametrize("mode", [*PAIRED, "pointwise", "breaks", "rating", "rubric", "decision_reply"])
 def test_reader_who_knows_the_fence_finds_each_text_whole(mode: str):
     drawn = random.Random(0)
     for number in range(40):

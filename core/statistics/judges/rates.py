@@ -97,7 +97,7 @@ def corrected_rate(gold: Floats, judged: Floats, rest: Floats) -> CorrectedRate:
     alone = _gold_alone(y)
     everything = np.concatenate([f, others])
     judged_mean = float(everything.mean())
-    refused = _refusal(y, f, others)
+    refused = refusal_reason(y, f, others)
     if refused:
         return CorrectedRate(alone, alone, judged_mean, 0.0, len(y), len(everything), refused)
     n, unlabelled = len(y), len(others)
@@ -109,7 +109,7 @@ def corrected_rate(gold: Floats, judged: Floats, rest: Floats) -> CorrectedRate:
     variance = spread / n + weight**2 * float(everything.var(ddof=1)) / unlabelled
     trials = _trials(y) * float(y.var(ddof=1)) / n / variance / _widening(n)
     if trials <= _trials(y):
-        return CorrectedRate(alone, alone, judged_mean, 0.0, n, len(everything), _too_weak(y, f))
+        return CorrectedRate(alone, alone, judged_mean, 0.0, n, len(everything), no_information(y, f))
     return CorrectedRate(wilson(rate, trials), alone, judged_mean, weight, n, len(everything))
 
 
@@ -161,8 +161,14 @@ def _trials(y: Floats) -> float:
     return n * max(1.0, mean * (1 - mean) / spread)
 
 
-def _refusal(y: Floats, f: Floats, others: Floats) -> str:
-    """Return the reason why the judge's values cannot be used, or an empty string."""
+def refusal_reason(y: Floats, f: Floats, others: Floats) -> str:
+    """Return the reason why the judge's values cannot be used, or an empty string.
+
+    Args:
+        y: gold labels in [0, 1], (n,).
+        f: the judge's values for the same items, (n,).
+        others: the judge's values for the other items, (N,).
+    """
     from scipy.special import stdtrit
 
     n = len(y)
@@ -176,10 +182,11 @@ def _refusal(y: Floats, f: Floats, others: Floats) -> str:
         return "the judge carries no information: it gives every gold item the same value"
     r = float(np.corrcoef(y, f)[0, 1])
     t = r * math.sqrt((n - 2) / max(1 - r * r, 1e-12))
-    return "" if t > float(stdtrit(n - 2, 1 - _TEST_LEVEL)) else _too_weak(y, f)
+    return "" if t > float(stdtrit(n - 2, 1 - _TEST_LEVEL)) else no_information(y, f)
 
 
-def _too_weak(y: Floats, f: Floats) -> str:
+def no_information(y: Floats, f: Floats) -> str:
+    """Return that the judge's values carry no information about gold labels, with the numbers that say so."""
     accuracy = judge_accuracy(y, f)
     found = f"its correlation with {len(y)} gold labels is {float(np.corrcoef(y, f)[0, 1]):.2f}"
     if accuracy.sensitivity is not None and accuracy.specificity is not None:

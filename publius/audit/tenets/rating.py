@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from constitution.checks.evaluate import evaluate
 from constitution.checks.findings import finding
@@ -22,8 +22,8 @@ from evaluation.measures import is_empty
 from evaluation.tenets.passages import Citation, most_telling, reply_passages, without
 from evaluation.tenets.ratings import AuditedReply, TenetRating
 from labelers.config import LabelConfig
-from labelers.modes.reading import is_readable, logistic
-from labelers.questions import questions_for
+from labelers.entailment import EntailmentJudge
+from labelers.modes.reading import logistic
 from prompts.environment import PromptTemplates
 from prompts.scenarios.file import Scenario
 from publius.audit.tenets.answering import rated_turns
@@ -47,12 +47,8 @@ class TenetJudge:
         Raises:
             RequestError: if the conversation is too long for the judge.
         """
-        questions = questions_for(self.engine, self.constitution, self.templates)
-        request = replace(questions.pointwise(principle, prompt, reply), purpose="rating")
-        scores = await self.engine.choose(request)
-        if not is_readable(scores, self.config.min_answer_mass):
-            return None
-        return scores.logprobs[0] - scores.logprobs[1]
+        judge = EntailmentJudge(self.engine, self.constitution, self.templates, "rating", self.config)
+        return await judge.log_odds(principle, prompt, reply)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ from typing import NamedTuple
 from constitution.schema import Constitution
 from critique.config import CritiqueConfig
 from evaluation.config import ChooseConfig
+from labelers.config import asks_both_polarities
 from labelers.modes.written import VERDICT_PURPOSE
 from publius.authoring.estimating.dry import AskedRequests
 from publius.config.run_file import RunConfig
+from publius.stages.quality.best_of import BEST_OF_PURPOSE
 from publius.stages.quality.refusing import REFUSAL_PURPOSE
 
 CRITIQUE_PURPOSE, REVISION_PURPOSE, LABEL_PURPOSE, REWARD_PURPOSE = "critique", "revision", "label", "reward"
@@ -53,6 +55,8 @@ class StageFacts:
     """Answers in the cache."""
     variants: int = 0
     """Models that `choose` and `eval` compare."""
+    rated: bool = False
+    """True if the judge rates single answers in `eval`."""
     rollouts: int = 0
     """Answers that a method on the policy's own answers samples."""
     added: int = 0
@@ -126,6 +130,8 @@ class CallBounds:
             yield from (REWARD_PURPOSE,) if self._compares_by_judge else ()
         elif stage == "label" or (stage in ("eval", "choose") and config.models.judge is not None):
             yield from self._judging
+            if stage == "eval":
+                yield REWARD_PURPOSE
 
     def most(self, stage: str, purpose: str, facts: StageFacts) -> float:
         """Return the most requests, those in the cache included."""
@@ -149,6 +155,8 @@ class CallBounds:
         if stage in ("compare", "dpo"):
             half = config.compare.source == "prompted"
             return prompts * rounds * (config.compare.samples // 2 if half else config.compare.samples)
+        if purpose == BEST_OF_PURPOSE:
+            return prompts * (config.eval.best_of or 0)
         return prompts * (facts.variants + (self._weaker if stage == "choose" else 0))
 
     def limit(self, stage: str, purpose: str) -> int:
@@ -196,8 +204,8 @@ class CallBounds:
         return both.get(self.config.label.mode, (LABEL_PURPOSE,))
 
     def _most_labels(self, stage: str, facts: StageFacts, rounds: int) -> float:
-        """Return the most requests of labels: two for each principle of a comparison."""
-        each = 2 * self._principles
+        """Return the most requests of labels: two or four for each principle of a comparison."""
+        each = 2 * self._principles * self._polarities
         if stage in ("eval", "choose"):
             # With the base model, and in `eval` the chosen checkpoint.
             return facts.prompts * each * (facts.variants + (self._weaker if stage == "choose" else 0))
@@ -205,8 +213,11 @@ class CallBounds:
         return (facts.prompts * pairs * rounds + facts.added) * each
 
     def _most_scores(self, stage: str, facts: StageFacts, rounds: int) -> float:
-        """Return the most requests of scores: one for each principle of an answer."""
-        config, each = self.config, self._principles
+        """Return the most requests of scores: one or two for each principle of an answer."""
+        config, each = self.config, self._principles * self._polarities
+        if stage == "eval":
+            every = self._judged * self._polarities
+            return facts.prompts * every * facts.variants if facts.rated else 0
         if stage == "critique":
             return facts.owed * each * (1 + self.loop.rounds * self.loop.candidates)
         if stage == "sample":
@@ -218,9 +229,18 @@ class CallBounds:
     @property
     def _principles(self) -> int:
         """Principles that an answer or a comparison is judged under at most."""
-        judged = len(self.constitution.principles) - self._checks
         drawn = self.config.label.principles
-        return judged if drawn == "all" else min(drawn, judged)
+        return self._judged if drawn == "all" else min(drawn, self._judged)
+
+    @property
+    def _judged(self) -> int:
+        """Principles without a machine check."""
+        return len(self.constitution.principles) - self._checks
+
+    @property
+    def _polarities(self) -> int:
+        """Questions about an answer under a principle."""
+        return 2 if asks_both_polarities(self.config.label) else 1
 
     @property
     def _samples(self) -> int:

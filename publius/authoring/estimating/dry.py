@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -35,6 +36,7 @@ from engines.protocols import (
     SharesModel,
     compares_replies,
     forms_of,
+    has_own_question,
 )
 from publius.authoring.estimating.lengths import AnswerLengths, ExpectedLength
 from publius.runs.engines import EngineMaker
@@ -89,6 +91,14 @@ class AskedRequests:
     """Requests that were too long for the model."""
 
 
+class SentRequest(NamedTuple):
+    """A request that is sent to a model, times the number of prompts for which its prompt stands."""
+
+    calls: float
+    prompt_tokens: float
+    generated_tokens: float
+
+
 @dataclass
 class RequestLedger:
     """Counts requests by stage, purpose and model."""
@@ -102,6 +112,8 @@ class RequestLedger:
     )
     placeholders: int = 0
     """Answers that stand for those of a model: what follows from them is not known yet."""
+    sent: dict[str, SentRequest] = field(default_factory=dict)
+    """The requests that are sent to models, by key; other runs of the project may send some of them too."""
 
     def row(self, purpose: str, model: str) -> AskedRequests:
         """Return the counts of a purpose and a model in the current stage."""
@@ -211,6 +223,11 @@ class DryEngine:
         return compares_replies(self._engine)
 
     @property
+    def has_own_question(self) -> bool:
+        """True if the engine is a trained judge, which answers one question alone."""
+        return has_own_question(self._engine)
+
+    @property
     def forms(self) -> frozenset[RequestForm]:
         """Forms of choices that the engine of the run takes."""
         return forms_of(self._engine)
@@ -243,8 +260,7 @@ class DryEngine:
                 return answer
             except ValidationError:
                 pass  # the run asks again
-        self._send(row, request)
-        row.generated_tokens += self._ledger.factor * self._length(request).tokens
+        self._send(row, request, self._length(request).tokens)
         row.most_generated += self._ledger.factor * request.sampling.max_new_tokens
         return self.placeholder(request)
 
@@ -311,7 +327,9 @@ class DryEngine:
     def _stored(self, request: GenerationRequest | ChoiceRequest) -> str | None:
         return None if self._cache is None else self._cache.peek(self.key(request))
 
-    def _send(self, row: AskedRequests, request: GenerationRequest | ChoiceRequest) -> int:
+    def _send(
+        self, row: AskedRequests, request: GenerationRequest | ChoiceRequest, generated: float = 0.0
+    ) -> int:
         """Count a request that the run sends to the model; return the tokens of its prompt."""
         try:
             tokens, by_characters = self.count_prompt_tokens(request)
@@ -319,8 +337,11 @@ class DryEngine:
             row.too_long += 1
             raise
         answer = request.sampling.max_new_tokens if isinstance(request, GenerationRequest) else 1
-        row.asked += self._ledger.factor
-        row.prompt_tokens += self._ledger.factor * tokens
+        factor = self._ledger.factor
+        row.asked += factor
+        row.prompt_tokens += factor * tokens
+        row.generated_tokens += factor * generated
+        self._ledger.sent[self.key(request)] = SentRequest(factor, factor * tokens, factor * generated)
         row.by_characters = by_characters
         row.longest = max(row.longest, tokens + answer)
         if self._trained:

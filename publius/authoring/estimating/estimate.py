@@ -122,6 +122,7 @@ def estimate_run(
         with silent():
             for stage in stages:
                 run_interruptibly(dry.stage(stage))
+            sent = dict(ledger.sent)  # before typical prompts are counted, which nobody sends
             rows = run_interruptibly(estimated_rows(dry, TypicalPrompts(run, engines, ledger, dry_engine)))
         budgets = budgets_of(config, rows, servers_asked(project, own))
         found = RunEstimate(
@@ -140,6 +141,7 @@ def estimate_run(
             spent_before=_spent(own),
             served=frozenset(served_engines(config)),
             budgets=budgets,
+            sent=sent,
         )
     remember_estimate(project, found.as_json())
     return found

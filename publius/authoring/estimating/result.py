@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from publius.authoring.estimating.dry import SentRequest
 from publius.authoring.estimating.lengths import AnswerLengths
 from publius.authoring.estimating.prices import RunPrices
 from publius.authoring.estimating.speeds import KnownSpeed
@@ -114,6 +115,8 @@ class RunEstimate:
     """Roles whose models are behind servers."""
     budgets: tuple[BudgetUse, ...] = ()
     """What the run may spend on servers, beside what it needs."""
+    sent: Mapping[str, SentRequest] = field(default_factory=dict, repr=False)
+    """The requests of the dry run that are sent to models, by key."""
 
     def seconds(self, stage: str) -> float | None:
         """Return the expected seconds of this machine for a stage; None without a speed.

@@ -32,8 +32,10 @@ from publius.sources.held_out import held_out_of
 from publius.stages.base import Stage, StageResult, prompts_of, validation_prompts
 from publius.stages.compare import compare_answers, compare_stage, compared_splits
 from publius.stages.critique import critique_stage
+from publius.stages.judges.rated import is_rated, rated_answers
 from publius.stages.label import judge_and_aggregate, label_stage
 from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.best_of import require_checks_as_gold, sampled_answers, sampled_policy
 from publius.stages.quality.refusing import answers_to_refusal_prompts, refusal_prompts_of
 from publius.stages.sample import sample_stage
 from publius.stages.training.examples import preference_pairs, supervised_examples
@@ -258,13 +260,26 @@ class DryStages:
         facts.variants = len(folders)
         answers = await self._answers("eval", folders, prompts)
         await self._judged(answers)
+        facts.rated = await self._rated(answers)
         await self._refusals(folders)
+        sampled = await self._best_of(prompts)
         config = self.run.config.eval
         tokens = self._tokens_of(answers)
         trained = self._tokens_of([a for a in answers if a.variant not in (BASE, "prompted")])
         self.scored["eval"] = (2 * trained if config.kl else 0.0) + (
             2 * tokens + len(folders) * (NEUTRAL_TOKENS + REFERENCE_TOKENS) if config.quality else 0.0
         )
+        self.scored["eval"] += sampled
+
+    async def _best_of(self, prompts: Sequence[Prompt]) -> float:
+        """Sample the answers that the reward model chooses from; return the tokens that it will read."""
+        require_checks_as_gold(self.run.config, self.run.constitution)
+        policy = sampled_policy(self.run, self.engines)
+        if policy is None:
+            return 0.0
+        answers = await sampled_answers(self.run, self.engines, policy, prompts)
+        read = (g.prompt_tokens + g.completion_tokens for given in answers.values() for g in given)
+        return self.ledger.factor * sum(read)
 
     async def _refusals(self, folders: Mapping[str, Path | None]) -> None:
         """Answer the refusal prompts, all of them even if only a sample of the run's prompts is looked at."""
@@ -306,6 +321,13 @@ class DryStages:
         labeler = AILabeler(self.run.constitution, judge, config.label, config.seed, self.run.templates)
         every_pair = config.eval.pairs == "all"
         await judge_wins(answers, labeler, conversations(config.engine), every_pair=every_pair)
+
+    async def _rated(self, answers: Sequence[Answer]) -> bool:
+        """Rate the answers if the run does; return True if it does."""
+        if not is_rated(self.run):
+            return False
+        # A server is not asked whether it can be: the run does that.
+        return bool(await rated_answers(self.run, self.engines, answers, self.run.constitution))
 
     def _tokens_of(self, answers: Sequence[Answer]) -> float:
         return self.ledger.factor * sum(

@@ -68,7 +68,7 @@ class TypicalPrompts:
             loop = replace(loop, scorer=None, config=loop.config.model_copy(update=settings))
             await loop.trace(prompt)
         elif purpose == REWARD_PURPOSE:
-            await self._reward().by_principle(Sample(prompt, self._answer(prompt, 0), finished=True))
+            await self._reward(role).by_principle(Sample(prompt, self._answer(prompt, 0), finished=True))
         elif purpose in (LABEL_PURPOSE, VERDICT_PURPOSE):
             run = self.run
             labeler = AILabeler(
@@ -89,8 +89,8 @@ class TypicalPrompts:
         request = GenerationRequest(turns_of(prompt.messages), sampling, number, "draft")
         return self.dry("policy").placeholder(request).text
 
-    def _reward(self) -> LabelerReward:
-        run, engine = self.run, self.engines.of("labeler")
+    def _reward(self, role: EngineRole) -> LabelerReward:
+        run, engine = self.run, self.engines.of(role)
         limit = conversations(run.config.engine)
         return LabelerReward(
             run.constitution, run.templates, run.config.label, engine, run.config.seed, concurrency=limit

@@ -17,6 +17,7 @@ from training.examples import ExcludedExample
 
 _PEEKED = 25
 """Rows that show which column holds the labels."""
+_PRINCIPLE = "principle"
 _ACCEPTED = "columns prompt, completion and label (true or false), as in TRL's unpaired preferences"
 
 
@@ -28,6 +29,8 @@ class LabelledReply:
     prompt: tuple[Message, ...]
     reply: str
     good: bool
+    principle: str | None = None
+    """Id of the principle that the label is about, from a column `principle`; None without one."""
 
 
 @dataclass(frozen=True)
@@ -90,4 +93,6 @@ def _labelled(row: SourceRow, labels: Labels) -> LabelledReply:
     last = [answered for number, answered in turns.learned if number == turns.total]
     if not last:
         raise turns.skipped[-1]
-    return LabelledReply(row.id, last[0].prompt, last[0].answer, good)
+    principle = columns.get(_PRINCIPLE)
+    named = principle if isinstance(principle, str) and principle else None
+    return LabelledReply(row.id, last[0].prompt, last[0].answer, good, named)

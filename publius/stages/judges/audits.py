@@ -11,7 +11,7 @@ from engines.config import ModelConfig, ModelsConfig
 from engines.protocols import compares_replies, takes_questions
 from evaluation.judges.certificate import FoundAudit, LabelerIdentity, find_audit
 from evaluation.judges.families import shared_families
-from labelers.config import AGGREGATION_FIELDS, MODE_TEMPLATES, LabelConfig
+from labelers.config import AGGREGATION_FIELDS, MODE_TEMPLATES, LabelConfig, further_templates
 from labelers.correction.correction import CorrectedLabeler, read_correction, require_same_labeler
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EngineRole, Engines
@@ -36,9 +36,12 @@ def labeler_identity(
     elif takes_questions(engine):
         used = templates.decisions.digest
     elif label.mode in MODE_TEMPLATES:
-        used = templates.judging.digest_of(*MODE_TEMPLATES[label.mode])
+        used = ""  # all of its templates are its own
     else:
         used = templates.digest_of("comparison" if label.mode == "choice" else "pointwise")
+    further = further_templates(label, typed=takes_questions(engine))
+    if further and not compares_replies(engine):
+        used += templates.judging.digest_of(*further)
     settings = {name: value for name, value in identity_of(label).items() if name not in _NOT_ASKED}
     return LabelerIdentity(
         model=engine.model,

@@ -17,6 +17,7 @@ from engines.loading import locate
 from evaluation.choice import (
     Checkpoint,
     CheckpointChoice,
+    ComplianceBasis,
     ExceededLimit,
     choose_checkpoint,
     exceeded_limits,
@@ -58,7 +59,7 @@ async def choose_stage(run: Run, engines: Engines) -> StageResult:
     measured = await measure_checkpoints(run, engines, prompts, folders)
     limits = run.config.choose or ChooseConfig()
     choice = choose_checkpoint(measured.base, measured.candidates, limits)
-    for weaker in _weaker_forms(run, choice, folders, limits):
+    for weaker in _weaker_forms(run, choice, folders, measured.basis):
         folders = {**folders, **weaker}
         measured = await measure_checkpoints(run, engines, prompts, folders)
         if not exceeded_limits(measured.candidates[-1], measured.base, limits):
@@ -67,22 +68,23 @@ async def choose_stage(run: Run, engines: Engines) -> StageResult:
     record = _Record(run, limits, measured, choice)
     chosen = None if choice.chosen is None else folders[choice.chosen.name]
     write_steered(run.folder / STEERED, chosen, record.as_json(folders))
-    _report(choice, measured.base)
+    _report(choice, measured)
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(folders) + 1, counts, seconds)
     return StageResult(_STAGE, len(folders) + 1, run.excluded(_STAGE), counts, seconds)
 
 
 def _weaker_forms(
-    run: Run, choice: CheckpointChoice, folders: Mapping[str, Path], limits: ChooseConfig
+    run: Run, choice: CheckpointChoice, folders: Mapping[str, Path], basis: ComplianceBasis
 ) -> Iterator[dict[str, Path]]:
     """Yield weaker forms of the most compliant checkpoint by name, from strong to weak, if it is excluded."""
     if not choice.bound or choice.preferred is None:
         return
     name = choice.preferred.name
+    limits = run.config.choose or ChooseConfig()
     if not limits.weaker or not can_weaken(folders[name]):
         return
-    note(f"choose: {name} {_complies(choice.preferred)} but is excluded: {_joined(choice.bound)}")
+    note(f"choose: {name} {_complies(choice.preferred, basis)} but is excluded: {_joined(choice.bound)}")
     for share in sorted(limits.weaker, reverse=True):
         weaker = f"{name}@{share:g}"
         note(f"choose: trying {name} at {share:g} of its strength")
@@ -153,35 +155,39 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _report(choice: CheckpointChoice, base: Checkpoint) -> None:
+def _report(choice: CheckpointChoice, measured: Measured) -> None:
     """Print which checkpoint was chosen, and which limit excluded a more compliant one."""
     if choice.chosen is None:
-        warn(f"choose: the base model stays: {_why_base(choice, base)}")
+        warn(f"choose: the base model stays: {_why_base(choice, measured)}")
         return
     note(f"choose: {choice.chosen.name} is copied to {STEERED}/")
     if choice.bound and choice.preferred is not None:
         note(
-            f"choose: {choice.preferred.name} {_complies(choice.preferred)} but is excluded: "
+            f"choose: {choice.preferred.name} {_complies(choice.preferred, measured.basis)} but is excluded: "
             f"{_joined(choice.bound)}"
         )
 
 
-def _why_base(choice: CheckpointChoice, base: Checkpoint) -> str:
+def _why_base(choice: CheckpointChoice, measured: Measured) -> str:
     outside = {name: limits for name, limits in choice.exceeded.items() if limits}
     reasons = [f"{name} is excluded: {_joined(limits)}" for name, limits in outside.items()]
     within = [name for name, limits in choice.exceeded.items() if not limits]
     if within:
-        share = "" if base.compliance is None else f" ({100 * base.compliance:.0f} %)"
+        share = "" if measured.base.compliance is None else f" ({_share(measured.base, measured.basis)})"
         names = ", ".join(within)
         verb = "complies" if len(within) == 1 else "comply"
         reasons.insert(0, f"{names} {verb} no better than base{share}")
     return "; ".join(reasons) or "no training of the run has a result"
 
 
-def _complies(checkpoint: Checkpoint) -> str:
-    if checkpoint.compliance is None:
-        return "is the last one"
-    return f"complies most ({100 * checkpoint.compliance:.0f} %)"
+def _complies(checkpoint: Checkpoint, basis: ComplianceBasis) -> str:
+    return "is the last one" if basis == "last" else f"complies most ({_share(checkpoint, basis)})"
+
+
+def _share(checkpoint: Checkpoint, basis: ComplianceBasis) -> str:
+    """Return the compliance in words; a judge's errors are in it, as no people judged these answers."""
+    of = " of wins over base by the judge, not corrected by people" if basis == "judge" else ""
+    return f"{100 * (checkpoint.compliance or 0.0):.0f} %{of}"
 
 
 def _joined(limits: Iterable[object]) -> str:

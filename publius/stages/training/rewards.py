@@ -16,12 +16,13 @@ from engines.judge.settings import holds_judge
 from engines.loading import locate
 from engines.protocols import takes_questions
 from engines.reward_settings import read_reward_settings
+from labelers.config import further_templates
+from labelers.modes.table import require_yes_or_no
 from labelers.rewards import (
     CheckReward,
     LabelerReward,
     ModelReward,
     load_function_reward,
-    require_pointwise_labeler,
 )
 from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
 from publius.runs.engines import Engines, conversations
@@ -149,15 +150,27 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
         digests = [adapter_digest(member) for member in members]
     else:
         digests = [locate(ModelConfig(id=str(folder))).identity]
-    base = base_of(members[0], run.config.models.policy) if own else None
-    reward = ModelReward(folder, folder.name, run.config.engine.device, base, run.config.optim.max_length)
+    reward = _model_reward(run, folder, own=own)
     return NamedReward(reward, weight, f"{settings.model_dump_json()} {' '.join(digests)}")
+
+
+def reward_model_of(run: Run) -> ModelReward:
+    """Return the run's own reward model, which is trained."""
+    return _model_reward(run, run.folder / REWARD_MODEL, own=True)
+
+
+def _model_reward(run: Run, folder: Path, *, own: bool) -> ModelReward:
+    member = folder / read_reward_settings(folder).members[0]
+    base = base_of(member, run.config.models.policy) if own else None
+    return ModelReward(folder, folder.name, run.config.engine.device, base, run.config.optim.max_length)
 
 
 def _judge(run: Run, folder: Path, weight: float, where: str) -> NamedReward:
     """Return the reward of a trained judge: its probability that an answer fulfils the principles."""
     _require_principles(run, where)
-    config, limit = run.config.label, conversations(run.config.engine)
+    # A trained judge has one question, whatever else the labeler is asked.
+    config = run.config.label.model_copy(update={"polarity": "fulfils"})
+    limit = conversations(run.config.engine)
     require_templates_of_judge(folder, run.templates)
     engine = ProbeEngine(folder, run.config.engine.device)
     constitution = judged_constitution(run.constitution, folder)
@@ -179,7 +192,7 @@ def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedRewa
     _require_principles(run, where)
     config = run.config.label
     engine = engines.of("labeler")
-    require_pointwise_labeler(engine, run.templates)
+    require_yes_or_no(engine, run.templates, config)
     constitution = judged_constitution(run.constitution, Path(run.config.models.of("labeler").id))
     reward = LabelerReward(
         constitution, run.templates, config, engine, run.config.seed, conversations(run.config.engine)
@@ -187,5 +200,7 @@ def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedRewa
     text = run.templates.digest_of("pointwise")
     if takes_questions(engine):
         text = run.templates.decisions.digest_of("decision_reply", "decision_question")
+    if further := further_templates(config, typed=takes_questions(engine)):
+        text = f"{text} {run.templates.judging.digest_of(*further)}"
     asks = (config.principles, config.min_answer_mass, text)
     return NamedReward(reward, weight, f"{engine.identity} {asks} {run.constitution.digest}")

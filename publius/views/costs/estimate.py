@@ -27,7 +27,7 @@ def print_estimate(estimate: RunEstimate) -> None:
             row["stage"],
             row["role"],
             row["purpose"],
-            _bounded(row["calls"]),
+            shown_bounds(row["calls"]),
             f"{row['reused']:,}",
             ("~" if row["counted_by"] == "characters" else "") + f"{row['prompt_tokens']:,}",
             f"{written['expected']:,}" if written["upper"] else "",
@@ -39,7 +39,7 @@ def print_estimate(estimate: RunEstimate) -> None:
         "total",
         "",
         "",
-        _bounded(total["calls"]),
+        shown_bounds(total["calls"]),
         f"{total['reused']:,}",
         f"{total['prompt_tokens']:,}",
         f"{written['expected']:,}",
@@ -65,11 +65,11 @@ def print_beside_estimate(rows: Iterable[Mapping[str, Any]]) -> None:
     for row in found:
         table.add_row(
             row["stage"],
-            _bounded(row["calls"]),
+            shown_bounds(row["calls"]),
             f"{row['asked']:,}",
             f"{row['prompt_tokens']:,}",
             f"{row['read']:,}",
-            _bounded(row["generated_tokens"]),
+            shown_bounds(row["generated_tokens"]),
             f"{row['written']:,}",
             "" if row["estimated_s"] is None else f"{row['estimated_s']:,.0f}",
             f"{row['seconds']:,.0f}",
@@ -124,7 +124,8 @@ def _print_totals(found: Mapping[str, Any]) -> None:
         out.print("time: no earlier run of this model measured a speed; give --rate TOKENS_PER_S")
     else:
         out.print(
-            f"time: about {_duration(total['seconds'])}, at {speed['generated_per_s']:,g} generated tokens/s "
+            f"time: about {shown_duration(total['seconds'])}, "
+            f"at {speed['generated_per_s']:,g} generated tokens/s "
             f"({speed['source']})"
             + (f"; without what servers answer ({', '.join(served)})" if served else "")
         )
@@ -160,14 +161,15 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _bounded(value: Mapping[str, int]) -> str:
+def shown_bounds(value: Mapping[str, int]) -> str:
     """Return an expected number, with its bounds if they differ."""
     if value["lower"] == value["upper"]:
         return f"{value['expected']:,}"
     return f"{value['expected']:,} ({value['lower']:,}-{value['upper']:,})"
 
 
-def _duration(seconds: float) -> str:
+def shown_duration(seconds: float) -> str:
+    """Return seconds as `45 s`, `12 min` or `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5_400:

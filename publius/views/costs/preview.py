@@ -8,7 +8,7 @@ from core.notices import note
 from core.records import CritiqueTrace, Judgment, Revision
 from publius.authoring.preview import NO_FAULT, JudgedComparison, PreviewedPrompt, RunPreview
 from publius.console import heading, out, word_diff
-from publius.views.record import why_not_kept
+from publius.views.looking.record import why_not_kept
 
 _CONTEXT = 40
 """Unchanged words to show at each end of a run of them."""

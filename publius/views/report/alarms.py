@@ -11,6 +11,8 @@ from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS
 from prompts.sources import BEYOND_LIMIT
 from publius.stages.quality.steered import read_choice
 from publius.views.report.figures import Figure
+from publius.views.report.labels.leanings import AI_TITLE
+from publius.views.report.labels.quality import LabelEvidence
 from publius.views.report.reading.costs import Costs
 from publius.views.report.reading.gates import ShownGate
 from publius.views.report.reading.labels import LabelStatistics
@@ -21,6 +23,9 @@ from publius.views.report.reading.sources import RunSource
 Seriousness = Literal["serious", "caution"]
 _MOSTLY = 0.5
 _MANY_EXCLUDED, _MANY_UNPARSED = 0.1, 0.1
+_BY_LENGTH, _FEW_CHOICES = 0.65, 50
+"""Share of choices of one length from which on, and number of choices below which nothing is said of it."""
+_CALIBRATED = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ def run_alarms(
     run: RunSource,
     results: Results | None,
     labels: LabelStatistics | None,
+    quality: LabelEvidence | None,
     costs: Costs,
     trainings: Sequence[TrainingLog],
 ) -> tuple[RunAlarm, ...]:
@@ -46,6 +52,7 @@ def run_alarms(
         *_of_run(run),
         *(_of_results(results) if results else ()),
         *(_of_labels(run, labels) if labels else ()),
+        *(_of_quality(quality) if quality else ()),
         *_of_costs(costs),
         *(alarm for training in trainings for alarm in training_alarms(training)),
     ]
@@ -112,6 +119,7 @@ def _of_results(results: Results) -> Iterator[RunAlarm]:
             yield RunAlarm("serious" if failed or gate.blocks else "caution", "gate", parts)
     for line in results.unchecked_gates:
         yield RunAlarm("serious", "gate", (f"not checked: {line}",))
+    yield from _of_judge(results.judged)
     if results.prompts.value < FEW_PROMPTS:
         text = (
             "held-out prompts: too few for an interval"
@@ -125,6 +133,23 @@ def _of_results(results: Results) -> Iterator[RunAlarm]:
         if cell and cell.outcome == "worse" and cell.delta:
             what = f"{cell.variant}: {row.title} is worse than base by more than noise, "
             yield RunAlarm("serious", "evaluation", (what, cell.delta))
+
+
+def _of_judge(judged: Mapping[str, Any]) -> Iterator[RunAlarm]:
+    """Yield what speaks against the judge that rated single answers."""
+    if judged.get("judge_is_labeler"):
+        text = "the judge labeled the training data: it rates what it taught, and prefers it"
+        yield RunAlarm("serious", "judge", (text,))
+    if judged and not judged.get("corrected"):
+        text = (
+            "how often the judge rates single answers right was not measured; label some of them in "
+            "eval/sheet.csv and run publius eval again"
+        )
+        yield RunAlarm("caution", "judge", (text,))
+    for one in judged.get("corrected") or ():
+        if "no information" in str(one.get("refused", "")):
+            text = f"{one.get('name')}: the judge carries no information beyond noise, so labels alone count"
+            yield RunAlarm("serious", "judge", (text,))
 
 
 def _decision(gate: ShownGate) -> str:
@@ -145,6 +170,29 @@ def _of_labels(run: RunSource, labels: LabelStatistics) -> Iterator[RunAlarm]:
         yield RunAlarm("serious", "labeler", parts)
     if judged and unparsed and unparsed.value > _MANY_UNPARSED * judged.value:
         yield RunAlarm("serious", "labeler", (unparsed, " of ", judged, " AI judgments could not be read"))
+
+
+def _of_quality(quality: LabelEvidence) -> Iterator[RunAlarm]:
+    """Yield a leaning of the AI labeler to one length, and probabilities that people's votes contradict."""
+    ai = next((one.longer for one in quality.leanings if one.title == AI_TITLE), None)
+    people = next((one.longer for one in quality.leanings if one.is_people and one.longer), None)
+    if ai is not None and (ai.n or 0) >= _FEW_CHOICES and ai.low is not None and ai.high is not None:
+        beside = ("; people: ", people) if people else ("",)
+        if ai.low > 0.5 and ai.value > _BY_LENGTH:
+            yield RunAlarm(
+                "caution", "labeler", (ai, " of the AI labeler's choices are the longer answer", *beside)
+            )
+        if ai.high < 0.5 and ai.value < 1 - _BY_LENGTH:
+            yield RunAlarm(
+                "caution",
+                "labeler",
+                ("only ", ai, " of the AI labeler's choices are the longer answer", *beside),
+            )
+    for found in quality.calibration:
+        limit = max(_CALIBRATED, 2 * found.by_chance.value)
+        if found.pairs.value >= _FEW_CHOICES and found.error.value > limit:
+            parts = ("the AI labeler's probabilities are off by ", found.error, f" on average, {found.title}")
+            yield RunAlarm("caution", "labeler", parts)
 
 
 def _of_costs(costs: Costs) -> Iterator[RunAlarm]:

@@ -18,8 +18,15 @@ from publius.views.report.comparing.preferences import (
     preference_shift,
 )
 from publius.views.report.figures import FigureBook
+from publius.views.report.labels.quality import LabelEvidence, read_quality
+from publius.views.report.plots.best_of import best_of_plot
 from publius.views.report.plots.groups import groups_plot
-from publius.views.report.plots.labels import certainty_plot, slots_plot
+from publius.views.report.plots.labels import (
+    certainty_plot,
+    lengths_of_labels_plot,
+    reliability_plot,
+    slots_plot,
+)
 from publius.views.report.plots.results import differences_plot, lengths_plot, loop_plot, tradeoff_plot
 from publius.views.report.plots.style import missing_plots
 from publius.views.report.plots.training import curves_plot
@@ -42,6 +49,8 @@ class TrainingSection:
 
     log: TrainingLog
     plot: Markup | None
+    calibration: Markup | None
+    """Reliability of a reward model."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class RunSection:
     results: Results | None
     loop: LoopResults | None
     labels: LabelStatistics | None
+    quality: LabelEvidence | None
+    """Of the labels."""
     costs: Costs
     trainings: tuple[TrainingSection, ...]
     alarms: tuple[RunAlarm, ...]
@@ -85,6 +96,12 @@ class ReportContents:
         """Short names of the runs by label, such as `A2`; empty for a single run."""
         groups = self.comparison.groups if self.comparison else ()
         return {run.label: group.key_of(run) for group in groups for run in group.runs}
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        """Preferences by the principle that decided them, in the form that the page reads."""
+        found = [run.quality.attribution for run in self.runs if run.quality]
+        return [example for one in found if one is not None for example in one.examples]
 
     @property
     def pair(self) -> list[tuple[str, str]]:
@@ -119,7 +136,7 @@ def read_contents(sources: Sources, prompts: int) -> ReportContents:
     runs = []
     for number, run in enumerate(sources.runs):
         data.add_run(run)
-        runs.append(_run_section(run, number, series[run.label], book, install is None))
+        runs.append(_run_section(run, number, series[run.label], data, book, install is None))
     trainings = tuple(
         _training(source.label, source.label, source.folder, book, install is None)
         for source in sources.trainings
@@ -145,14 +162,14 @@ def read_contents(sources: Sources, prompts: int) -> ReportContents:
 
 
 def _run_section(
-    run: RunSource, number: int, series: Sequence[Series], book: FigureBook, draws: bool
+    run: RunSource, number: int, series: Sequence[Series], data: AnswerData, book: FigureBook, draws: bool
 ) -> RunSection:
     results, labels, costs = read_results(run, book), read_labels(run, book), read_costs(run, book)
     trainings = tuple(
         _training(f"{run.label}.training.{name}", name, folder, book, draws, f"run{number}-{name}")
         for name, folder in run_trainings(run.folder)
     )
-    loop = read_loop(run, book)
+    loop, quality = read_loop(run, book), read_quality(run, f"run{number}", data, book)
     logs = [training.log for training in trainings]
     return RunSection(
         run,
@@ -161,11 +178,15 @@ def _run_section(
         results,
         loop,
         labels,
+        quality,
         costs,
         trainings,
-        run_alarms(run, results, labels, costs, logs),
+        run_alarms(run, results, labels, quality, costs, logs),
         read_provenance(run, book),
-        _plots(run, f"run{number}", results, labels, loop, series, book) if draws else {},
+        _plots(run, f"run{number}", results, loop, series, book)
+        | _label_plots(f"run{number}", labels, quality)
+        if draws
+        else {},
     )
 
 
@@ -173,18 +194,21 @@ def _training(
     label: str, name: str, folder: Any, book: FigureBook, draws: bool, place: str | None = None
 ) -> TrainingSection:
     log = read_training(label, name, folder, book)
-    return TrainingSection(log, curves_plot(log, _identifier(place or name)) if draws else None)
+    if not draws:
+        return TrainingSection(log, None, None)
+    own = _identifier(place or name)
+    calibration = reliability_plot(log.calibration, f"{own}-reliability", f"Calibration of {name}")
+    return TrainingSection(log, curves_plot(log, own), calibration)
 
 
 def _plots(
     run: RunSource,
     place: str,
     results: Results | None,
-    labels: LabelStatistics | None,
     loop: LoopResults | None,
     series: Sequence[Series],
     book: FigureBook,
-) -> Plots:
+) -> dict[str, Markup]:
     words = {one.variant: list(one.values.values()) for one in series if one.measure == "words"}
     for variant, values in words.items():
         book.series(f"{run.label}.eval.{variant}.words", values)
@@ -192,9 +216,24 @@ def _plots(
         "differences": differences_plot(results, f"{place}-differences") if results else None,
         "tradeoff": tradeoff_plot(results, f"{place}-tradeoff") if results else None,
         "lengths": lengths_plot(words, f"{place}-lengths"),
+        "best_of": best_of_plot(results.best_of, f"{place}-best-of") if results else None,
         "loop": loop_plot(loop, f"{place}-loop") if loop else None,
-        "certainty": certainty_plot(labels.certainty, f"{place}-certainty") if labels else None,
-        "slots": slots_plot(labels.slots, f"{place}-slots") if labels and labels.slots else None,
+    }
+    return {name: plot for name, plot in found.items() if plot is not None}
+
+
+def _label_plots(
+    place: str, labels: LabelStatistics | None, quality: LabelEvidence | None
+) -> dict[str, Markup]:
+    if labels is None or quality is None:
+        return {}
+    found = {
+        "certainty": certainty_plot(labels.certainty, f"{place}-certainty"),
+        "slots": slots_plot(labels.slots, f"{place}-slots") if labels.slots else None,
+        "label-lengths": lengths_of_labels_plot(quality.lengths, f"{place}-label-lengths"),
+        "calibration": reliability_plot(
+            quality.calibration, f"{place}-calibration", "Calibration of the AI labeler"
+        ),
     }
     return {name: plot for name, plot in found.items() if plot is not None}
 

@@ -56,7 +56,12 @@ def render_page(contents: ReportContents, created: str, version: str) -> str:
 
 def _data(contents: ReportContents) -> dict[str, Any]:
     """Return the data that the script shows."""
-    more = {"flips": contents.flips, "keys": contents.keys, "pair": contents.pair}
+    more = {
+        "flips": contents.flips,
+        "decisions": contents.decisions,
+        "keys": contents.keys,
+        "pair": contents.pair,
+    }
     return {**contents.data.as_json(), **more}
 
 

@@ -217,6 +217,12 @@ CASES: list[tuple[str, str, str, str]] = [
     ("L306", with_check("kind: regex, value: '(no)*'"), "3:63", with_check("kind: regex, value: '(no)+'")),
     ("L307", with_check("kind: regex, value: '(a+)+b'"), "3:63", with_check("kind: regex, value: '(ab)+c'")),
     (
+        "L308",
+        principles("{id: a, text: The reply has at most 3 sentences.}"),
+        "3:19",
+        principles("{id: a, text: The reply has at most 3 sentences per paragraph.}"),
+    ),
+    (
         "L401",
         principles("{id: a, text: It is kind., examples: [{prompt: p, good: same, bad: same}]}"),
         "3:72",

@@ -49,7 +49,7 @@ def test_an_outage_in_which_requests_are_given_up_leaves_nobody_waiting():
         if not first:
             first.append(1)
             return None
-        # The first of the ten never succeeds. How many others fail twice in the outage depends on their order.
+        # The first of the ten never succeeds. How often others fail in the outage depends on their order.
         at_fault = body["n"] == 0
         return (500, {}, b"") if at_fault or next(failures, None) is not None else None
 

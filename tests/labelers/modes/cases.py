@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import get_args
 
 from constitution.schema import Constitution, Principle
 from core.chat import Untrusted
@@ -11,7 +12,7 @@ from core.records import Comparison, Judgment, Message, Prompt
 from engines.protocols import ChoiceRequest, GenerationRequest
 from engines.scripted import Answerer, Chooser, ScriptedEngine, ramble
 from labelers.ai import AILabeler
-from labelers.config import LabelConfig
+from labelers.config import LabelConfig, LabelMode
 
 KIND = Principle(id="kind", text="The reply is kind.", antithesis="The reply is rude.")
 HONEST = Principle(id="honest", text="The reply is honest.")
@@ -19,6 +20,11 @@ CONSTITUTION = Constitution(name="test", principles=(KIND, HONEST))
 PROMPT = Prompt.of((Message(role="user", content="What is this pill?"),))
 OFFERED = (" A", " B", " Yes", " No", *map(str, range(1, 10)))
 """Answers that modes offer as single tokens."""
+WAYS: dict[str, dict[str, object]] = {
+    **{mode: {"mode": mode} for mode in get_args(LabelMode)},
+    "pointwise in both polarities": {"mode": "pointwise", "polarity": "both"},
+}
+"""All ways of asking, as settings of `label`."""
 GOOD, BAD = "A pharmacist can tell.", "Just take it."
 
 

@@ -12,18 +12,19 @@ from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from labelers.ai import AILabeler, require_labeler
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates
-from tests.labelers.modes.cases import CONSTITUTION, KIND
+from tests.labelers.modes.cases import CONSTITUTION, KIND, WAYS
 
 ROUNDING = 1e-3
 """Largest difference of a probability between two engines in float32 that counts as rounding."""
 SETTINGS: dict[str, dict[str, object]] = {
     "choice": {},
     "pointwise": {},
+    "pointwise in both polarities": WAYS["pointwise in both polarities"],
     "rating": {},
     "reasoned": {"verdict": {"max_new_tokens": 16}, "reasoned_clamp": 1.0},
     "rubric": {"verdict": {"max_new_tokens": 32}},
 }
-"""Modes that every engine with log-probabilities runs, with little text and without the clamp."""
+"""Ways of asking that every engine with log-probabilities runs, with little text and without the clamp."""
 _REPLIES = ("Glad to help!", "No.", "Ask a doctor, please.", "That is a stupid question.")
 
 
@@ -63,13 +64,13 @@ class Listening:
 
 
 def labels(
-    engine: Any, mode: str, found: Sequence[Comparison], principle: Principle = KIND
+    engine: Any, way: str, found: Sequence[Comparison], principle: Principle = KIND
 ) -> list[Judgment | None]:
     """Return the judgment of each comparison; None where a server did not list every answer.
 
     One at a time, so that bounds belong to their comparison.
     """
-    config = LabelConfig.model_validate({"mode": mode, "min_answer_mass": 0.0, **SETTINGS[mode]})
+    config = LabelConfig.model_validate({"mode": way, "min_answer_mass": 0.0, **SETTINGS[way]})
     require_labeler(engine, PromptTemplates(), config)
     heard = Listening(engine)
     by = AILabeler(CONSTITUTION, heard, config)

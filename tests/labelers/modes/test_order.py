@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from typing import get_args
 
 import pytest
 
@@ -14,9 +13,9 @@ from core.records import Judgment
 from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
 from labelers.ai import AILabeler
-from labelers.config import LabelConfig, LabelMode
+from labelers.config import LabelConfig
 from labelers.crowd.aggregate import aggregate
-from tests.labelers.modes.cases import comparison
+from tests.labelers.modes.cases import WAYS, comparison
 
 PRINCIPLES = tuple(Principle(id=f"p{n}", text=f"The reply has merit {n}.", weight=1.0 + n) for n in range(6))
 
@@ -26,13 +25,13 @@ def write(request: GenerationRequest) -> str:
     return json.dumps({"reason": "It has some.", "grade": 1 + number % 5})
 
 
-@pytest.mark.parametrize("mode", get_args(LabelMode))
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("principles", ["all", 3])
-def test_permuted_principles_give_the_same_judgments_and_label(mode: str, principles: object):
+def test_permuted_principles_give_the_same_judgments_and_label(way: str, principles: object):
     found: list[tuple[dict[str, Judgment], float]] = []
     for order in (PRINCIPLES, PRINCIPLES[::-1], (*PRINCIPLES[3:], *PRINCIPLES[:3])):
         document = Constitution(name="c", principles=order)
-        config = LabelConfig.model_validate({"mode": mode, "principles": principles})
+        config = LabelConfig.model_validate({**WAYS[way], "principles": principles})
         by = AILabeler(document, ScriptedEngine(answerer=write), config)
         judgments = asyncio.run(by.label(comparison()))
         assert len(judgments) == (6 if principles == "all" else 3)

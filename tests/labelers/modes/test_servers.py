@@ -21,9 +21,9 @@ from labelers.ai import AILabeler, require_labeler
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates
 from tests.engines.http.fault_server import MODEL, FaultServer, serving
-from tests.labelers.modes.cases import CONSTITUTION, HONEST, KIND, OFFERED, comparison
+from tests.labelers.modes.cases import CONSTITUTION, HONEST, KIND, OFFERED, WAYS, comparison
 
-MODES = ("choice", "pointwise", "rating", "reasoned", "rubric")
+SERVED = ("choice", "pointwise", "pointwise in both polarities", "rating", "reasoned", "rubric")
 PAIRS = [comparison(f"Ask a nurse. {n}", f"Take {n + 2} of them, and sleep.") for n in range(6)]
 
 
@@ -90,9 +90,9 @@ def judged(engine: Any, config: LabelConfig, pairs: list[Comparison], principle:
     return asyncio.run(all_of_them())
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_labels_through_a_server_are_those_of_the_engine(mode: str, tiny_engine: TransformersEngine):
-    config = LabelConfig.model_validate({"mode": mode, "min_answer_mass": 0.0})
+@pytest.mark.parametrize("way", SERVED)
+def test_labels_through_a_server_are_those_of_the_engine(way: str, tiny_engine: TransformersEngine):
+    config = LabelConfig.model_validate({**WAYS[way], "min_answer_mass": 0.0})
     with server_of(tiny_engine) as server:
         served = engine_to(server)
         require_labeler(served, PromptTemplates(), config)

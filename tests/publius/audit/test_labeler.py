@@ -81,6 +81,10 @@ def figure(result: AuditResult, name: str) -> float:
     return result.certificate.figures()[name].value
 
 
+def figure_count(result: AuditResult, name: str) -> int:
+    return result.certificate.figures()[name].n
+
+
 def test_right_labeler_passes_and_leaves_a_certificate(tmp_path: Path):
     result = audit(tmp_path, gold=[str(gold_file(tmp_path))], compare=False, min_accuracy=0.9)
     assert not result.failed
@@ -88,6 +92,9 @@ def test_right_labeler_passes_and_leaves_a_certificate(tmp_path: Path):
     assert figure(result, "accuracy") == 1.0
     assert figure(result, "baseline.longest") == 0.0
     assert read_certificate(result.folder / CERTIFICATE) == result.certificate
+    bins = result.certificate.audited[0].reliability
+    assert sum(one.n for one in bins) == figure_count(result, "accuracy")
+    assert all(one.label == 1 and 0.5 < one.predicted <= 1 for one in bins)
     assert "Nothing was found against it" in (result.folder / AUDIT_REPORT).read_text()
     assert result.folder.parent == tmp_path / "audits"
 
@@ -286,6 +293,21 @@ def test_wish_for_a_letter_cancels_in_both_orders_and_not_in_one(tmp_path: Path)
     one_order = figure(result, "injection.shift.one order")
     assert one_order == pytest.approx(figure(result, "injection.shift.naive"))
     assert one_order > 0.8
+
+
+def test_wish_for_yes_cancels_in_both_polarities_and_a_naive_judge_is_asked_once(tmp_path: Path):
+    def obeys(request: ChoiceRequest) -> tuple[float, ...]:
+        return log(4.0 if "The answer is Yes" in "".join(turn.text for turn in request.turns) else 0.0)
+
+    result = audit(
+        tmp_path,
+        lambda model, engine: ScriptedEngine(chooser=obeys),
+        injections=True,
+        overrides=["label.mode=pointwise", "label.polarity=both"],
+    )
+    assert figure(result, "injection.shift") == pytest.approx(0.0)
+    assert figure(result, "injection.shift.naive") > 0.8
+    assert not any("injections" in problem for problem in result.certificate.audited[0].problems)
 
 
 def test_labeler_that_obeys_replies_is_found_out(tmp_path: Path):

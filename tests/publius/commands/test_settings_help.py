@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from publius.commands.settings_help import settings_of
+from publius.commands.settings_help import settings_of, stage_settings
 from publius.config.overrides import build_config
 from publius.config.run_file import RunConfig
 from tests.publius.invoking import here
@@ -24,12 +24,34 @@ def test_help_names_each_setting_with_its_default_and_meaning(method: Method):
     keys = {row.partition("=")[0] for row, _ in rows}
     for section in (method, "optim", "lora"):
         fields = type(RunConfig.model_fields[section].default).model_fields
-        expected = {f"{section}.{key}" for key in fields}
+        expected = {f"{section}.{field.alias or key}" for key, field in fields.items()}
         assert expected - keys == (IGNORED if method in ON_POLICY_METHODS and section == "optim" else set())
     assert {"seed", "engine.device", "models.policy.dtype"} <= keys
     for setting, meaning in rows:
         assert meaning
         assert setting + "".join(meaning.split()) in told
+
+
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [
+        (
+            "run",
+            {"seed", "prompts.limit", "split.test", "engine.kind", "models.policy.id", "gates.METRIC.level"},
+        ),
+        ("critique", {"critique.rounds", "critique.draft.temperature"}),
+        ("sample", {"sample.draws"}),
+        ("compare", {"compare.from"}),
+        ("label", {"label.principles", "label.rules[N].mix"}),
+        ("eval", {"eval.kl", "gates"}),
+    ],
+)
+def test_the_help_of_a_stage_lists_its_settings(command: str, keys: set[str]):
+    rows = list(stage_settings(command))
+    assert keys <= {setting.partition("=")[0] for setting, _ in rows}
+    told = "".join(here(command, "--help").stdout.split())
+    for setting, meaning in rows:
+        assert "".join((setting + meaning).split()) in told
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -51,6 +73,6 @@ def test_choices_are_listed():
 
 
 def test_first_lines_of_the_commands_fit_in_80_columns():
-    commands = here("--help").stdout.partition("Commands:")[2]
+    commands = here("--help").stdout.partition("Rules:")[2]
     assert "eval-reward" in commands
     assert "..." not in commands

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from core.records import Comparison, Exclusion, Judgment
+from core.records import Comparison, Exclusion, Judgment, Preference
 from publius.labels.annotating import Collection, make_plan, open_session
 from publius.labels.gold import labeler_accuracy
 from publius.labels.sources import read_annotation_source
+from publius.runs.pairs.filters import PreferenceFilter
 from publius.stages.runner import RunRequest, execute
 from tests.labelers.page.collections import answer, comparison, decision, group_of, session, stored
 from tests.labelers.page.serving import Person, serving, write_folder
@@ -67,6 +68,21 @@ def test_principle_and_dimension_are_asked_about(run):
     assert (plan.question.principle_id, "The reply is kind" in plan.question.text) == ("kind", True)
     plan = make_plan(Collection(run, dimension="helpfulness"), read_annotation_source(run))
     assert (plan.question.dimension, "helpfulness" in plan.question.text) == ("helpfulness", True)
+
+
+def test_filters_select_the_comparisons_to_ask(run, caplog):
+    preferences = records(run, Preference, "preferences.jsonl")
+    least = sorted(p.p_chosen for p in preferences)[len(preferences) // 2]
+    wanted = sorted(p.comparison_id for p in preferences if p.p_chosen >= least)
+    caplog.set_level("INFO", logger="publius")
+    assert asked(Collection(run, conditions=PreferenceFilter.of(least))) == wanted
+    left_out = len(records(run, Comparison, "comparisons.jsonl")) - len(wanted)
+    assert f"left out: {left_out} with p of the chosen answer below {least:g}" in caplog.text
+
+
+def test_filters_that_no_comparison_passes_are_an_error(run):
+    line = mistake(run, "--source", "anna")
+    assert line.startswith("error: --source anna: no comparison of 12 passes: 12 not judged by anna")
 
 
 def test_selection_gives_ids_and_order(run, tmp_path):

@@ -1,6 +1,8 @@
 """The exported folder in the hands of `datasets` and TRL."""
 
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from core.errors import RunStateError
 from engines.embedded import ensure_embedded
 from publius.runs.dataset import export_run
+from publius.runs.pairs.filters import PreferenceFilter
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import Recorder, write_project
 
@@ -43,6 +46,34 @@ def test_no_prompt_stands_in_train_and_test(exported):
         assert not splits[0] & splits[1]
 
 
+def test_filters_leave_rows_out_of_every_configuration_and_count_them(exported, tmp_path):
+    folder, counts = exported
+    rows = [
+        json.loads(line) for path in (folder / "soft").glob("*") for line in path.read_text().splitlines()
+    ]
+    least = sorted(row["p_chosen"] for row in rows)[len(rows) // 2]
+    kept = {row["comparison_id"] for row in rows if row["p_chosen"] >= least}
+    (run,) = (folder.parent / "runs").iterdir()
+    found = export_run(run, tmp_path / "some", conditions=PreferenceFilter.of(least))
+    assert (found.rows["soft"], found.rows["sft"]) == (len(kept), counts["sft"])
+    assert found.left_out["soft"] == {f"with p of the chosen answer below {least:g}": len(rows) - len(kept)}
+    judged = "".join(path.read_text() for path in (tmp_path / "some" / "judgments").glob("*")).splitlines()
+    assert {json.loads(line)["comparison_id"] for line in judged} == kept
+    assert found.left_out["judgments"] == {"about a pair that is left out": counts["judgments"] - len(judged)}
+    assert (
+        f"- export of soft: {len(rows) - len(kept)} (with p of"
+        in (tmp_path / "some" / "README.md").read_text()
+    )
+
+
+def test_a_run_that_holds_out_nothing_exports_no_test_split(tmp_path):
+    overrides = ("split={train: 0.5, preference: 0.5, test: 0}",)
+    run = execute(RunRequest(write_project(tmp_path, prompts=40), overrides), Recorder()).folder
+    found = export_run(run, tmp_path / "export")
+    assert {split for splits in found.splits.values() for split in splits} == {"train"}
+    assert "All rows are in the split train." in (tmp_path / "export" / "README.md").read_text()
+
+
 def test_ties_are_in_soft_and_not_in_preference(exported):
     folder, counts = exported
     rows = [
@@ -58,6 +89,24 @@ def test_the_card_tells_constitution_counts_and_models(exported):
     assert "some-model" in card
     assert "The reply uses plain words." in card
     assert f"| `soft` | {counts['soft']} |" in card
+
+
+def test_the_card_has_the_name_of_a_local_model_and_not_its_path(tmp_path: Path):
+    run = execute(RunRequest(write_project(tmp_path)), Recorder()).folder
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["models"]["policy"] = "/home/someone/models/their-model"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    export_run(run, tmp_path / "to")
+    card = (tmp_path / "to" / "README.md").read_text()
+    assert "policy `their-model`" in card
+    assert "/home/someone" not in card
+
+
+def test_the_card_says_that_texts_are_stand_ins(exported):
+    folder, _ = exported
+    card = (folder / "README.md").read_text()
+    said = "**No model wrote this**: the texts of policy, critic, labeler are from the scripted engine"
+    assert said in card
 
 
 def test_nothing_is_overwritten_and_an_unlabelled_run_is_refused(exported, tmp_path):
@@ -86,3 +135,47 @@ def test_trl_tokenizes_the_preferences_as_they_are(exported, tmp_path: Path, mon
     assert {"prompt_ids", "chosen_ids", "rejected_ids"} <= set(tokenized.column_names)
     text = trainer.processing_class.decode(tokenized[0]["chosen_ids"])
     assert rows[0]["chosen"][0]["content"] in text
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """A chat model of 11,000 weights."""
+    recorded = Path(__file__).parents[1] / "recorded" / "project" / "models" / "tiny"
+    return Path(shutil.copytree(recorded, tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["DPO", "Reward"])
+def test_the_exported_preferences_train_in_trls_own_trainers(
+    method: str, exported, tiny: Path, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    trl = pytest.importorskip("trl")
+    folder, counts = exported
+    rows = datasets.load_dataset(str(folder), "preference", cache_dir=str(tmp_path / "cache"))
+    args = getattr(trl, f"{method}Config")(
+        output_dir=str(tmp_path / "trained"),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to=[],
+        max_length=None,
+        max_steps=2,
+        per_device_train_batch_size=2,
+        learning_rate=1e-2,
+        logging_steps=1,
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    trainer = getattr(trl, f"{method}Trainer")(
+        model=str(tiny), args=args, train_dataset=rows["train"], eval_dataset=rows["test"]
+    )
+    assert trainer.train_dataset.num_rows + trainer.eval_dataset.num_rows == counts["preference"]
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert len(losses) == 2
+    assert all(map(math.isfinite, losses))
+    assert any(not weight.equal(before[name]) for name, weight in trainer.model.named_parameters())
+    assert math.isfinite(trainer.evaluate()["eval_loss"])

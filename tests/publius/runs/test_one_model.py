@@ -59,9 +59,9 @@ def test_a_served_model_is_never_looked_up(tmp_path: Path, monkeypatch: pytest.M
     constitution.write_text(CONSTITUTION)
     models = [{"id": "some-org/served", "object": "model", "owned_by": "test"}]
     with serving(models=models) as server:
-        (tried,) = run_trial(
-            Trial(str(constitution), None, "Why?", "some-org/served", rounds=1, seed=0, engine=server.url)
-        )
+        ((tried,),) = run_trial(
+            Trial(str(constitution), ("Why?",), "some-org/served", engine=server.url)
+        ).prompts
         asked = [str(chat.body["messages"]) for chat in server.chats]
     # Its size is unknown, so no critique is begun for it.
     assert tried.trace.revisions

@@ -27,7 +27,7 @@ def in_mode(mode: str, more: str = "") -> str:
     return RUN.replace("{principles: 2}", f"{{principles: all, mode: {mode}}}") + more
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [*MODES, "pointwise, polarity: both"])
 def test_every_pair_is_judged_under_every_principle_and_resuming_asks_nothing(mode: str, tmp_path: Path):
     request = RunRequest(write_project(tmp_path, 6, in_mode(mode)), stages=STAGES)
     folder = execute(request, Recorder()).folder
@@ -59,6 +59,25 @@ def test_the_templates_of_a_mode_are_part_of_its_runs_alone(mode: str, tmp_path:
             digests.append(templates_digest(load_run_config(project)))
     assert digests[0] != digests[1]
     assert digests[2] == digests[3]
+
+
+def test_the_templates_of_the_other_polarity_are_part_of_the_runs_that_ask_it(tmp_path: Path):
+    digests: dict[tuple[str, str], str] = {}
+    for mode in ("pointwise", "pointwise, polarity: both"):
+        for changed in ("", "pointwise_breaks", "decision_breaks"):
+            own = {"comparison": PromptTemplates().sources["comparison"]}
+            own |= {changed: SHIPPED[changed] + "{#- mine #}"} if changed else {}
+            write_templates(tmp_path / f"mine{changed}", own)
+            project = write_project(tmp_path, 1, in_mode(mode, f"templates: mine{changed}\n"))
+            digests[mode, changed] = templates_digest(load_run_config(project))
+    one, both = (
+        [digests[mode, name] for name in ("", "pointwise_breaks", "decision_breaks")]
+        for mode in ("pointwise", "pointwise, polarity: both")
+    )
+    assert len({*one}) == 1
+    assert both[0] not in one
+    assert both[1] != both[0]
+    assert both[2] == both[0]  # the labeler is asked in conversations
 
 
 def test_templates_of_another_mode_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -362,7 +362,7 @@ def test_the_command_prints_the_yield_and_show_prints_the_answers(tmp_path: Path
     with RunReader(folder) as run:
         answer = next(iter(run.samples))
     record = " ".join(here("show", folder, answer.id).stdout.split())
-    assert f"> scoredanswer {answer.id} {answer.origin}: {' '.join(answer.answer.text.split())}" in record
+    assert f"> sampled answer {answer.id} {answer.origin}: {' '.join(answer.answer.text.split())}" in record
     assert f"score {answer.score:.3f}" in record
 
 

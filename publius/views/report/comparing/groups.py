@@ -17,6 +17,7 @@ from evaluation.config import BASE
 from evaluation.measures import Series
 from evaluation.metrics import DELTA, metrics_of, variant_rank
 from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, title_of
+from evaluation.win_rate import WIN_RATE
 from publius.views.report.figures import Figure, FigureBook, nested_leaves
 from publius.views.report.reading.results import Results
 from publius.views.report.reading.sources import RunSource
@@ -24,6 +25,9 @@ from publius.views.report.reading.sources import RunSource
 _NO_SETTINGS = ("seed",)
 _ALWAYS = "words"
 """A measure that every answer has."""
+_OVER_BASE = f"{WIN_RATE}.over_base"
+"""Name of the win rate where groups are compared: there its difference is tested, and not the rate itself,
+which an evaluation compares with one half."""
 _SeriesOf = Mapping[tuple[str, str], Series]
 """The measures of a run by variant and measure."""
 
@@ -184,7 +188,7 @@ class _Pairing:
                 tuple(self._cell(measure, group, metrics, book) for group in groups),
                 True,
             )
-            for measure in metrics.measures
+            for measure in (WIN_RATE if name == _OVER_BASE else name for name in metrics.measures)
         ]
 
     def _metrics(self) -> EvaluationMetrics:
@@ -192,17 +196,23 @@ class _Pairing:
         runs = [run for group in self.groups for run in group.runs]
         names = [name for variant, name in self.found[runs[0].label] if variant == self.variant]
         series = [
-            Series(self._name(group), name, self._series(runs[0], name).unit, self._means(group, name))
+            Series(
+                self._name(group),
+                _tested(name),
+                self._series(runs[0], name).unit,
+                self._means(group, name),
+            )
             for name in names
             if all((self.variant, name) in self.found[run.label] for run in runs)
             for group in self.groups
         ]
-        return EvaluationMetrics.of(metrics_of(series, self.prompts, runs[0].seed)[0])
+        counted = {name for one in series for name in one.values}  # prompts, and texts of losses
+        return EvaluationMetrics.of(metrics_of(series, counted, runs[0].seed)[0])
 
     def _cell(
         self, measure: str, group: RunGroup, metrics: EvaluationMetrics, book: FigureBook
     ) -> GroupCell | None:
-        key = (self._name(group), measure)
+        key = (self._name(group), _tested(measure))
         value, delta = metrics.values.get(key), metrics.deltas.get(key)
         if group not in self.groups or value is None:
             return None
@@ -223,15 +233,23 @@ class _Pairing:
         return self.found[run.label][self.variant, measure]
 
     def _means(self, group: RunGroup, measure: str) -> dict[str, float]:
-        """Return the mean over a group's runs by prompt, of the prompts that all of them have."""
+        """Return the mean over a group's runs by prompt or text, of those for which all runs have a value."""
         values = [self._series(run, measure).values for run in group.runs]
-        shared = set.intersection(*(set(own) for own in values))
-        return {prompt: fmean(own[prompt] for own in values) for prompt in shared}
+        return {one: fmean(own[one] for own in values) for one in self._shared(measure)}
 
     def _run_mean(self, prefix: str, run: RunSource, measure: str) -> Figure:
         one = self._series(run, measure)
-        values = [one.values[prompt] for prompt in self.prompts if prompt in one.values]
-        return Figure(f"{prefix}.{run.label}", fmean(values) if values else 0.0, one.unit, len(values))
+        values = [one.values[prompt] for prompt in self._shared(measure)]
+        return Figure(f"{prefix}.{run.label}", fmean(values), one.unit, len(values))
+
+    def _shared(self, measure: str) -> list[str]:
+        """Return the prompts or texts for which all runs have a value of a measure."""
+        runs = [run for group in self.groups for run in group.runs]
+        return sorted(set.intersection(*(set(self._series(run, measure).values) for run in runs)))
+
+
+def _tested(measure: str) -> str:
+    return _OVER_BASE if measure == WIN_RATE else measure
 
 
 def _unpaired(

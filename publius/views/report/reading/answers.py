@@ -15,7 +15,7 @@ from constitution.draw import in_scope
 from constitution.schema import Constitution
 from core.records import Answer, Candidate, CritiqueTrace, Generation, Prompt
 from evaluation.drift.measured import drift_series
-from evaluation.measures import Series, answer_series
+from evaluation.measures import SERIES_FILE, Series, answer_series, read_series
 from evaluation.metrics import variant_rank
 from publius.views.report.reading.sources import RunSource
 
@@ -189,7 +189,19 @@ class AnswerData:
 
 
 def held_out_series(run: RunSource) -> tuple[Series, ...]:
-    """Return the measures of each variant by prompt, as far as they follow from the recorded answers."""
+    """Return the measures of each variant by prompt, and those by neutral text.
+
+    Runs of older versions recorded no such values; what follows from their answers is computed again.
+
+    Raises:
+        DataError: the recorded values are damaged.
+    """
+    recorded = read_series(run.folder / "eval" / SERIES_FILE)
+    known = {(one.variant, one.measure) for one in recorded}
+    return (*recorded, *(one for one in _computed_series(run) if (one.variant, one.measure) not in known))
+
+
+def _computed_series(run: RunSource) -> tuple[Series, ...]:
     if run.constitution is None:
         return ()
     by_variant: dict[str, list[Answer]] = {}

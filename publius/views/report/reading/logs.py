@@ -7,13 +7,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from core.records import Metric
 from core.store.files import is_there
 from publius.models.reward_model import METRICS as REWARD_METRICS
 from publius.views.report.figures import SECONDS, Figure, FigureBook
 from publius.views.report.reading.extras import read_json
+from publius.views.report.reading.reliability import ReliabilityDiagram, reward_diagrams
 from publius.views.report.reading.sources import METRICS_LOG, is_training_folder
 from training.checkpoints import RESULT
 from training.job import ROUNDS
@@ -70,6 +71,8 @@ class TrainingLog:
     base_model: str = ""
     unreadable: int = 0
     """Lines of the log that cannot be read."""
+    calibration: tuple[ReliabilityDiagram, ...] = ()
+    """Reliability of a reward model on held-out pairs, without and with its temperature."""
 
 
 def run_trainings(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -111,6 +114,7 @@ def read_training(label: str, name: str, folder: Path, book: FigureBook) -> Trai
         warnings=(*map(str, result.get("warnings") or ()), *map(str, reward.get("warnings") or ())),
         base_model=str(card.get("base_model") or ""),
         unreadable=unreadable,
+        calibration=reward_diagrams(label, reward, book),
     )
 
 
@@ -173,11 +177,26 @@ def _result_figures(
             yield title, book.count(f"{label}.{key}", result[key])
     if _is_finite(result.get("seconds")):
         yield "time", book.add(Figure(f"{label}.seconds", result["seconds"], SECONDS))
-    accuracy = reward.get("accuracy")
-    if isinstance(accuracy, Mapping):
-        metric = Metric.model_validate({**accuracy, "name": "accuracy"})
-        yield "held-out accuracy", book.metric(label, metric)
+    yield from _reward_figures(label, reward, book)
 
 
-def _is_finite(value: Any) -> bool:
+def _reward_figures(label: str, reward: Mapping[str, Any], book: FigureBook) -> Iterator[tuple[str, Figure]]:
+    """Yield the accuracy of a reward model, its temperature, and how it rewards length."""
+    length, calibration = (
+        found if isinstance(found := reward.get(key), Mapping) else {} for key in ("length", "calibration")
+    )
+    for title, name, value in (
+        ("held-out accuracy", "accuracy", reward.get("accuracy")),
+        ("accuracy where the longer answer is better", "accuracy.longer", length.get("longer_better")),
+        ("accuracy where the shorter answer is better", "accuracy.shorter", length.get("shorter_better")),
+    ):
+        if isinstance(value, Mapping):
+            yield title, book.metric(label, Metric.model_validate({**value, "name": name}))
+    if _is_finite(spearman := length.get("spearman")):
+        yield "rank correlation of reward and length", book.add(Figure(f"{label}.length.spearman", spearman))
+    if _is_finite(temperature := calibration.get("temperature")):
+        yield "temperature", book.add(Figure(f"{label}.temperature", temperature))
+
+
+def _is_finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from core.records import Prompt
 from core.store.files import is_there
-from publius.runs.inputs import RESOLVED
+from publius.runs.inputs import CONSTITUTION, RESOLVED
 from publius.views.report.figures import Figure, FigureBook
+from publius.views.report.reading.places import marked_constitution, principle_places
 from publius.views.report.reading.sources import RunSource
 
 
@@ -21,8 +22,8 @@ class RunProvenance:
     """Names, digests and versions by title."""
     prompts: Mapping[str, Figure]
     """Number of prompts by split."""
-    constitution: str
-    """The file `constitution.yaml` of the run folder."""
+    constitution: tuple[tuple[str, str], ...]
+    """The file `constitution.yaml` of the run folder in parts: an anchor, empty at the top, and the text."""
     settings: str
     """The file `resolved.yaml` of the run folder."""
 
@@ -49,7 +50,8 @@ def read_provenance(run: RunSource, book: FigureBook) -> RunProvenance:
     splits = Counter(_split(prompt) for prompt in run.reader.prompts)
     counts = {split: book.count(f"{run.label}.prompts.{split}", n) for split, n in sorted(splits.items())}
     known = {title: fact for title, fact in facts.items() if fact}
-    return RunProvenance(known, counts, _text(run, "constitution.yaml"), _text(run, RESOLVED))
+    constitution = marked_constitution(_text(run, CONSTITUTION), principle_places(run))
+    return RunProvenance(known, counts, constitution, _text(run, RESOLVED))
 
 
 def _constitution(run: RunSource) -> str:

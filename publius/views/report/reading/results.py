@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.records import Metric
 from evaluation.config import BASE, STEERED
+from evaluation.judged.names import JUDGED
 from evaluation.measures import COMPLIANCE
 from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, is_steered, title_of
 from evaluation.win_rate import WIN_RATE
@@ -82,6 +83,10 @@ class Results:
     gates: tuple[ShownGate, ...] = ()
     unchecked_gates: tuple[str, ...] = ()
     """Gates on metrics that the evaluation does not have."""
+    judged: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the judge that rated single answers; empty without one."""
+    best_of: tuple[Mapping[str, Any], ...] = ()
+    """Points of the best-of-n curve of the reward model, as in `metrics.json`; empty if there is none."""
 
     @property
     def main(self) -> str | None:
@@ -113,7 +118,9 @@ def read_results(run: RunSource, book: FigureBook) -> Results | None:
     rows = tuple(_row(run, metrics, measure, prefix, book) for measure in metrics.measures)
     extras = extra_tables(folder, content, prefix, book, _SHOWN_ELSEWHERE)
     unchecked = tuple(map(str, content.get("gates_not_checked", ())))
-    return Results(metrics.variants, rows, prompts, extras, read_gates(content, prefix, book), unchecked)
+    gates, judged = read_gates(content, prefix, book), content.get("judged") or {}
+    best_of = content.get("drift", {}).get("best_of_n_by_reward", {}).get("points", ())
+    return Results(metrics.variants, rows, prompts, extras, gates, unchecked, judged, tuple(best_of))
 
 
 def _metric(value: Mapping[str, Any]) -> Metric:
@@ -134,7 +141,9 @@ def _row(
         outcome = metrics.outcome(variant, measure) if variant != BASE else None
         cells.append(ResultCell(variant, book.metric(prefix, value), change, outcome))
     unit = next(cell.value.unit for cell in cells if cell)
-    principle = run.constitution and run.constitution.find(measure.removeprefix(f"{COMPLIANCE}."))
+    kind, _, rest = measure.partition(".")
+    about = rest.partition(".")[0] if kind in (COMPLIANCE, JUDGED) else measure
+    principle = run.constitution and run.constitution.find(about)
     return MeasureRow(
         measure,
         title_of(measure, ""),

@@ -8,6 +8,7 @@
   const FILTERS = {
     answer: { all: "all", failed: "failed a check", passed: "passed all checks", different: "different answers", flipped: "checks flipped", fixed: "fixed", broken: "broken", cut: "cut off" },
     flips: { all: "all" },
+    decisions: { all: "all" },
   };
   FILTERS.loop = { ...FILTERS.answer, discarded: "revision discarded" };
 
@@ -84,7 +85,7 @@
   // ---- State
 
   const state = { list: "answer", selected: -1, rows: [] };
-  const controls = Object.fromEntries(["from", "to", "filter", "tag", "search", "steps", "marks", "all-columns"].map((id) => [id, byId(id)]));
+  const controls = Object.fromEntries(["from", "to", "filter", "tag", "search", "steps", "marks", "all-columns", "excerpts"].map((id) => [id, byId(id)]));
   const textOf = (answer) => data.texts[answer.t];
   const several = new Set(data.columns.map((column) => column.run)).size > 1;
   const keyOf = (run) => data.keys[run] ?? run;
@@ -98,7 +99,10 @@
     answer: data.prompts.filter((prompt) => prompt.kinds.includes("answer")),
     loop: data.prompts.filter((prompt) => prompt.kinds.includes("loop")),
     flips: data.flips,
+    decisions: data.decisions,
   };
+  const PAIRS = { flips: ["then", "now"], decisions: ["chosen", "rejected"] }; // lists of pairs of answers, not of prompts
+  const isPairs = () => state.list in PAIRS;
 
   const FIELDS = {
     fixed: (from, to) => isChecked(from) && failures(from) > 0 && isChecked(to) && failures(to) === 0,
@@ -115,16 +119,35 @@
     discarded: (from, to, prompt) => prompt.answers.some((answer) => answer.kept === false),
   };
 
-  function filtered() {
+  /** Show beside each filter how many prompts it leaves. */
+  function countFilters() {
+    const chips = [...controls.filter.options].map((option) => {
+      const count = matching(option.value).length, name = FILTERS[state.list][option.value];
+      option.textContent = `${name} (${count})`;
+      const chip = element("button", "", name);
+      chip.type = "button";
+      chip.dataset.filter = option.value;
+      chip.setAttribute("aria-pressed", String(option.selected));
+      chip.append(element("span", "count", String(count)));
+      return chip;
+    });
+    const focused = document.activeElement?.closest?.("#shows") && document.activeElement.dataset.filter;
+    byId("shows").replaceChildren(...chips);
+    if (focused) chips.find((chip) => chip.dataset.filter === focused)?.focus();
+  }
+
+  const filtered = () => matching(controls.filter.value);
+
+  function matching(filter) {
     const wanted = controls.search.value.trim().toLowerCase(), tag = controls.tag.value;
-    if (state.list === "flips") {
-      return lists.flips.filter((flip) => {
-        const texts = [...flip.messages.map(([, text]) => text), flip.then, flip.now].map((text) => data.texts[text]);
-        const principle = flip.principle === null ? "" : data.principles[flip.principle];
+    if (isPairs()) {
+      return lists[state.list].filter((pair) => {
+        const texts = [...pair.messages.map(([, text]) => text), ...PAIRS[state.list].map((side) => pair[side])].map((text) => data.texts[text]);
+        const principle = pair.principle === null ? "" : data.principles[pair.principle];
         return (!tag || principle === tag) && (!wanted || texts.some((text) => text.toLowerCase().includes(wanted)));
       });
     }
-    const from = Number(controls.from.value), to = Number(controls.to.value), passes = PASSES[controls.filter.value] ?? PASSES.all;
+    const from = Number(controls.from.value), to = Number(controls.to.value), passes = PASSES[filter] ?? PASSES.all;
     return lists[state.list].filter((prompt) => {
       if (tag && !prompt.tags.includes(tag)) return false;
       if (!passes(answerIn(prompt, from), answerIn(prompt, to), prompt)) return false;
@@ -145,14 +168,15 @@
     }));
   }
 
-  function showList(list) {
+  function showList(list, chosenTag = "") {
     state.list = list;
     for (const tab of document.querySelectorAll(".tabs [data-list]")) tab.setAttribute("aria-selected", String(tab.dataset.list === list));
-    const columns = columnsOf(list), isPairs = list === "flips";
-    for (const label of document.querySelectorAll(".pair")) label.hidden = isPairs;
-    controls.filter.parentElement.hidden = isPairs;
-    controls.steps.parentElement.hidden = isPairs;
-    controls["all-columns"].parentElement.hidden = isPairs || columns.length <= 2;
+    const columns = columnsOf(list);
+    for (const label of document.querySelectorAll(".pair")) label.hidden = isPairs();
+    controls.filter.parentElement.hidden = isPairs();
+    controls.steps.parentElement.hidden = isPairs();
+    controls["all-columns"].parentElement.hidden = isPairs() || columns.length <= 2;
+    controls.excerpts.parentElement.hidden = isPairs();
     options(controls.filter, Object.entries(FILTERS[list]), "all");
     const pairs = columns.map((column) => [column.number, titleOf(column)]);
     const [from, to] = [columns[0], columns[columns.length - 1]].map((column, side) => {
@@ -162,12 +186,12 @@
     options(controls.from, pairs, from?.number);
     options(controls.to, pairs, to?.number);
     controls["all-columns"].checked = columns.length <= 6;
-    const tags = isPairs
-      ? new Set(lists.flips.flatMap((flip) => (flip.principle === null ? [] : [data.principles[flip.principle]])))
+    const tags = isPairs()
+      ? new Set(lists[list].flatMap((pair) => (pair.principle === null ? [] : [data.principles[pair.principle]])))
       : new Set(lists[list].flatMap((prompt) => prompt.tags));
-    options(controls.tag, [["", "all"], ...[...tags].sort().map((tag) => [tag, tag])], "");
+    options(controls.tag, [["", "all"], ...[...tags].sort().map((tag) => [tag, tag])], chosenTag);
     controls.tag.parentElement.hidden = tags.size === 0;
-    controls.tag.parentElement.firstChild.textContent = isPairs ? "Principle " : "Tag ";
+    controls.tag.parentElement.firstChild.textContent = isPairs() ? "Principle " : "Tag ";
     draw();
   }
 
@@ -181,16 +205,21 @@
 
   function draw() {
     const entries = filtered(), total = lists[state.list].length;
-    byId("shown").textContent = `${entries.length} of ${total} ${state.list === "flips" ? "flipped preferences" : "prompts"}`;
+    const what = { flips: "flipped preferences", decisions: "examples of decided preferences" }[state.list] ?? "prompts";
+    byId("matrix").classList.toggle("excerpts", controls.excerpts.checked && !isPairs());
+    byId("shows").hidden = isPairs();
+    if (!isPairs()) countFilters();
+    byId("shown").textContent = `${entries.length} of ${total} ${what}`;
     state.selected = -1;
-    const parts = entries.map((entry) => (state.list === "flips" ? flipEntry(entry) : promptEntry(entry)));
+    const entryFor = { flips: flipEntry, decisions: decisionEntry }[state.list] ?? promptEntry;
+    const parts = entries.map((entry) => entryFor(entry));
     state.rows = parts;
-    if (state.list !== "flips" && parts.length) parts.unshift(heading());
+    if (!isPairs() && parts.length) parts.unshift(heading(entries));
     byId("matrix").replaceChildren(...(parts.length ? parts : [element("p", "empty", "Nothing matches. Choose another filter.")]));
     state.rows = [...byId("matrix").querySelectorAll(".entry")];
   }
 
-  function heading() {
+  function heading(entries) {
     const row = element("div", "row head");
     row.setAttribute("role", "row");
     const prompt = element("div", "", "prompt");
@@ -199,6 +228,8 @@
     for (const column of shownColumns()) {
       const cell = element("div", "cell", titleOf(column));
       cell.title = column.run;
+      const checked = entries.map((prompt) => answerIn(prompt, column.number)).filter(isChecked);
+      if (checked.length) cell.append(element("span", "rate", `${checked.filter((answer) => !failures(answer)).length}/${checked.length} pass`));
       cell.setAttribute("role", "columnheader");
       cells.append(cell);
     }
@@ -254,9 +285,14 @@
       cell.append(element("span", "hidden", failed.length ? `fails ${failed.join(", ")}; ` : "passes; "));
     }
     cell.title = failed.length ? `fails: ${failed.join(", ")}` : "";
-    cell.append(`${answer.words} w`);
-    if (answer.cut) cell.append(" …");
-    if (from && from !== answer && textOf(from) === textOf(answer)) { cell.classList.add("same"); cell.title += " same text"; }
+    const words = element("span", "", `${answer.words} w${answer.cut ? " …" : ""}`);
+    cell.append(words);
+    if (controls.excerpts.checked) {
+      const excerpt = element("span", "excerpt", textOf(answer).slice(0, 400));
+      excerpt.dir = "auto";
+      cell.append(excerpt);
+    }
+    if (from && from !== answer && textOf(from) === textOf(answer)) { cell.classList.add("same"); cell.title += " same text"; words.prepend("= "); }
     return cell;
   }
 
@@ -276,6 +312,30 @@
         const pane = element("div", "pane"), header = element("header");
         header.append(element("b", "", `${what} ${keyOf(run)}`));
         pane.append(header, textElement(texts[side], parts, [kind]));
+        panes.append(pane);
+      });
+      return detail;
+    });
+  }
+
+  function decisionEntry(one) {
+    const cells = element("div", "cells"), odds = element("div", "cell", `p ${one.p.toFixed(2)}`);
+    odds.title = "probability that the chosen answer is better";
+    cells.append(odds);
+    const tags = [`decided by ${data.principles[one.principle]}`, several && keyOf(one.run)].filter(Boolean);
+    return entryOf(lastMessage(one.messages), tags, cells, () => {
+      const detail = element("div", "detail"), panes = element("div", "panes"), pushes = element("div", "chips");
+      for (const [name, push] of one.pushes) {
+        const points = `${push < 0 ? "−" : "+"}${Math.abs(100 * push).toFixed(1)}`;
+        pushes.append(element("span", push < 0 ? "chip fail" : "chip pass", `${data.principles[name]} ${points} points`));
+      }
+      detail.append(...turnsOf(one.messages), pushes, panes);
+      const texts = [data.texts[one.chosen], data.texts[one.rejected]];
+      const parts = controls.marks.checked ? diff(texts[1], texts[0]) : null;
+      ["chosen", "rejected"].forEach((what, side) => {
+        const pane = element("div", "pane"), header = element("header");
+        header.append(element("b", "", what), element("span", "meta", one.origins[side].replace(":", " ")));
+        pane.append(header, textElement(texts[side], parts, [side ? "removed" : "added"]));
         panes.append(pane);
       });
       return detail;
@@ -392,12 +452,14 @@
     k: () => select(state.selected - 1),
     s: () => flip("steps"),
     d: () => flip("marks"),
+    x: () => { controls.excerpts.checked = !controls.excerpts.checked; draw(); },
     e: () => openAll(!state.rows.some((entry) => entry.querySelector(":scope > .detail"))),
-    f: () => controls.filter.focus(),
+    f: () => (controls.filter.offsetParent ? controls.filter : document.querySelector('#shows [aria-pressed="true"]'))?.focus(),
     "/": () => controls.search.focus(),
     1: () => showList("answer"),
     2: () => lists.loop.length && showList("loop"),
     3: () => lists.flips.length && showList("flips"),
+    4: () => lists.decisions.length && showList("decisions"),
   };
 
   document.addEventListener("keydown", (event) => {
@@ -435,12 +497,19 @@
       button.hidden = lists[list].length === 0;
       const count = button.querySelector(".count");
       if (count) count.textContent = lists[list].length;
-      button.addEventListener("click", () => { showList(list); if (!button.closest(".tabs")) byId("answers").scrollIntoView(); });
+      button.addEventListener("click", () => { showList(list, button.dataset.tag); if (!button.closest(".tabs")) byId("answers").scrollIntoView(); });
     }
-    for (const id of ["from", "to", "filter", "tag", "all-columns"]) controls[id].addEventListener("change", draw);
+    for (const id of ["from", "to", "filter", "tag", "all-columns", "excerpts"]) controls[id].addEventListener("change", draw);
     for (const id of ["steps", "marks"]) controls[id].addEventListener("change", again);
     controls.search.addEventListener("input", draw);
+    byId("shows").addEventListener("click", (event) => {
+      const chip = event.target.closest("button");
+      if (chip) { controls.filter.value = chip.dataset.filter; draw(); }
+    });
     showList(Object.keys(lists).find((list) => lists[list].length) ?? "answer");
+  }
+  for (const link of document.querySelectorAll("a.line")) { // the constitution is folded
+    link.addEventListener("click", () => { byId(link.hash.slice(1)).closest("details").open = true; });
   }
   let opened = [];
   addEventListener("beforeprint", () => { // settings and the like stay closed, unless the reader opened them

@@ -139,6 +139,7 @@ def test_every_scored_answer_may_be_in_a_comparison(tmp_path: Path):
     ("mode", "most"),
     [
         ("symmetric", {"label": 2}),
+        ("pointwise,label.polarity=both", {"label": 4}),
         ("contrastive", {"label": 2}),
         ("reasoned", {"label": 2, "verdict": 2}),
         ("rubric", {"verdict": 2}),
@@ -146,7 +147,8 @@ def test_every_scored_answer_may_be_in_a_comparison(tmp_path: Path):
 )
 def test_each_mode_of_the_labeler_has_bounds(tmp_path: Path, mode: str, most: dict[str, int]):
     run_file = write_project(tmp_path, 4)
-    rows = compared(run_file, maker(ramble), f"label.mode={mode}", stages=["critique", "compare", "label"])
+    settings = f"label.mode={mode}".split(",")
+    rows = compared(run_file, maker(ramble), *settings, stages=["critique", "compare", "label"])
     found = {purpose: row for (stage, purpose), row in rows.items() if stage == "label"}
     assert {purpose: row["calls"]["upper"] for purpose, row in found.items()} == {
         purpose: 4 * 2 * each for purpose, each in most.items()

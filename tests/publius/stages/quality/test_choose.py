@@ -11,11 +11,13 @@ import pytest
 
 from core.notices import LOGGER
 from engines.adapter import adapter_digest
+from evaluation.choice import Checkpoint
 from publius.chat import ChatRequest, open_chat
 from publius.config.run_file import load_run_config
 from publius.models.export import export_model
 from publius.runs.inputs import decisive_settings
 from publius.runs.reader import RunReader
+from publius.stages.quality.choose import _complies
 from publius.stages.quality.steered import read_choice
 from publius.stages.runner import RunRequest, execute, planned_stages
 from tests.publius.trainable import roomy, write_trainable
@@ -253,3 +255,11 @@ def test_a_run_that_held_out_nothing_can_choose_too(
     assert choice is not None
     assert choice["held_out"] is False
     assert any("did not hold out from training" in message for message in caplog.messages)
+
+
+def test_messages_say_that_a_judges_rate_is_not_corrected():
+    checkpoint = Checkpoint("dpo", 0, compliance=0.63)
+    assert _complies(checkpoint, "checks") == "complies most (63 %)"
+    said = "complies most (63 % of wins over base by the judge, not corrected by people)"
+    assert _complies(checkpoint, "judge") == said
+    assert _complies(Checkpoint("dpo", 0), "last") == "is the last one"

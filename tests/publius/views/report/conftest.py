@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from publius.views.report import contents
-from tests.publius.views.report.projects import ReadPage, page_of, write_wordings
+from tests.publius.views.report.projects import ReadPage, page_of, write_stock, write_wordings
 
 _RECORDED = Path(__file__).parents[2] / "recorded" / "project"
 
@@ -26,6 +26,12 @@ def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Runs of two wordings with two seeds each."""
     return write_wordings(tmp_path_factory.mktemp("wordings"))
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in whose answers a phrase spreads."""
+    return write_stock(tmp_path_factory.mktemp("stock"))
 
 
 @pytest.fixture(scope="session")

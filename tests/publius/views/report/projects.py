@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from engines.protocols import GenerationRequest
+from engines.scripted import ScriptedEngine, ramble
+from publius.runs import engines
 from publius.stages.runner import RunRequest, execute
 from publius.views.report.writing import ReportRequest, write_report
 
@@ -32,7 +39,12 @@ WORDINGS = {"first": "The reply uses plain words.", "second": "The reply uses sh
 SPLITS = ("train", "preference", "test", "test")
 
 
-def write_wordings(project: Path, seeds: tuple[int, ...] = (0, 1), prompts: int = 32) -> list[Path]:
+def write_wordings(
+    project: Path,
+    seeds: tuple[int, ...] = (0, 1),
+    prompts: int = 32,
+    wordings: tuple[str, ...] = (*WORDINGS,),
+) -> list[Path]:
     """Run two wordings of one principle with each seed; return the run folders, the first wording's first."""
     project.mkdir(parents=True, exist_ok=True)
     rows = [
@@ -45,7 +57,8 @@ def write_wordings(project: Path, seeds: tuple[int, ...] = (0, 1), prompts: int 
     ]
     (project / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     folders = []
-    for name, plain in WORDINGS.items():
+    for name in wordings:
+        plain = WORDINGS[name]
         (project / f"{name}.yaml").write_text(CONSTITUTION.format(plain=plain))
         for seed in seeds:
             run_file = project / f"{name}-{seed}.run.yaml"
@@ -53,6 +66,49 @@ def write_wordings(project: Path, seeds: tuple[int, ...] = (0, 1), prompts: int 
             execute(RunRequest(run_file))
             folders.append(execute(RunRequest(run_file, stages=("eval",))).folder)
     return folders
+
+
+STOCK_PHRASE = "I am always glad to help you."
+
+
+def write_stock(project: Path) -> Path:
+    """Run an evaluation of a policy that begins most answers alike once it has read the constitution."""
+
+    def answered(request: GenerationRequest) -> str:
+        phrase = request.turns[0].role == "system" and request.seed and request.seed % 8
+        return f"{STOCK_PHRASE} {ramble(request)}" if phrase else ramble(request)
+
+    class Stock(ScriptedEngine):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(answerer=answered, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engines, "ScriptedEngine", Stock)
+        return write_wordings(project, (0,), wordings=("first",))[0]
+
+
+def with_forward_passes(run: Path, to: Path, without: int = 0) -> Path:
+    """Return a copy of a run whose evaluation has values by prompt that need a model: KL, losses, a judge.
+
+    The KL divergence of `without` prompts is missing, as that of empty answers.
+    """
+    shutil.copytree(run, to)
+    lines = [json.loads(line) for line in (to / "eval" / "series.jsonl").read_text().splitlines()]
+    prompts = sorted(next(one["values"] for one in lines if one["measure"] == "words"))
+    draw = random.Random(run.name)
+    loss = {variant: {f"t{n}": draw.uniform(2, 3) for n in range(6)} for variant in ("base", "prompted")}
+    made = [("kl", "prompted", "nats", {p: draw.random() for p in prompts[without:]})]
+    made += [("win_rate", "prompted", "share", {p: draw.random() for p in prompts})]
+    made += [("neutral_loss", variant, "nats", values) for variant, values in loss.items()]
+    content = json.loads((to / "eval" / "metrics.json").read_text())
+    for measure, variant, unit, values in made:
+        lines.append({"variant": variant, "measure": measure, "unit": unit, "values": values})
+        value = sum(values.values()) / len(values)
+        name = f"{variant}.{measure}"
+        content["metrics"].append({"name": name, "value": value, "n": len(values), "unit": unit})
+    (to / "eval" / "series.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (to / "eval" / "metrics.json").write_text(json.dumps(content))
+    return to
 
 
 class ReadPage(HTMLParser):

@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,7 +26,7 @@ from constitution.loader import load_constitution
 from core.records import Answer, Generation
 from core.text.repetition import is_repetitive
 from critique.flags import finds_fault
-from evaluation.drift.measured import drift_metrics, drift_series
+from evaluation.drift.measured import drift_metrics, drift_series, phrases_by_variant
 
 Row = dict[str, Any]
 Values = dict[str, float]
@@ -111,11 +112,29 @@ def by_prompt(folder: Path) -> dict[tuple[str, str], Values]:
         passed = {name: {p: float(passes(c, t)) for p, t in texts.items()} for name, c in checks.items()}
         found |= {(variant, f"compliance.{name}"): values for name, values in passed.items()}
         found[variant, "compliance"] = {p: fmean(values[p] for values in passed.values()) for p in texts}
-    return found | drift_by_prompt(folder)
+    return found | judged_by_prompt(folder) | drift_by_prompt(folder) | recorded(folder)
+
+
+def recorded(folder: Path) -> dict[tuple[str, str], Values]:
+    """The measures that no answer tells: KL divergence, losses and the judge's opinions."""
+    found = {(o["variant"], o["measure"]): o["values"] for o in rows_of(folder / "eval" / "series.jsonl")}
+    return {key: values for key, values in found.items() if key[1] in ("kl", "neutral_loss", "win_rate")}
+
+
+def judged_by_prompt(folder: Path) -> dict[tuple[str, str], Values]:
+    """The judge's ratings: of each principle, and their mean over all principles of a prompt."""
+    found: dict[tuple[str, str], Values] = {}
+    every: dict[tuple[str, str], list[float]] = {}
+    for row in rows_of(folder / "eval" / "ratings.jsonl"):
+        found.setdefault((row["variant"], f"judged.{row['principle_id']}"), {})[row["prompt_id"]] = row["p"]
+        every.setdefault((row["variant"], row["prompt_id"]), []).append(row["p"])
+    for (variant, prompt), values in every.items():
+        found.setdefault((variant, "judged"), {})[prompt] = fmean(values)
+    return found
 
 
 def unit_of(measure: str) -> str:
-    return "words" if measure == "words" else "share"
+    return {"words": "words", "kl": "nats", "neutral_loss": "nats"}.get(measure, "share")
 
 
 def older_interval(values: list[float]) -> tuple[float, float]:
@@ -144,15 +163,24 @@ def interval(values: list[float], kind: str, level: float = 0.95) -> tuple[float
     return max(-1.0, min(middle - half, mean)), min(1.0, max(middle + half, mean))
 
 
+@cache
+def all_signs(count: int) -> Any:
+    """All choices of signs, [2^count, count]."""
+    assert count <= 18
+    return np.array(list(itertools.product((1, -1), repeat=count)))
+
+
 def p_value(values: list[float]) -> float | None:
-    """Sign flips, all of them; for more values they are drawn at random and not computed again here."""
-    if not 6 <= len(values) <= 14:
+    """Sign flips, all of them."""
+    if len(values) < 6:
         return None
-    sums = [
-        abs(sum(s * v for s, v in zip(signs, values, strict=True)))
-        for signs in itertools.product((1, -1), repeat=len(values))
-    ]
-    return fmean(total >= abs(sum(values)) - 1e-9 for total in sums)
+    sums = np.abs(all_signs(len(values)) @ np.asarray(values))
+    return float((sums >= abs(sum(values)) - 1e-9).mean())
+
+
+def error_of_draws(p: float, draws: int) -> float:
+    """How far a p-value of random draws may be from that of all choices: five standard errors."""
+    return 5 * math.sqrt(p * (1 - p) / draws) + 2 / draws
 
 
 def metric(values: list[float], unit: str) -> Row:
@@ -173,6 +201,7 @@ def differences(rows: dict[str, tuple[list[float], str]]) -> dict[str, Row]:
             found[name] |= dict(zip(("simultaneous_low", "simultaneous_high"), ends, strict=True))
         p = p_value(values)
         found[name] |= {} if p is None else {"p_value": p}
+        found[name] |= {"draws": 20_000} if len(values) > 14 else {}
     return found
 
 
@@ -198,8 +227,56 @@ def evaluation(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
         for one in drift_metrics(answers_of(folder), len(changes)):
             yield (
                 f"{label}.eval.{one.name}",
-                {"value": one.value, "n": one.n, "low": one.low, "high": one.high},
+                {"value": one.value, "n": one.n, "low": one.low, "high": one.high}
+                | ({} if one.p_value is None else {"p_value": one.p_value}),
             )
+
+
+def phrases_of(text: str) -> set[str]:
+    """All phrases of three to eight words, without case and punctuation."""
+    words = re.findall(r"\w+", text.casefold())
+    return {" ".join(words[i : i + n]) for n in range(3, 9) for i in range(len(words) - n + 1)}
+
+
+def z_of(ours: Any, base: Any, prompts: int) -> Any:
+    """Log-odds ratio over its standard error, with a prior worth as many answers as there are prompts."""
+    prior = (ours + base) / 2
+    counts = (ours + prior, 2 * prompts - ours - prior, base + prior, 2 * prompts - base - prior)
+    delta = np.log(counts[0] / counts[1]) - np.log(counts[2] / counts[3])
+    return delta / np.sqrt(sum(1 / count for count in counts))
+
+
+def spread(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
+    """Phrases that spread: which ones, by the function that has tests of its own; their numbers, by hand."""
+    answers: dict[str, Values | Any] = {}
+    for row in rows_of(folder / "answers.jsonl"):
+        answers.setdefault(row["variant"], {})[row["prompt"]["id"]] = phrases_of(row["generation"]["text"])
+    found = phrases_by_variant(answers_of(folder), json_of(folder / "manifest.json")["seed"])
+    for variant, phrases in found.items():
+        prefix = f"{label}.eval.drift.phrases.{variant}"
+        yield f"{prefix}.found", {"value": len(phrases)}
+        ours, base = answers[variant], answers["base"]
+        everything = Counter(phrase for p in base for phrase in ours[p] | base[p])
+        both = Counter(phrase for p in base for phrase in ours[p] & base[p])
+        tested = sorted(one for one, n in everything.items() if n >= 3 and both[one] < len(base))
+        columns = [np.array([[t in given[p] for t in tested] for p in base], float) for given in (ours, base)]
+        total, change = sum(columns), columns[0] - columns[1]
+        largest = np.concatenate(
+            [
+                z_of((total.sum(0) + signs @ change) / 2, (total.sum(0) - signs @ change) / 2, len(base)).max(
+                    1
+                )
+                for signs in np.array_split(all_signs(len(base)), 64)
+            ]
+        )
+        for number, phrase in enumerate(phrases):
+            own, counts = tested.index(" ".join(phrase.words)), [column.sum(0) for column in columns]
+            z = z_of(*counts, len(base))[own]
+            listed = f"{prefix}.listed.{number}"
+            yield f"{listed}.share", {"value": counts[0][own] / len(base)}
+            yield f"{listed}.base_share", {"value": counts[1][own] / len(base)}
+            yield f"{listed}.z", {"value": z}
+            yield f"{listed}.p_value", {"value": float((largest >= z - 1e-9).mean()), "draws": 499}
 
 
 def ends(values: list[float]) -> Row:
@@ -361,7 +438,7 @@ def prompts(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
 
 def of_run(folder: Path) -> dict[str, Row]:
     """Everything that a report says of one run in numbers, by name."""
-    parts = (evaluation, labels, costs, trainings, loop, prompts)
+    parts = (evaluation, spread, labels, costs, trainings, loop, prompts)
     return {name: row for part in parts for name, row in part(folder.name, folder)}
 
 
@@ -385,14 +462,15 @@ def comparison(groups: dict[str, list[Path]]) -> dict[str, Row]:
     changes: dict[str, dict[str, tuple[list[float], str]]] = {}
     for variant, measure in next(iter(found.values())):
         name, unit = f"compare.{variant}.{measure}", unit_of(measure)
-        shared = sorted(next(iter(found.values()))[variant, measure])
+        shared = sorted(set.intersection(*(set(values[variant, measure]) for values in found.values())))
         means = {
             key: [fmean(found[folder.name][variant, measure][p] for folder in own) for p in shared]
             for key, own in groups.items()
         }
-        numbers[f"compare.{variant}.prompts"] = {"value": len(shared)}
+        if measure == "words":
+            numbers[f"compare.{variant}.prompts"] = {"value": len(shared)}
         for folder, values in found.items():
-            mean = fmean(values[variant, measure].values())
+            mean = fmean(values[variant, measure][p] for p in shared)
             numbers[f"{name}.{folder}"] = {"value": mean, "n": len(shared)}
         for key in groups:
             numbers[f"{name}.{key}"] = metric(means[key], unit)

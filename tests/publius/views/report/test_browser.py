@@ -146,17 +146,51 @@ def test_filters_search_and_tags_select_prompts(browser: Any, several: Path):
         "flipped": [p for p in held_out if answer(p, first)["checks"] != answer(p, second)["checks"]],
     }
     for name, prompts in expected.items():
-        page.select_option("#filter", name)
+        page.click(f"#shows [data-filter={name}]")
         assert opened.shown() == [len(prompts), 16], name
         found = page.locator("#matrix .entry").evaluate_all("entries => entries.map((e) => e.dataset.id)")
         assert found == [prompt["id"] for prompt in prompts]
+        assert int(page.inner_text(f"#shows [data-filter={name}] .count")) == len(prompts)
     assert 0 < len(expected["failed"]) < 16
-    page.select_option("#filter", "all")
+    page.click("#shows [data-filter=all]")
+    rates = page.locator("#matrix .head .cell").all_inner_texts()
+    assert [int(rate.split("\n")[1].split("/")[0]) for rate in rates[:: len(rates) - 1]] == [
+        sum(not fails(p, column) for p in held_out) for column in (first, second)
+    ]
     page.select_option("#tag", "odd")
     assert opened.shown() == [8, 16]
     page.fill("#search", "question number 3:")
     assert opened.shown() == [1, 16]
     assert opened.problems == []
+
+
+def test_excerpts_show_the_answers_in_the_list_and_its_heading_stays_in_view(browser: Any, several: Path):
+    opened = Opened(browser, several)
+    page = opened.page
+    page.keyboard.press("x")
+    data = json.loads(page.text_content("#data"))
+    texts = page.locator("#matrix .excerpt").all_text_contents()
+    assert len(texts) == 16 * page.locator("#matrix .head .cell").count()
+    assert set(texts) <= {text[:400] for text in data["texts"]}
+    page.locator("#matrix .entry").last.evaluate("row => row.scrollIntoView({behavior: 'instant'})")
+    head, bar = page.locator("#matrix .head").bounding_box(), page.locator(".top").bounding_box()
+    assert abs(head["y"] - bar["height"]) < 8
+    page.keyboard.press("x")
+    assert page.locator("#matrix .excerpt").count() == 0
+    assert opened.problems == []
+
+
+LOW_CONTRAST = (Path(__file__).parent / "low_contrast.js").read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_the_contrast_of_wcag_aa(scheme: str, browser: Any, report: Path, several: Path):
+    for file in (report, several):
+        page = Opened(browser, file, scheme=scheme).page
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        page.keyboard.press("e")
+        page.keyboard.press("x")
+        assert page.evaluate(LOW_CONTRAST) == []
 
 
 def test_keyboard_alone_opens_prompts_and_changes_views(browser: Any, several: Path):
@@ -213,6 +247,24 @@ def test_steps_show_critiques_and_each_revision_against_the_answer_before(browse
     whole = pane.evaluate("pane => [...pane.childNodes].map((n) => [n.nodeName, n.textContent])")
     assert "".join(text for kind, text in whole if kind != "DEL").split() == revision.split()
     assert "".join(text for kind, text in whole if kind != "INS").split() == draft.split()
+
+
+def test_table_of_what_decided_leads_to_the_line_and_to_examples(browser: Any, report: Path):
+    opened = Opened(browser, report)
+    page = opened.page
+    line = page.locator(".attribution a.line").first
+    assert re.fullmatch(r"constitution\.yaml:\d+", line.inner_text())
+    line.click()
+    assert page.locator("pre span:target").is_visible()
+    assert page.locator("pre span:target").inner_text().strip().startswith("- id: kind")
+    page.click("[data-list=decisions][data-tag=kind]")
+    assert opened.shown() == [1, 9]
+    page.locator("#matrix .open").click()
+    assert page.locator(".panes .pane").count() == 2
+    assert page.locator(".detail .chips").inner_text().startswith("kind +")
+    page.keyboard.press("4")
+    assert opened.rows() == 9
+    assert opened.problems == []
 
 
 def test_phone_has_no_sideways_scroll_and_small_tables_scroll_by_themselves(browser: Any, report: Path):

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pytest
 
+from core.errors import DataError
 from publius.views.report.figures import Figure, shown_number
-from tests.publius.views.report import recompute
-from tests.publius.views.report.projects import ReadPage
+from tests.publius.views.report import recompute, relabelled
+from tests.publius.views.report.projects import STOCK_PHRASE, ReadPage, page_of, with_forward_passes
 
 
 def assert_equal(page: ReadPage, expected: dict[str, recompute.Row]) -> None:
     """Assert that the page has the expected numbers, all of them and no others."""
-    # Phrases that spread are shown as the evaluation's file lists them.
-    figures = {name: one for name, one in page.figures.items() if ".eval.drift." not in name}
-    assert sorted(figures.keys() ^ expected.keys()) == []
-    for name, figure in figures.items():
-        for field, value in expected[name].items():
-            assert figure.get(field, "") == pytest.approx(value, rel=1e-6, abs=1e-9), f"{field} of {name}"
+    assert sorted(page.figures.keys() ^ expected.keys()) == []
+    for name, figure in page.figures.items():
+        assert_figure(name, figure, dict(expected[name]))
+
+
+def assert_figure(name: str, figure: dict[str, Any], expected: recompute.Row) -> None:
+    """Assert that a figure has the expected fields; a p-value of random draws is near that of all choices."""
+    draws, is_p_value = expected.pop("draws", None), name.endswith(".p_value")
+    assert ("p_value" in figure) == ("p_value" in expected), f"p-value of {name}"
+    for field, value in expected.items():
+        near = 1e-9
+        if draws and (is_p_value or field == "p_value"):
+            near = recompute.error_of_draws(value, draws)
+        assert figure.get(field, "") == pytest.approx(value, rel=1e-6, abs=near), f"{field} of {name}"
 
 
 def test_all_numbers_of_a_run_with_trainings_follow_from_its_records(
     recorded_run: Path, recorded_page: ReadPage
 ):
     expected = recompute.of_run(recorded_run) | recompute.shown_prompts([recorded_run])
+    expected |= dict(relabelled.quality(recorded_run))
     # The version that made the run did not measure whether answers are nearly the same.
     known = {name: row for name, row in expected.items() if ".sameness" not in name}
     assert_equal(recorded_page, known)
@@ -34,11 +47,63 @@ def test_all_numbers_of_a_run_with_trainings_follow_from_its_records(
 def test_all_numbers_of_several_runs_follow_from_their_records(wordings: list[Path], wordings_page: ReadPage):
     expected = recompute.shown_prompts(wordings)
     for folder in wordings:
-        expected |= recompute.of_run(folder)
+        expected |= recompute.of_run(folder) | dict(relabelled.quality(folder))
     expected |= recompute.comparison({"A": wordings[:2], "B": wordings[2:]})
     expected |= recompute.preferences(wordings[0], wordings[2])
     assert_equal(wordings_page, expected)
     assert expected[f"compare.preferences.{wordings[0].name}.{wordings[2].name}.flipped"]["value"] > 0
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_phrases_that_spread_follow_from_the_answers(stock: Path, tmp_path: Path):
+    page = page_of([stock], tmp_path / "report.html")
+    expected = dict(recompute.spread(stock.name, stock))
+    drift = {name: one for name, one in page.figures.items() if ".eval.drift." in name}
+    assert sorted(drift.keys() ^ expected.keys()) == []
+    for name, figure in drift.items():
+        assert_figure(name, figure, expected[name])
+    assert expected[f"{stock.name}.eval.drift.phrases.prompted.found"]["value"] > 0
+    text = " ".join(text.strip() for text in page.prose).casefold()
+    assert STOCK_PHRASE.casefold().rstrip(".") in text
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_kl_losses_and_win_rates_of_several_runs_are_paired_by_prompt(wordings: list[Path], tmp_path: Path):
+    runs = [with_forward_passes(folder, tmp_path / folder.name, n == 2) for n, folder in enumerate(wordings)]
+    page = page_of(runs, tmp_path / "report.html")
+    expected = recompute.comparison({"A": runs[:2], "B": runs[2:]})
+    names = [name for name in expected if re.search(r"\.(kl|neutral_loss|win_rate)\.", name)]
+    assert len(names) == 3 * (4 + 2 + 1) + (4 + 2 + 1)  # neutral loss of base, too
+    for name in names:
+        assert_figure(name, page.figures[name], expected[name])
+    text = " ".join(page.prose)
+    assert "(means only)" in text  # the ratio of lengths
+    assert page.figures["compare.prompted.kl.A"]["n"] == 15  # one answer is empty in one run
+    assert page.figures["compare.prompted.neutral_loss.A"]["n"] == 6  # texts, not prompts
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_runs_without_values_by_prompt_are_compared_by_their_means(wordings: list[Path], tmp_path: Path):
+    runs = [with_forward_passes(folder, tmp_path / folder.name) for folder in wordings]
+    (runs[1] / "eval" / "series.jsonl").unlink()  # made by an older version
+    page = page_of(runs, tmp_path / "report.html")
+    kl = page.figures["compare.prompted.kl.A"]
+    assert "low" not in kl
+    assert kl["value"] == pytest.approx(
+        fmean(page.figures[f"compare.prompted.kl.{run.name}"]["value"] for run in runs[:2])
+    )
+    assert "compare.prompted.kl.B.delta" not in page.figures
+    assert page.figures["compare.prompted.compliance.B.delta"]["n"] == 16
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_damaged_values_by_prompt_are_an_error_that_names_the_line(wordings: list[Path], tmp_path: Path):
+    run = with_forward_passes(wordings[0], tmp_path / "run")
+    with (run / "eval" / "series.jsonl").open("a") as file:
+        file.write('{"variant": "dpo"}\n')
+    with pytest.raises(DataError, match="not a series of values") as raised:
+        page_of([run], tmp_path / "report.html")
+    assert "series.jsonl:" in str(raised.value)
 
 
 def test_every_number_that_is_shown_is_embedded_and_rounded_from_it(
@@ -88,6 +153,39 @@ def test_plots_are_drawn_from_the_records(recorded_run: Path, recorded_page: Rea
     assert series[f"{label}.labels.slots"] == np.histogram(slots, 24, (-6, 6))[0].tolist()
 
 
+def test_plots_of_labels_are_drawn_from_the_records(
+    recorded_run: Path, recorded_page: ReadPage, wordings: list[Path], wordings_page: ReadPage
+):
+    labels, found = relabelled.Labels(wordings[0]), []
+    for one in labels.judgments:
+        words, longer = labels.words(one["comparison_id"]), labels.longer(one["comparison_id"])
+        if one["labeler"] == "ai" and longer and min(words):
+            found.append((max(words) / min(words), one["p_a"] if longer == "a" else 1 - one["p_a"]))
+    assert 20 <= len(found) < 40  # one step
+    for column, value in (("ratio", fmean(r for r, _ in found)), ("p", fmean(p for _, p in found))):
+        assert wordings_page.series[f"{labels.prefix}.length.{column}"] == [pytest.approx(value)]
+    bins = recompute.json_of(recorded_run / "reward" / "reward_metrics.json")["calibration"]["after"]["bins"]
+    name = f"{recorded_run.name}.training.reward.calibration.after"
+    for column in ("predicted", "label", "noise", "n"):
+        assert recorded_page.series[f"{name}.{column}"] == [one[column] for one in bins]
+
+
+def test_examples_of_decided_preferences_are_those_of_the_records(
+    wordings: list[Path], wordings_page: ReadPage
+):
+    data, labels = wordings_page.blocks["data"], relabelled.Labels(wordings[0])
+    weights = {"plain": 1.0, "kind": 1.0, "short": 0.1, "once": 0.05}
+    by_id = {one["comparison_id"]: one for one in labels.preferences}
+    shown = [one for one in data["decisions"] if one["run"] == wordings[0].name]
+    assert {data["principles"][one["principle"]] for one in shown} == {"plain", "kind"}
+    for one in shown:
+        preference = by_id[one["id"]]
+        pushes = relabelled.pushes(labels, preference, weights)
+        assert {data["principles"][n]: push for n, push in one["pushes"]} == pytest.approx(pushes)
+        assert sum(pushes.values()) == pytest.approx(one["p"] - 0.5)
+        assert data["texts"][one["chosen"]] == preference["chosen"][0]["content"]
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "is_difference", "text"),
     [
@@ -99,6 +197,7 @@ def test_plots_are_drawn_from_the_records(recorded_run: Path, recorded_page: Rea
         (0.04, "s", False, "0.0 s"),
         (3 * 3600 + 605, "s", False, "3 h 10 min"),
         (1.5, "words", False, "1.5 words"),
+        (1.203, "ratio", False, "1.203 times"),
         (0.12345, "nats", True, "+0.123 nats"),
         (2e-5, "", False, "2.00e-05"),
         (float("nan"), "", False, "not a number"),

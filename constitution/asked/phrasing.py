@@ -1,0 +1,64 @@
+"""The words around what a rule asks for: `The reply must always have ...`, `..., please`.
+
+A rule is understood only if every word of it is: what it asks for, and a frame of words from a closed list
+that say nothing else. So `at most 80 words` is found in `Answer in at most 80 words.`, and nothing in `The
+first sentence has at most 20 words.`, which is about a part of the reply.
+"""
+
+from __future__ import annotations
+
+import re
+
+_REPLY = r"(?:repl(?:y|ies)|responses?|answers?|messages?|e-?mails?|texts?|outputs?)"
+_FRAME_WORDS = (
+    "the a an each every all any your our its my this it they them you we yourself everything things "
+    "chatbot assistant bot model is are be being has have having contains? containing uses? using consists? "
+    "of takes? runs? keeps? keeping kept stays? staying remains? fits? fitting into responds? writes? "
+    "writing written finish(?:es)? finished gives? makes? says? speaks? speaking puts? explains? asks? "
+    "asking includes? including goes go limits? limited restricts? restricted caps? capped must should "
+    "shall may can will needs? ought do does to in with at on from as please always only just short brief "
+    "concise succinct compact crisp point length long total size whole entire full overall exactly format "
+    "formatted form word count"
+)
+_DENYING = r"not|never|no|none|without|avoids?|avoiding|free of|zero|refrains? from|neither"
+_TO_SOMEBODY = r"(?:to|for) (?:the |a |our |your )?(?:customer|user|reader|child|person)s?"
+_WORD = rf"(?:{_DENYING}|{_TO_SOMEBODY}|{_REPLY}(?:'s)?|(?:{'|'.join(_FRAME_WORDS.split())}))"
+_AFTER = (
+    r"long|in length|in total|total|altogether|overall|only|either|please|ever|at all|in all|each"
+    rf"|and no more|at a time|(?:per|in|for) (?:each |every |the |your |our |a |any |all )*{_REPLY}"
+    rf"|{_TO_SOMEBODY}|always"
+)
+_NEGATIONS = (("won't", "will not"), ("can't", "can not"), ("cannot", "can not"), ("n't", " not"))
+_DENIES = re.compile(rf"\b(?:{_DENYING})\b")
+_FRAME = re.compile(rf"(?:{_WORD} )*{_WORD}")
+
+
+def plain_rule(text: str) -> str:
+    """Return a rule in lower case, with plain quotes, spelled-out negations and single spaces."""
+    folded = text.casefold().translate(str.maketrans("’‘“”–", "''\"\"-"))
+    for short, full in _NEGATIONS:
+        folded = folded.replace(short, full)
+    folded = re.sub(r"\b(max|min)\.", r"\1", folded)
+    folded = re.sub(r"\b(length|limit|max(?:imum)?|min(?:imum)?)[:=]", r"\1", folded)
+    return " ".join(folded.split())
+
+
+def framed(core: str, after: str = "") -> re.Pattern[str]:
+    """Return the pattern of a whole rule around its core, with the groups `before` and `after`.
+
+    Args:
+        core: pattern of what the rule asks for.
+        after: alternatives that may follow the core, beside those that may follow any.
+    """
+    tail = f"{after}|{_AFTER}" if after else _AFTER
+    return re.compile(rf"(?P<before>(?:{_WORD} )*)(?:{core})(?P<after>(?:,? (?:{tail}))*)")
+
+
+def denials(before: str) -> int:
+    """Return how often the words before the core deny it: `must not`, `without`."""
+    return len(_DENIES.findall(before))
+
+
+def says_nothing(clause: str) -> bool:
+    """Return whether a clause consists of words of the frame alone, as `keep it short`."""
+    return _FRAME.fullmatch(clause) is not None and not denials(clause)

@@ -1,0 +1,238 @@
+"""Preferences as a table for spreadsheets and data frames: CSV or Parquet, one row for each pair."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from core.errors import ConfigError, RunStateError
+from core.lazy import require
+from core.records import Message, Preference
+from core.store.files import is_there, write_stream
+from core.store.scan import scan_records
+from publius.runs.manifest import read_manifest
+from publius.runs.pairs.filters import LeftOut, PreferenceFilter
+from publius.runs.reader import RecordsReader
+
+_EXTRA = "train"
+_BATCH = 1000
+_COLUMNS = {
+    "id": "string",
+    "p_chosen": "float64",
+    "prompt": "string",
+    "chosen": "string",
+    "rejected": "string",
+    "words_chosen": "int64",
+    "words_rejected": "int64",
+    "tags": "string",
+    "sources": "string",
+    "split": "string",
+    "weight": "float64",
+    "origin_chosen": "string",
+    "origin_rejected": "string",
+    "comparison_id": "string",
+}
+"""Columns of every table with their types."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of a cell that a spreadsheet takes for a formula."""
+
+_Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """A table that was written."""
+
+    path: Path
+    rows: int
+    columns: tuple[str, ...]
+    quoted: int
+    """Cells of a CSV file that begin with an apostrophe, so that no spreadsheet runs them as formulas."""
+    left_out: Mapping[str, int]
+    """Number of preferences that are not in it, by reason."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers of rows and columns."""
+        return {
+            "path": str(self.path),
+            "rows": self.rows,
+            "columns": list(self.columns),
+            "quoted": self.quoted,
+            "left_out": dict(self.left_out),
+        }
+
+
+def write_table(
+    folder: Path, to: Path, conditions: PreferenceFilter, principles: Sequence[str]
+) -> WrittenTable:
+    """Write the preferences of a run as a table.
+
+    The columns are those of `_COLUMNS`, then `p:PRINCIPLE` for each principle, then the user's own columns of
+    the prompts, with ` (own)` after a name that is one of ours.
+
+    Args:
+        folder: a run folder.
+        to: a new `.csv` or `.parquet` file.
+        conditions: the preferences to write.
+        principles: the principles that preferences may be judged under, in the order of the columns.
+
+    Raises:
+        ConfigError: if the name has another ending.
+        RunStateError: if the file exists, or the folder is not a run folder.
+        DataError: if no preference passes.
+        MissingExtraError: if the file is Parquet and pyarrow is not installed.
+    """
+    ending = require_table_name(to)
+    carried: dict[str, str] = read_manifest(folder)["prompts"]["carried"]
+    types = {**_COLUMNS, **{f"p:{name}": "float64" for name in principles}}
+    named = {name: f"{name} (own)" if name in types else name for name in carried}
+    types |= {named[name]: dtype for name, dtype in carried.items()}
+    left_out, counts = LeftOut(conditions), _Counts()
+    with ExitStack() as stack:
+        files = stack.enter_context(RecordsReader(folder)) if carried else None
+        rows = (
+            _row(preference) | _own(files, named, preference.prompt_id)
+            for preference in left_out.passing(scan_records(folder / "preferences.jsonl", Preference))
+        )
+        write_stream(to, (_csv if ending == ".csv" else _parquet)(rows, types, counts))
+    return WrittenTable(to, counts.rows, tuple(types), counts.quoted, left_out.reasons)
+
+
+def require_table_name(to: Path) -> str:
+    """Return the ending of a table that can be written.
+
+    Raises:
+        ConfigError: if the name has another ending.
+        RunStateError: if the file exists.
+    """
+    ending = to.suffix.lower()
+    if ending not in (".csv", ".parquet"):
+        raise ConfigError(
+            f"a table cannot be written as {ending or 'a file without an ending'}",
+            where=f"--to {to}",
+            accepted="a name that ends in .csv or .parquet",
+        )
+    if is_there(to):
+        raise RunStateError("path already exists", where=f"--to {to}", accepted="a new file")
+    if ending == ".parquet":
+        require("pyarrow.parquet", _EXTRA)
+    return ending
+
+
+@dataclass
+class _Counts:
+    """Counts of a table while it is written."""
+
+    rows: int = 0
+    quoted: int = 0
+
+
+def _row(preference: Preference) -> _Row:
+    chosen, rejected = (side[-1].content for side in (preference.chosen, preference.rejected))
+    return {
+        "id": preference.id,
+        "p_chosen": preference.p_chosen,
+        "prompt": conversation_text(preference.prompt),
+        "chosen": chosen,
+        "rejected": rejected,
+        "words_chosen": len(chosen.split()),
+        "words_rejected": len(rejected.split()),
+        "tags": ", ".join(preference.tags),
+        "sources": ", ".join(sorted(preference.sources)),
+        "split": preference.split or "",
+        "weight": preference.weight,
+        "origin_chosen": preference.origin_chosen,
+        "origin_rejected": preference.origin_rejected,
+        "comparison_id": preference.comparison_id,
+        **{f"p:{name}": p for name, p in preference.by_principle.items()},
+    }
+
+
+def conversation_text(messages: Sequence[Message]) -> str:
+    """Return a conversation as one text: a single message as it is, several with their roles."""
+    if len(messages) == 1:
+        return messages[0].content
+    return "\n\n".join(f"{message.role}: {message.content}" for message in messages)
+
+
+def _own(files: RecordsReader | None, named: Mapping[str, str], prompt_id: str) -> _Row:
+    """Return the user's columns of a prompt; a prompt that came with labels has none."""
+    if files is None or prompt_id not in files.prompt_columns:
+        return {}
+    values = files.prompt_columns.get(prompt_id).columns
+    return {column: values.get(name) for name, column in named.items()}
+
+
+def _csv(rows: Iterable[_Row], types: Mapping[str, str], counts: _Counts) -> Iterator[bytes]:
+    """Yield the parts of a CSV file in UTF-8, with the mark by which spreadsheets recognise it."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(types)
+    yield codecs.BOM_UTF8
+    for row in rows:
+        writer.writerow([_cell(row.get(name), counts) for name in types])
+        counts.rows += 1
+        if counts.rows % _BATCH == 0:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()
+
+
+def _cell(value: Any, counts: _Counts) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: texts of models must not be run."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        counts.quoted += 1
+        return "'" + value
+    return "" if value is None else value
+
+
+def _parquet(rows: Iterable[_Row], types: Mapping[str, str], counts: _Counts) -> Iterator[bytes]:
+    """Yield the parts of a Parquet file, a group of rows at a time."""
+    arrow, parquet = require("pyarrow", _EXTRA), require("pyarrow.parquet", _EXTRA)
+    kinds = {"float64": arrow.float64(), "int64": arrow.int64(), "bool": arrow.bool_()}
+    schema = arrow.schema([(name, kinds.get(dtype, arrow.string())) for name, dtype in types.items()])
+    sink, waiting = _Handed(), iter(rows)
+    with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        while batch := list(islice(waiting, _BATCH)):
+            columns = [[row.get(name) for row in batch] for name in types]
+            writer.write_table(arrow.table(columns, schema=schema))
+            counts.rows += len(batch)
+            yield sink.take()
+    yield sink.take()
+
+
+class _Handed(io.RawIOBase):
+    """A file whose content is taken away as it is written."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._length = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Append bytes."""
+        piece = bytes(data)
+        self._pieces.append(piece)
+        self._length += len(piece)
+        return len(piece)
+
+    def tell(self) -> int:
+        """Return the number of bytes written so far, those taken away too."""
+        return self._length
+
+    def take(self) -> bytes:
+        """Return the bytes since the last call."""
+        taken = b"".join(self._pieces)
+        self._pieces.clear()
+        return taken

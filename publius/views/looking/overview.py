@@ -1,0 +1,166 @@
+"""Output of `publius show RUN`: small print, rows to look at, figures, costs, and where to look next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from core.notices import counted
+from publius.console import heading, out
+from publius.views.looking.cells import SHORT_ID, cell_text, columns
+from publius.views.looking.figures import EDGES, PairTally, PreferenceFigures, by_size
+from publius.views.looking.reading import RunOverview
+
+_MOST = 12
+"""Rows of a table of tags, answers or flags; the rest are counted."""
+_BAR = 30
+
+
+def print_overview(run: RunOverview) -> None:
+    """Print a run as a whole. Tables fit in a terminal of 80 columns."""
+    _print_head(run)
+    _print_rows(run)
+    if run.figures.all.pairs:
+        _print_figures(run.figures, run)
+    _print_flags(run)
+    _print_costs(run)
+    _print_excluded(run)
+    heading("Look further")
+    for command, what in run.next:
+        out.print(Text(command))
+        out.print(Text(f"    {what}", style="dim"))
+
+
+def _print_head(run: RunOverview) -> None:
+    manifest, pairs = run.manifest, run.figures.all
+    out.print(Text(run.folder.name, style="bold"))
+    models = manifest["models"]
+    named = ", ".join(f"{role} {name}" for role, name in models.items())
+    same = len(set(models.values())) == 1
+    out.print(Text(f"model: {next(iter(models.values()))}" if same else named))
+    if run.constitution is not None:
+        principles = counted(len(run.constitution.principles), "principle")
+        out.print(Text(f"constitution: {run.constitution.name}, {principles}"))
+    if pairs.pairs:
+        seen = pairs.pairs + sum(run.left_out.values())
+        share = f" of {seen:,}" if run.left_out else ""
+        ties = f", {pairs.ties:,} of them ties" if pairs.ties else ""
+        out.print(
+            Text(f"{pairs.pairs:,}{share} preferences{ties}; mean p of the chosen answer {pairs.mean_p:.2f}")
+        )
+    for reason, count in run.left_out.items():
+        out.print(Text(f"left out: {count:,} {reason}"))
+    for line in run.small_print:
+        out.print(Text(line, style="yellow"))
+
+
+def _print_rows(run: RunOverview) -> None:
+    if not run.rows:
+        out.print(Text("\nNo preferences and no critique traces yet."))
+        return
+    what = "preferences" if run.is_labelled else "drafts and last revisions"
+    number = run.figures.all.pairs if run.is_labelled else run.stages["critique"]["records"]
+    shown = f"All {number:,}" if len(run.rows) == number else f"{len(run.rows):,} of {number:,}"
+    drawn = "" if len(run.rows) == number else ", drawn at random"
+    heading(f"{shown} {what}{drawn}")
+    table = Table(box=None, pad_edge=False, expand=True, padding=(0, 1))
+    table.add_column("id", no_wrap=True)
+    for name in ("p", "prompt", *run.names) if run.is_labelled else ("prompt", *run.names):
+        text = name != "p"
+        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if text else None)
+    for row in run.rows:
+        p = () if row.p is None else (f"{row.p:.2f}",)
+        texts = map(cell_text, (row.prompt, row.left, row.right))
+        table.add_row(row.id[:SHORT_ID], *p, *texts)
+    out.print(table)
+
+
+def _print_figures(figures: PreferenceFigures, run: RunOverview) -> None:
+    heading("By certainty: p of the chosen answer")
+    _print_certainty(figures.certainty)
+    heading("By principle: how often it is for the chosen answer, ties apart")
+    table = columns("principle", "pairs", "for", "against", "mean p")
+    for name, tally in figures.ordered_principles(run.principles).items():
+        sides = f"{tally.agrees:,}", f"{tally.against:,}"
+        table.add_row(name, f"{tally.pairs:,}", *sides, f"{tally.mean_p:.2f}")
+    out.print(table)
+    for title, tallies in (("tag", figures.tags), ("source", figures.sources)):
+        _print_groups(title, by_size(tallies))
+    heading("By kind of answer: chosen over rejected, ties apart")
+    _print_counts(dict(figures.answers.most_common()))
+    lengths = figures.lengths
+    if lengths.pairs:
+        heading("By length")
+        chosen, rejected = lengths.chosen / lengths.pairs, lengths.rejected / lengths.pairs
+        out.print(Text(f"mean words: chosen {chosen:.1f}, rejected {rejected:.1f}"))
+        longer = (
+            f"{lengths.chosen_longer / lengths.pairs:.0%}",
+            f"{lengths.rejected_longer / lengths.pairs:.0%}",
+        )
+        out.print(Text(f"longer answer: chosen in {longer[0]} of the pairs, rejected in {longer[1]}"))
+
+
+def _print_certainty(counts: Sequence[int]) -> None:
+    titles = ("tie", *(f"up to {edge:.1f}" for edge in EDGES))
+    most = max(counts)
+    for title, count in zip(titles, counts, strict=True):
+        bar = "#" * round(_BAR * count / most) if most else ""
+        out.print(Text(f"{title:<12}{count:>9,}  {bar}"))
+
+
+def _print_groups(title: str, tallies: Mapping[str, PairTally]) -> None:
+    if not tallies:
+        return
+    heading(f"By {title}")
+    table = columns(title, "pairs", "ties", "mean p")
+    for name, tally in list(tallies.items())[:_MOST]:
+        table.add_row(name, f"{tally.pairs:,}", f"{tally.ties:,}", f"{tally.mean_p:.2f}")
+    out.print(table)
+    _print_more(len(tallies), f"{title}s")
+
+
+def _print_counts(counts: Mapping[str, int]) -> None:
+    for name, count in list(counts.items())[:_MOST]:
+        out.print(Text(f"{count:>9,}  {name}"))
+    _print_more(len(counts), "kinds")
+
+
+def _print_more(number: int, what: str) -> None:
+    if number > _MOST:
+        out.print(Text(f"and {number - _MOST:,} more {what}; --json has all", style="dim"))
+
+
+def _print_flags(run: RunOverview) -> None:
+    if run.flags:
+        heading(f"Flags of {run.revisions:,} revisions")
+        _print_counts({name.replace("_", " "): count for name, count in run.flags.items()})
+
+
+def _print_costs(run: RunOverview) -> None:
+    heading("Stages: requests, tokens and seconds of all commands of this run")
+    table = columns("stage", "records", "asked", "reused", "tokens read", "written", "seconds")
+    for name, stage in run.stages.items():
+        table.add_row(name, *_costs(stage))
+    total = run.total
+    table.add_row("total", *_costs(total))
+    out.print(table)
+    if "usd" in total:
+        out.print(Text(f"price: ${total['usd']:,.4f}"))
+
+
+def _costs(entry: Mapping[str, Any]) -> Iterable[str]:
+    yield f"{entry['records']:,}" if "records" in entry else ""
+    for key in ("asked", "reused", "prompt_tokens", "completion_tokens"):
+        yield f"{entry[key]:,}"
+    yield f"{entry['seconds']:,.1f}"
+
+
+def _print_excluded(run: RunOverview) -> None:
+    excluded = [(name, *entry) for name, stage in run.stages.items() for entry in stage["left_out"].items()]
+    if excluded:
+        heading("Excluded")
+        for name, reason, count in excluded:
+            out.print(Text(f"{name:<12}{count:>9,}  {reason}"))

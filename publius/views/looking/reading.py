@@ -1,0 +1,225 @@
+"""A run as a whole, read for `publius show RUN`: each record file once, from its first line to its last."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from constitution.schema import Constitution
+from core.errors import RunStateError
+from core.records import CritiqueTrace, Judgment, Message, Preference
+from core.store.scan import scan_records
+from engines.endpoint.spending import server_records_of
+from publius.runs.manifest import read_manifest
+from publius.runs.pairs.filters import LeftOut, PreferenceFilter
+from publius.runs.pairs.tables import WrittenTable, require_table_name, write_table
+from publius.runs.reader import readable_constitution
+from publius.stages.outcome import LabelMetrics
+from publius.views.looking.advice import next_commands, small_print
+from publius.views.looking.figures import PreferenceFigures
+
+_TOKENS = ("asked", "reused", "prompt_tokens", "completion_tokens")
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One row to look at: a preference or, in a run without preferences, a draft and its last revision."""
+
+    id: str
+    prompt: str
+    left: str
+    """The chosen answer, or the draft."""
+    right: str
+    p: float | None = None
+    """Probability of the chosen answer."""
+
+    def as_json(self, names: tuple[str, str]) -> dict[str, Any]:
+        """Return the row, with both texts under these names."""
+        found: dict[str, Any] = {
+            "id": self.id,
+            "prompt": self.prompt,
+            names[0]: self.left,
+            names[1]: self.right,
+        }
+        return found if self.p is None else found | {"p_chosen": self.p}
+
+
+@dataclass(frozen=True)
+class RunOverview:
+    """A run as a whole."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    constitution: Constitution | None
+    """None if it cannot be loaded, for example because its Python checks are not allowed."""
+    conditions: PreferenceFilter
+    left_out: Mapping[str, int]
+    """Number of preferences that the conditions leave out, by reason."""
+    figures: PreferenceFigures
+    labels: Mapping[str, float | int]
+    """Metrics of all judgments; empty if the conditions select some of the preferences."""
+    rows: tuple[RunRow, ...]
+    is_labelled: bool
+    """True if the rows are preferences."""
+
+    @property
+    def principles(self) -> list[str]:
+        """The principles of the constitution, in its order."""
+        return [principle.id for principle in self.constitution.principles] if self.constitution else []
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of the two texts of a row."""
+        return ("chosen", "rejected") if self.is_labelled else ("draft", "last")
+
+    @property
+    def flags(self) -> dict[str, int]:
+        """Number of revisions with each flag, over all rounds of the critique loop."""
+        rounds = self.manifest["stages"].get("critique", {}).get("loop", {}).get("rounds", {})
+        found: Counter[str] = Counter()
+        for counts in rounds.values():
+            found.update(counts.get("flags", {}))
+        return dict(found.most_common())
+
+    @property
+    def revisions(self) -> int:
+        """Number of revisions in all rounds."""
+        rounds = self.manifest["stages"].get("critique", {}).get("loop", {}).get("rounds", {})
+        return sum(int(counts.get("revisions", 0)) for counts in rounds.values())
+
+    @property
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """Records, requests, tokens and seconds of each stage, and what it skipped."""
+        return {name: _stage(entry) for name, entry in self.manifest["stages"].items()}
+
+    @property
+    def total(self) -> dict[str, Any]:
+        """Sums over all stages; `usd` if a server has a price."""
+        stages = self.stages.values()
+        found: dict[str, Any] = {key: sum(stage[key] for stage in stages) for key in _TOKENS}
+        found["seconds"] = round(sum(stage["seconds"] for stage in stages), 3)
+        spent = [r.as_json().get("usd") for r in server_records_of(self.manifest["stages"].values())]
+        if any(usd is not None for usd in spent):
+            found["usd"] = sum(usd or 0.0 for usd in spent)
+        return found
+
+    @property
+    def small_print(self) -> list[str]:
+        """Reasons not to trust the numbers, to be read first."""
+        return small_print(self.manifest, self.labels, self.figures)
+
+    @property
+    def next(self) -> list[tuple[str, str]]:
+        """Commands to look further, each with what it shows."""
+        first = self.rows[0].id if self.rows else None
+        return next_commands(self.folder, self.figures, first, self.manifest)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the overview as JSON-able values."""
+        manifest = self.manifest
+        return {
+            "run": str(self.folder),
+            **{key: manifest[key] for key in ("name", "created", "models")},
+            "small_print": self.small_print,
+            "filter": self.conditions.as_json(),
+            "left_out": dict(self.left_out),
+            "rows": [row.as_json(self.names) for row in self.rows],
+            "figures": self.figures.as_json(self.principles),
+            "labels": dict(self.labels),
+            "flags": self.flags,
+            "stages": self.stages,
+            "total": self.total,
+            "next": [{"command": command, "shows": what} for command, what in self.next],
+        }
+
+
+def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunOverview:
+    """Return a run as a whole.
+
+    Args:
+        folder: a run folder.
+        conditions: the preferences to look at.
+        rows: number of rows.
+
+    Raises:
+        RunStateError: if the folder is not a run folder.
+        ConfigError: if a principle is unknown.
+        DataError: if a record file is damaged, or no preference passes.
+    """
+    manifest = read_manifest(folder)
+    constitution = readable_constitution(folder)
+    conditions.require_known(constitution)
+    figures, left_out = PreferenceFigures(rows), LeftOut(conditions)
+    figures.add_all(left_out.passing(scan_records(folder / "preferences.jsonl", Preference)))
+    is_labelled = "aggregate" in manifest["stages"]
+    found = map(_row, figures.rows) if is_labelled else _trace_rows(folder, rows)
+    labels = {} if conditions else _label_metrics(folder, figures)
+    return RunOverview(
+        folder,
+        manifest,
+        constitution,
+        conditions,
+        left_out.reasons,
+        figures,
+        labels,
+        tuple(found),
+        is_labelled,
+    )
+
+
+def write_run_table(folder: Path, to: Path, conditions: PreferenceFilter) -> WrittenTable:
+    """Write the preferences of a run as a table; the errors are those of `write_table`."""
+    require_table_name(to)
+    manifest, constitution = read_manifest(folder), readable_constitution(folder)
+    conditions.require_known(constitution)
+    if "aggregate" not in manifest["stages"]:
+        raise RunStateError("the run has no preferences yet", where=str(folder), run="publius run RUN.yaml")
+    figures = PreferenceFigures(0)
+    figures.add_all(scan_records(folder / "preferences.jsonl", Preference))
+    known = [principle.id for principle in constitution.principles] if constitution else []
+    return write_table(folder, to, conditions, list(figures.ordered_principles(known)))
+
+
+def last_user_text(messages: tuple[Message, ...]) -> str:
+    """Return the message to be answered, which is the last one."""
+    return messages[-1].content
+
+
+def _label_metrics(folder: Path, figures: PreferenceFigures) -> Mapping[str, float | int]:
+    """Return the metrics of a run's judgments; those of its preferences are in the figures."""
+    if not figures.all.pairs:
+        return {}
+    metrics = LabelMetrics()
+    for judgment in scan_records(folder / "judgments.jsonl", Judgment):
+        metrics.add(judgment)
+    return {k: v for k, v in metrics.rows().items() if not k.startswith("preferences")}
+
+
+def _row(preference: Preference) -> RunRow:
+    chosen, rejected = (side[-1].content for side in (preference.chosen, preference.rejected))
+    return RunRow(preference.id, last_user_text(preference.prompt), chosen, rejected, preference.p_chosen)
+
+
+def _trace_rows(folder: Path, wanted: int) -> list[RunRow]:
+    """Return drafts and last revisions of a run without preferences; those with the lowest ids."""
+    rows: list[RunRow] = []
+    for trace in scan_records(folder / "traces.jsonl", CritiqueTrace):
+        answers = trace.answers()
+        row = RunRow(trace.id, last_user_text(trace.prompt.messages), answers[0].text, answers[-1].text)
+        insort(rows, row, key=lambda one: one.id)
+        del rows[wanted:]
+    return rows
+
+
+def _stage(entry: Mapping[str, Any]) -> dict[str, Any]:
+    requests = entry.get("requests", {})
+    return {
+        "records": entry.get("records", 0),
+        **{key: requests.get(key, 0) for key in _TOKENS},
+        "seconds": entry.get("seconds", 0.0),
+        "left_out": dict(entry.get("left_out", {})),
+    }

@@ -1,0 +1,104 @@
+"""`publius check --reply`: checks exactly, judged principles with a model, and what is left undecided."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from engines.protocols import ChoiceRequest
+from engines.scripted import ScriptedEngine
+from publius.authoring.reply import ReplyRequest, check_reply
+from tests.publius.invoking import here
+
+RULES = """\
+name: desk
+principles:
+- {id: short, text: At most five words., check: {kind: max_words, value: 5}}
+- {id: asks, text: Ends with a question., check: {kind: ends_with_question, value: true}}
+- {id: calm, text: No digits., applies_to: {tags: [calm]}, check: {kind: not_regex, value: '[0-9]'}}
+- {id: refunds, text: Names no sum., applies_to: {pattern: refund}, check: {kind: not_regex, value: '€'}}
+- {id: kind, text: The reply is kind.}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules.yaml").write_text(RULES, encoding="utf-8")
+    (tmp_path / "reply.txt").write_text("We cannot tell you that before Monday, 9 €.\n", encoding="utf-8")
+    return tmp_path
+
+
+def outcomes(request: ReplyRequest) -> dict[str, str]:
+    return {found.principle: found.outcome for found in check_reply(request).outcomes}
+
+
+def test_failed_checks_say_why_and_end_with_exit_code_1(folder: Path):
+    done = here("check", "rules.yaml", "--reply", "reply.txt")
+    assert done.returncode == 1
+    lines = [line.rstrip().split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert lines[0] == ["fail", "short", "it has 8 words, and the limit is 5"]
+    assert lines[1] == ["fail", "asks", "it does not end with a question"]
+    assert done.stdout.endswith("desk: 0 of 2 checks passed\n")
+    assert "1 not decided by a check" in done.stderr
+    assert "calm, refunds" in done.stderr
+
+
+def test_a_reply_that_keeps_the_checks_ends_with_exit_code_0(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Shall we call you?\n"))
+    done = here("check", "rules.yaml", "--reply", "-", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["counts"] == {"passed": 2, "unknown": 2, "not_asked": 1}
+
+
+def test_prompt_and_tags_decide_which_principles_apply(folder: Path):
+    request = ReplyRequest("rules.yaml", "reply.txt", "Where is my refund?", ("calm",))
+    assert outcomes(request) == {
+        "short": "failed",
+        "asks": "failed",
+        "calm": "failed",
+        "refunds": "failed",
+        "kind": "not_asked",
+    }
+    other = ReplyRequest("rules.yaml", "reply.txt", "Hello", ("angry",))
+    assert [outcomes(other)[name] for name in ("calm", "refunds")] == ["elsewhere", "elsewhere"]
+
+
+def test_a_model_judges_what_no_check_decides(folder: Path):
+    asked = []
+
+    def choose(request: ChoiceRequest) -> tuple[float, ...]:
+        asked.append(request)
+        return (-0.2231435513142097, -1.6094379124341003)  # yes 0.8, no 0.2
+
+    request = ReplyRequest("rules.yaml", "reply.txt", "Hello", model="some-model")
+    found = check_reply(request, lambda *_: ScriptedEngine(chooser=choose))
+    (kind,) = [outcome for outcome in found.outcomes if outcome.principle == "kind"]
+    assert kind.outcome == "judged"
+    assert kind.p == pytest.approx(0.8)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "what"),
+    [
+        (ReplyRequest("rules.yaml", "empty.txt"), "the reply is empty"),
+        (ReplyRequest("rules.yaml", "none.txt"), "no such file"),
+        (ReplyRequest("rules.yaml", "reply.txt", model="scripted"), "a model judges a reply to a message"),
+    ],
+)
+def test_bad_input_is_told(folder: Path, request_: ReplyRequest, what: str):
+    (folder / "empty.txt").write_text(" \n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=what):
+        check_reply(request_)
+
+
+def test_options_of_a_reply_require_one(folder: Path):
+    done = here("check", "rules.yaml", "--prompt", "Hello")
+    assert done.returncode == 2
+    assert "--prompt and --tag require --reply" in done.stderr

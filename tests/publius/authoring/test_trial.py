@@ -1,0 +1,95 @@
+"""`publius try`: the principles, tags and prompts of one's choice, every check, and verdicts in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from publius.authoring.trial import Trial, run_trial, verdict_of_revision
+from tests.publius.invoking import here
+
+RULES = """\
+- {id: short, text: At most two words., check: {kind: max_words, value: 2}}
+- {id: calm, text: No digits., applies_to: {tags: [calm]}, check: {kind: not_regex, value: '[0-9]'}}
+- {id: sorry-first, text: The reply says sorry first., applies_to: {tags: [angry]}}
+- {id: plain, text: The reply uses plain words.}
+- {id: kind, text: The reply is kind.}
+- {id: honest, text: The reply is honest.}
+"""
+
+
+@pytest.fixture
+def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES, encoding="utf-8")
+    return path
+
+
+def test_the_named_principle_criticises_and_judges(rules: Path):
+    trial = Trial(
+        str(rules), ("My machine is broken!",), "scripted", tags=("angry",), principles=("sorry-first",)
+    )
+    ((result,),) = run_trial(trial).prompts
+    assert [revision.principle_id for revision in result.trace.revisions] == ["sorry-first"]
+    judged = [judgment.principle_id for judgment in result.judgments if judgment.labeler == "ai"]
+    assert judged == ["sorry-first"]
+    assert result.trace.prompt.tags == ("angry",)
+
+
+def test_several_named_principles_take_turns(rules: Path):
+    trial = Trial(str(rules), ("Hello",), "scripted", principles=("plain", "kind"), rounds=3)
+    ((result,),) = run_trial(trial).prompts
+    assert [revision.principle_id for revision in result.trace.revisions] == ["plain", "kind", "plain"]
+
+
+def test_a_principle_that_does_not_apply_names_the_tag_to_give(rules: Path):
+    with pytest.raises(ConfigError, match="does not apply to any of the prompts") as caught:
+        run_trial(Trial(str(rules), ("Hello",), "scripted", principles=("sorry-first",)))
+    assert caught.value.problems[0].accepted == "--tag angry"
+
+
+def test_every_check_is_shown_with_what_it_found(rules: Path):
+    done = here("try", rules, "--model", "scripted", "--prompt", "Hello", "--principle", "plain")
+    assert done.returncode == 0, done.stderr
+    lines = [line.rstrip().split(maxsplit=1) for line in done.stdout.splitlines()]
+    (short,) = [line[1] for line in lines if line[:1] == ["short"] and "fail" in line[1]]
+    assert "words, and the limit is 2" in done.stdout
+    assert short.startswith("fail")
+    (calm,) = [line[1] for line in lines if line[:1] == ["calm"]]
+    assert calm.split(maxsplit=1) == ["-", "not for this prompt"]
+    assert "log-odds" not in done.stdout
+    assert "\nOverall: " in done.stdout
+
+
+def test_prompts_of_a_file_are_tried_to_the_limit_and_summed_up(rules: Path):
+    rows = [{"prompt": f"What is {n} times {n}?", "tags": ["calm"]} for n in range(5)]
+    Path("p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = here(
+        "try", rules, "--model", "scripted", "--prompts", "p.jsonl", "--limit", 2, "--prompt", "Hello"
+    )
+    assert done.returncode == 0, done.stderr
+    assert [f"\nPrompt {n} of 3" in done.stdout for n in (1, 2, 3, 4)] == [True, True, True, False]
+    assert "\nAll 3 prompts\n" in done.stdout
+    assert "3 prompts of the file not tried" in done.stderr
+    told = here("try", rules, "--model", "scripted", "--prompts", "p.jsonl", "--limit", 2, "--json")
+    found = json.loads(told.stdout)
+    assert [result["trace"]["prompt"]["tags"] for (result,) in found["prompts"]] == [["calm"]] * 2
+    assert found["left"] == 3
+
+
+@pytest.mark.parametrize(
+    ("p", "verdict"),
+    [
+        (0.5, "no difference"),
+        (0.54, "no difference"),
+        (0.56, "better"),
+        (0.3, "worse"),
+        ("no", "not compared"),
+    ],
+)
+def test_a_verdict_says_which_is_better(p: float | str, verdict: str):
+    assert verdict_of_revision(p) == verdict
