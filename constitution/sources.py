@@ -71,6 +71,8 @@ def _refuse_other_files(path: Path) -> None:
         return
     run = shell_command("publius", "import", "constitution", path, "--to", "rules.yaml")
     if ending in _PROSE:
+        if _is_readable(path):
+            return
         what, accepted = (
             "this is a text, not a constitution",
             "a YAML file; import makes one of a list of rules",
@@ -78,6 +80,14 @@ def _refuse_other_files(path: Path) -> None:
         raise ConfigError(what, where=str(path), accepted=accepted, run=run)
     what = "this is a file of rows, such as prompts, and not a constitution"
     raise ConfigError(what, where=str(path), accepted="a YAML file with principles")
+
+
+def _is_readable(path: Path) -> bool:
+    """Return whether a text is YAML of a list or mapping, as rules with a dash before each are."""
+    try:
+        return isinstance(read_yaml(path).value, list | dict)
+    except ConfigError:
+        return False
 
 
 @dataclass(slots=True)

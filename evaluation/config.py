@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from core.records import Sampling
 from core.settings import ADDED, OPERATIONAL, Section
 
-BASE = "base"
+BASE: Final = "base"
 """Variant that all others are compared with."""
 STEERED: Final = "steered"
 """Variant with the checkpoint that the stage `choose` chose."""
@@ -46,6 +46,11 @@ class EvalConfig(Section):
     file. Not set: refusals are not measured, as each variant would have to answer these prompts too."""
     refusal_prompts: int | None = Field(default=None, ge=1, json_schema_extra=ADDED)
     """Maximum number of refusal prompts of each label, chosen by hash. Default: all."""
+    best_of: int | None = Field(default=None, ge=2, le=1024, json_schema_extra=OPERATIONAL)
+    """Number of answers to sample for each held-out prompt, of which the run's reward model chooses the best
+    of 1, 2, 4 and so on: the report shows what that gains in reward and in machine checks. Sampled at the
+    temperature of `sampling`, or at 1 if that is greedy. Finished runs can be asked. Not set: nothing is
+    sampled."""
     pairs: Literal["base", "all"] = Field(default="base", json_schema_extra=ADDED)
     """Answers that the judge compares: those of each variant with those of `base`, or of all variants with
     each other, which ranks them more exactly; with four variants it is asked twice as much."""

@@ -111,7 +111,11 @@ def evaluate_answers(
     series += [*further, *texts]
     metrics, without_value = metrics_of(series, counted, seed, rows)
     missing = {name: len(asked) - len(given) for name, given in table.items() if len(given) < len(asked)}
-    return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value, tuple(series))
+    used = tuple(
+        replace(one, values={name: value for name, value in one.values.items() if name in counted})
+        for one in series
+    )
+    return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value, used)
 
 
 def with_metrics(evaluation: Evaluation, metrics: Iterable[Metric]) -> Evaluation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from core.records import Prompt
 from engines.protocols import ChoiceRequest, ChoiceScorer
 from labelers.config import LabelConfig
 from labelers.modes.reading import is_readable
+from labelers.modes.tokens import about_reply, fulfilment
 from labelers.questions import QuestionBuilder, questions_for
 from prompts.environment import PromptTemplates
 
@@ -26,7 +28,7 @@ class EntailmentJudge:
         constitution: its principles are asked about.
         templates: the templates of the question.
         purpose: what the requests are counted as.
-        config: has the minimum total probability of yes and no.
+        config: has the minimum total probability of yes and no, and in the mode `pointwise` the polarity.
     """
 
     engine: ChoiceScorer
@@ -41,14 +43,16 @@ class EntailmentJudge:
         Raises:
             RequestError: if the conversation is too long for the judge.
         """
-        scores = await self.engine.choose(self.request(principle, prompt, reply))
-        if not is_readable(scores, self.config.min_answer_mass):
+        requests = self.requests(principle, prompt, reply)
+        scores = await asyncio.gather(*map(self.engine.choose, requests))
+        if not all(is_readable(one, self.config.min_answer_mass) for one in scores):
             return None
-        return scores.logprobs[0] - scores.logprobs[1]
+        return fulfilment(scores)
 
-    def request(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
-        """Return the request to the judge."""
-        return replace(self._questions.pointwise(principle, prompt, reply), purpose=self.purpose)
+    def requests(self, principle: Principle, prompt: Prompt, reply: str) -> tuple[ChoiceRequest, ...]:
+        """Return the requests to the judge: one, or with `polarity: both` one for each polarity."""
+        asked = about_reply(self._questions, self.config, principle, prompt, reply)
+        return tuple(replace(request, purpose=self.purpose) for request in asked)
 
     @cached_property
     def _questions(self) -> QuestionBuilder:

@@ -18,7 +18,7 @@ from publius.commands.audits.tenets import audit_model_, audit_scenarios
 from publius.commands.cache import cache_app
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
-from publius.commands.exports import export, report_
+from publius.commands.exports import export, push_, report_
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, benchmark, chat, eval_reward
@@ -28,16 +28,18 @@ from publius.commands.settings_help import SettingsCommand
 from publius.commands.setup import doctor, init, models_app
 from publius.commands.steering import steer_
 from publius.commands.train import train_app
+from publius.commands.tree.groups import CommandTree
 from publius.console import attach_notices, be_silent, err, fail
 
 app = typer.Typer(
     name="publius",
-    no_args_is_help=True,
-    add_completion=False,
+    cls=CommandTree,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 110},
+    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
 )
+_NAME, _USAGE = "publius", "Usage: "
 _TYPER_INTERRUPTED = 130
 _ONLY_PRINT = frozenset(
     {
@@ -70,12 +72,17 @@ def _run_command(arguments: list[str]) -> int:
         show_progress()
     try:
         # Typer may return the code of an interruption instead of raising.
-        return _checked(app(args=_with_root_option_first(arguments), standalone_mode=False) or 0, arguments)
+        given = _with_root_option_first(arguments)
+        return _checked(app(args=given, prog_name=_NAME, standalone_mode=False) or 0, arguments)
     except PubliusError as error:
         fail(str(problem) for problem in error.problems)
         return 2
     except typer.TyperException as error:
-        fail([error.format_message()])
+        message = error.format_message()
+        if message.startswith(_USAGE):  # a group without a command: its help, which is no error
+            err.print(message)
+        else:
+            fail([message])
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return _TYPER_INTERRUPTED
@@ -108,27 +115,39 @@ def _with_root_option_first(arguments: list[str]) -> list[str]:
 
 @app.callback()
 def root(
+    ctx: typer.Context,
     code: Annotated[
         bool,
         typer.Option(
             ALLOW_OPTION, help="Allow the Python checks of a constitution to run the functions they name."
         ),
     ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version, and exit.")] = False,
 ) -> None:
-    """Steer a language model by editing a constitution."""
+    """Steer a language model by editing a constitution: a YAML file of rules in plain words.
+
+    Without a command: the first steps. With one: its options, by publius COMMAND -h.
+    """
+    from publius.views.setup import print_first_steps, print_version
+
     if code:
         allow_code()
+    if version:
+        print_version()
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print_first_steps()
 
 
-# `publius --help` lists them in this order: commands first, then groups.
+# publius/commands/tree/groups.py has the order of `publius --help`.
 app.command()(init)
 app.command()(doctor)
 app.command("try")(try_)
 app.command("steer")(steer_)
 app.command(cls=SettingsCommand)(run)
-app.command(cls=SettingsCommand)(critique)
-app.command("sample", cls=SettingsCommand)(sample_)
-app.command(cls=SettingsCommand)(compare)
+app.command(cls=SettingsCommand, hidden=True)(critique)
+app.command("sample", cls=SettingsCommand, hidden=True)(sample_)
+app.command(cls=SettingsCommand, hidden=True)(compare)
 app.command(cls=SettingsCommand)(label)
 app.command("eval-reward")(eval_reward)
 app.command()(benchmark)
@@ -138,6 +157,7 @@ app.command()(show)
 app.command()(chat)
 app.command("serve")(serve_)
 app.command()(export)
+app.command("push")(push_)
 app.command()(diff)
 app.command()(annotate)
 audit_app.command("model")(audit_model_)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import PubliusError, shell_command
 from core.lazy import install_command, require
@@ -21,6 +21,16 @@ from engines.vllm.setup import install_vllm, vllm_device, vllm_version
 
 _ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf")
 _TRAINING_PACKAGES = ("trl", "peft", "datasets")
+_OPTIONAL = (
+    ("annotation page", "fastapi", "annotate", "publius annotate"),
+    ("server", "fastapi", "serve", "publius serve"),
+    ("plots", "matplotlib", "report", "the plots of publius report"),
+    ("crowd-kit", "crowdkit", "crowd", "its own Dawid-Skene model of annotators"),
+    ("4-bit weights", "bitsandbytes", "nf4", "training on 4-bit base weights"),
+)
+"""Name, package, extra and purpose of what only some commands need."""
+_NOT_THERE = ("not installed", "not set")
+Status = Literal["ok", "missing", "optional"]
 _MIN_FREE_GIB = 2
 _TESTED_SYSTEM = "Linux x86_64"
 _EMBEDDED_PEAK_GIB = {"generating": 1.3, "training": 3.5}
@@ -37,6 +47,13 @@ class EnvironmentCheck:
     run: str | None = None
     """Command that fixes the problem; None if there is none."""
 
+    @property
+    def status(self) -> Status:
+        """`ok`; `missing` for what is needed; `optional` for what is not there and some commands need."""
+        if not self.ok:
+            return "missing"
+        return "optional" if self.state.startswith(_NOT_THERE) else "ok"
+
 
 @dataclass(frozen=True)
 class Examination:
@@ -51,7 +68,7 @@ class Examination:
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return the findings as JSON-able values."""
-        return [asdict(finding) for finding in self.findings]
+        return [{**asdict(finding), "status": finding.status} for finding in self.findings]
 
 
 def examine() -> Examination:
@@ -75,8 +92,18 @@ def _findings() -> Iterator[EnvironmentCheck]:
     yield _http()
     yield EnvironmentCheck("engine scripted", "answers by rule, for dry runs and tests", ok=True)
     yield _packages("training", _TRAINING_PACKAGES, "train")
+    for name, package, extra, purpose in _OPTIONAL:
+        yield _optional(name, package, extra, purpose)
     yield _embedded()
     yield _cache()
+
+
+def _optional(name: str, package: str, extra: str, purpose: str) -> EnvironmentCheck:
+    """Check a package that only some commands need, so that a missing one counts as ok."""
+    if find_spec(package) is None:
+        state = f"not installed; needed only for {purpose}"
+        return EnvironmentCheck(name, state, ok=True, run=install_command(extra))
+    return EnvironmentCheck(name, f"installed, for {purpose}", ok=True)
 
 
 def _packages(name: str, packages: tuple[str, ...], extra: str) -> EnvironmentCheck:

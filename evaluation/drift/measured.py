@@ -17,6 +17,7 @@ from evaluation.drift.length import length_metrics
 from evaluation.drift.names import SELF_SIMILARITY
 from evaluation.drift.over_optimization import OverOptimization
 from evaluation.drift.phrases import SpreadPhrase, spread_phrases
+from evaluation.drift.reward_curve import RewardCurve
 from evaluation.measures import Series, words
 from evaluation.metrics import MIN_PROMPTS, variant_rank
 
@@ -36,6 +37,8 @@ class DriftFindings:
     """Proxy and gold along the trainings that have a gold reward, by method."""
     best_of_n: tuple[BestOfN, ...] = ()
     """Best of n samples by the judged principles, with the machine checks as gold."""
+    reward_curve: RewardCurve | None = None
+    """Best of n samples by the reward model, with the machine checks as gold; None if not asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of `metrics.json`."""
@@ -46,6 +49,7 @@ class DriftFindings:
             },
             "over_optimization": {name: one.as_json() for name, one in self.over_optimization.items()},
             "best_of_n": [point.as_json() for point in self.best_of_n],
+            **({} if self.reward_curve is None else {"best_of_n_by_reward": self.reward_curve.as_json()}),
         }
 
     def rows(self) -> list[tuple[str, ...]]:

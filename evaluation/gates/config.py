@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from core.settings import Section
+from evaluation.config import Variant
 
 _COMPARISON = re.compile(r"\s*(>=|<=)\s*([-+]?\d*\.?\d+(?:e[-+]?\d+)?)\s*(%?)\s*", re.IGNORECASE)
 ACCEPTED_GATE = "'>= 0.8', '<= 5 %' and such; a mapping with at_least or at_most; off"
@@ -26,6 +27,8 @@ class Gate(Section):
     exported without `--force`. `warn`: it is reported."""
     on_inconclusive: Literal["pass", "fail"] = "pass"
     """`fail` to treat a gate as failed if the metric's interval contains the limit."""
+    against: Variant | None = None
+    """The variant that a difference (`.delta`) is from, such as `prompted`; `base` if not given."""
     off: bool = False
     """True to switch a default gate off."""
 

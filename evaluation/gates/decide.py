@@ -14,18 +14,28 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from core.errors import ConfigError, Problem
 from core.records import Metric
 from evaluation.config import BASE, STEERED
+from evaluation.gates.against import (
+    BOUNDS,
+    Bound,
+    find_difference,
+    is_against,
+    joined_name,
+    split_name,
+    unknown_difference,
+)
 from evaluation.gates.config import CLEARLY, DEFAULT_GATES, Gate
+from evaluation.judged.names import is_corrected
+from evaluation.measures import Series
 from evaluation.metrics import variant_rank
 from evaluation.quality import TEXT_MEASURES
 
 GateOutcome = Literal["pass", "fail", "inconclusive"]
-_BOUNDS = ("low", "high")
 _UNTRAINED = (BASE, "prompted")
 _ROUNDING = 1e-9
 _NAMED = 12
@@ -91,11 +101,18 @@ class GateResult:
         return " %" if self.unit == "share" else ""
 
 
-def decide_gates(gates: Mapping[str, Gate], metrics: Sequence[Metric]) -> tuple[GateResult, ...]:
+def decide_gates(
+    gates: Mapping[str, Gate], metrics: Sequence[Metric], series: Sequence[Series] = ()
+) -> tuple[GateResult, ...]:
     """Return the outcomes of a run's gates, and of the default gates that they do not replace or switch off.
 
     A gate without a variant is on the model that the run would export: `steered`, or else the variant trained
     last. A default gate whose metric was not measured is left out.
+
+    Args:
+        gates: the gates by name.
+        metrics: the metrics of the evaluation.
+        series: the measures by prompt, for differences from another variant than base.
 
     Raises:
         ConfigError: a gate names a metric that the evaluation does not have.
@@ -106,15 +123,20 @@ def decide_gates(gates: Mapping[str, Gate], metrics: Sequence[Metric]) -> tuple[
     results: list[GateResult] = []
     replaced: set[str] = set()
     for name, gate in gates.items():
-        place = find_metric(name, found, candidate)
-        if place is not None:
-            replaced.add(place[0])
-            if not gate.off:
-                results.append(decide_gate(gate, found[place[0]], place[1]))
-        elif gate.off:
-            replaced.add(f"{candidate}.{name}")
+        if is_against(name, gate):
+            outcome = _decided_against(name, gate, series, candidate)
         else:
-            problems.append(_unknown(name, found, candidate))
+            place = find_metric(name, found, candidate)
+            replaced.add(place[0] if place else f"{candidate}.{name}")
+            outcome = (
+                decide_gate(gate, found[place[0]], place[1]) if place else _unknown(name, found, candidate)
+            )
+        if gate.off:
+            continue
+        if isinstance(outcome, Problem):
+            problems.append(outcome)
+        else:
+            results.append(outcome)
     if problems:
         raise ConfigError.of(problems)
     for name, gate in DEFAULT_GATES.items():
@@ -124,9 +146,23 @@ def decide_gates(gates: Mapping[str, Gate], metrics: Sequence[Metric]) -> tuple[
     return tuple(results)
 
 
-def decide_gate(
-    gate: Gate, metric: Metric, bound: Literal["low", "high"] | None, *, is_default: bool = False
-) -> GateResult:
+def _decided_against(
+    full_name: str, gate: Gate, series: Sequence[Series], candidate: str | None
+) -> GateResult | Problem:
+    """Return the outcome of a gate on a difference from a named variant, or what is wrong with it."""
+    name, named = split_name(full_name)
+    baseline = named or gate.against or BASE
+    if gate.against not in (None, baseline):
+        what = f"the name has {baseline}, and against is {gate.against}"
+        return Problem(what, f"gates.{full_name}", "one of the two")
+    difference = find_difference(name, baseline, series, candidate)
+    if difference is None:
+        return unknown_difference(name, baseline, series, candidate)
+    result = decide_gate(gate, *difference)
+    return replace(result, gate=joined_name(result.gate, baseline))
+
+
+def decide_gate(gate: Gate, metric: Metric, bound: Bound | None, *, is_default: bool = False) -> GateResult:
     """Return the outcome of one gate on a metric, or on a bound of its interval."""
     value, low, high = metric.value, metric.low, metric.high
     if bound is not None:
@@ -162,7 +198,7 @@ def candidate_of(metrics: Sequence[Metric]) -> str | None:
 
 def find_metric(
     name: str, found: Mapping[str, Metric], candidate: str | None
-) -> tuple[str, Literal["low", "high"] | None] | None:
+) -> tuple[str, Bound | None] | None:
     """Return the name of the metric that a gate is on, and the bound if it names one; None without it.
 
     A metric's own name comes first: a principle may have the id `low`.
@@ -171,7 +207,7 @@ def find_metric(
         if full in found:
             return full, None
         stem, _, last = full.rpartition(".")
-        if stem in found and last in _BOUNDS:
+        if stem in found and last in BOUNDS:
             return stem, "low" if last == "low" else "high"
     return None
 
@@ -191,6 +227,8 @@ def _more(gate: Gate, metric: Metric) -> int | None:
     assert metric.high is not None
     if metric.name.split(".")[1] in TEXT_MEASURES:
         return None  # over texts that ship, whose number does not change
+    if is_corrected(metric.name.partition(".")[2]):
+        return None  # more labels would decide, not more prompts alone
     needed = 0.0
     for limit in (gate.at_least, gate.at_most):
         if limit is None or not metric.low <= limit <= metric.high:

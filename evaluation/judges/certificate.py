@@ -7,6 +7,7 @@ settings of its questions and the templates. A run finds the certificate of its 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import Field, ValidationError
 from core.digests import digest
 from core.records import Metric, Record
 from core.store.files import is_there
+from evaluation.reward.calibration import Bin
 from labelers.correction.correction import LabelerCorrection
 
 CERTIFICATE = "audit.json"
@@ -106,6 +108,8 @@ class AuditedLabeler(Record):
     outcomes: dict[str, int] = Field(default={})
     """Number of judgments by verdict, and of comparisons without a label by reason."""
     cost: Cost | None = None
+    reliability: tuple[Bin, ...] = Field(default=(), exclude_if=lambda bins: not bins)
+    """Its labels of gold pairs by confidence, for a reliability diagram; empty in older certificates."""
     problems: tuple[str, ...] = ()
     """Why it cannot be relied on; empty if nothing was found against it."""
     refused: str | None = None
@@ -181,6 +185,7 @@ class FoundAudit(Record):
         own = self.audit.labeler.digest == self.certificate.audited[0].labeler.digest
         more = (*self.certificate.without_gold, *self.certificate.injections) if own else ()
         metrics = {m.name: m for m in (*self.audit.metrics, *more)}
+        bins = [asdict(one) for one in self.audit.reliability]
         return {
             "labeler": self.audit.labeler.digest,
             "model": self.audit.labeler.model,
@@ -190,6 +195,7 @@ class FoundAudit(Record):
             "gold": [source.name for source in self.certificate.gold],
             "metrics": [metrics[n].model_dump(exclude_none=True) for n in _ON_CARDS if n in metrics],
             "problems": list(self.audit.problems),
+            **({"reliability": bins} if bins else {}),
         }
 
 

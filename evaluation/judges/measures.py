@@ -20,6 +20,7 @@ from core.statistics.judges.quality import MATCHED_LENGTH, calibration_error
 from evaluation.judges.baselines import Leanings, baselines
 from evaluation.judges.gold import GoldPair
 from evaluation.judges.judged import JudgedPair, right_of
+from evaluation.reward.calibration import Bin, reliability
 from evaluation.reward.metrics import EVEN, weighted_share
 
 
@@ -107,6 +108,16 @@ def gold_logits(pairs: Sequence[JudgedPair]) -> GoldLogits:
         lengths=np.asarray([_log_length(pair.gold) for pair in pairs]),
         clusters=[pair.gold.comparison.prompt.id for pair in pairs],
     )
+
+
+def reliability_of(pairs: Sequence[JudgedPair]) -> tuple[Bin, ...]:
+    """Return the labels of gold pairs by confidence, for a reliability diagram; none without labels."""
+    labelled = [pair for pair in pairs if pair.log_odds is not None]
+    if not labelled:
+        return ()
+    labels = gold_logits(labelled)
+    prompts = [pair.gold.comparison.prompt.id for pair in labelled]
+    return reliability(labels.logits, labels.gold, np.ones(len(labelled)), prompts)
 
 
 def _calibration(pairs: Sequence[JudgedPair], seed: int) -> Iterator[Metric | None]:

@@ -151,15 +151,15 @@ def calibration_metrics(
         float(np.average(measure(margins, labels), weights=weights))
         for measure in (cross_entropy, excess_entropy, brier)
     )
-    return CalibrationMetrics(
-        nll=nll,
-        excess_nll=excess,
-        brier=score,
-        ece=math.fsum(one.share * abs(one.label - one.predicted) for one in bins),
-        # The mean of the absolute value of a normal variable is sqrt(2 / pi) standard deviations.
-        ece_by_chance=math.sqrt(2 / math.pi) * math.fsum(one.share * one.noise for one in bins),
-        bins=bins,
-    )
+    error, by_chance = errors_of(bins)
+    return CalibrationMetrics(nll, excess, score, error, by_chance, bins)
+
+
+def errors_of(bins: Sequence[Bin]) -> tuple[float, float]:
+    """Return the expected calibration error over bins, and that of a calibrated model due to chance."""
+    error = math.fsum(one.share * abs(one.label - one.predicted) for one in bins)
+    # The mean of the absolute value of a normal variable is sqrt(2 / pi) standard deviations.
+    return error, math.sqrt(2 / math.pi) * math.fsum(one.share * one.noise for one in bins)
 
 
 def reliability(

@@ -18,7 +18,7 @@ from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, C
 from evaluation.judges.gold import GoldPair, sampled, tuning_slice
 from evaluation.judges.injections import Injection, injection_problems
 from evaluation.judges.judged import JudgedPair, outcomes
-from evaluation.judges.measures import gold_metrics
+from evaluation.judges.measures import gold_metrics, reliability_of
 from evaluation.judges.report import audit_report
 from evaluation.judges.verdict import known_problems, problems_of, recommended_of
 from labelers.ai import AILabeler
@@ -102,6 +102,7 @@ class _Audit:
         return AuditedLabeler(
             labeler=candidate.identity,
             metrics=metrics,
+            reliability=reliability_of(judged),
             outcomes=outcomes(judged),
             cost=cost,
             problems=problems_of(metrics, len(pairs), self.min_accuracy),

@@ -23,7 +23,8 @@ from core.rewards import Sample
 from core.terminal.interrupts import run_interruptibly
 from core.text.yaml_file import read_text
 from labelers.config import LabelConfig
-from labelers.rewards import LabelerReward, require_pointwise_labeler
+from labelers.modes.table import require_yes_or_no
+from labelers.rewards import LabelerReward
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.one_model import one_model, project_of
@@ -111,8 +112,8 @@ def check_reply(request: ReplyRequest, make: EngineMaker = make_engine) -> Check
             )
         with one_model(request.model, project_of(request.constitution), make, request.engine) as engine:
             name, templates = engine.model, PromptTemplates()
-            require_pointwise_labeler(engine, templates)
             config = LabelConfig(principles="all")
+            require_yes_or_no(engine, templates, config)
             labeler = LabelerReward(constitution, templates, config, engine, 0, _CONCURRENCY)
             found = run_interruptibly(labeler.by_principle(Sample(prompt, reply, finished=True)))
             judged = {principle.id: p for principle, p in found}

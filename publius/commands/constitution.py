@@ -136,7 +136,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Validate and lint a constitution, or check a reply against it.
+    """Check a constitution for mistakes, or a reply against it.
 
     Findings name line and column; the exit code is 2 on errors.
     """

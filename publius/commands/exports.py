@@ -1,14 +1,28 @@
-"""The commands `export` and `report`: write runs, models and labels for other tools, or as a page to read."""
+"""The commands `export`, `push` and `report`: runs, models and labels for other tools and other people."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from publius.commands.options import AsJson, MinP, PrincipleFilter, SourceFilter, TagFilter
 from publius.console import emit
+
+if TYPE_CHECKING:
+    from publius.runs.pairs.filters import PreferenceFilter
+
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        help="With a model: the Hugging Face id of its base model, which the card names in place of a local "
+        "folder.",
+        metavar="ID",
+    ),
+]
 
 
 def export(
@@ -38,6 +52,10 @@ def export(
             metavar="TYPE",
         ),
     ] = None,
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="With --model: write the adapter alone, not merged.")
+    ] = False,
+    base: BaseOption = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -68,33 +86,139 @@ def export(
     from engines.gguf.writer import gguf_type
     from publius.authoring.exporting import export_constitution
     from publius.labels.exporting import export_labels
-    from publius.models.export import export_model, is_training
+    from publius.models.export import ModelForm, export_model, is_training
     from publius.models.gguf import export_gguf
     from publius.runs.dataset import export_run
     from publius.runs.pairs.filters import PreferenceFilter
     from publius.views import exports
 
-    if sum(option is not None for option in (model, labels, constitution)) > 1:
-        raise typer.BadParameter("give only one of --labels, --model and --constitution")
-    if gguf is not None and model is None:
-        raise typer.BadParameter("--gguf requires --model METHOD")
     conditions = PreferenceFilter.of(min_p, tag, principle, source)
-    if conditions and (model, labels, constitution) != (None, None, None):
-        raise typer.BadParameter(f"{conditions} selects rows of a data set; drop it, or the other form")
+    _require_one_form(
+        {"--labels": labels, "--model": model, "--constitution": constitution},
+        {"--gguf": gguf, "--adapter": adapter or None, "--base": base},
+        conditions,
+    )
     if constitution is not None:
         emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
     elif labels is not None:
         emit(export_labels(folder, labels, to), as_json, exports.print_exported_labels)
     elif model is not None and gguf is not None:
-        written = export_gguf(folder, model, to, gguf_type(gguf), force=force)
+        written = export_gguf(folder, model, to, gguf_type(gguf), base=base, force=force)
         emit(written, as_json, exports.print_exported_gguf)
     elif model is not None:
-        emit(export_model(folder, model, to, force=force), as_json, exports.print_exported_model)
+        form: ModelForm = "adapter" if adapter else "merged"
+        done = export_model(folder, model, to, form=form, base=base, force=force)
+        emit(done, as_json, exports.print_exported_model)
     elif is_training(folder):
         raise typer.BadParameter(f"{folder} is a training folder, not a run folder; give --model METHOD")
     else:
         written_rows = export_run(folder, to, force=force, conditions=conditions)
         emit(written_rows, as_json, exports.print_exported_run)
+
+
+def _require_one_form(
+    forms: Mapping[str, str | None], of_models: Mapping[str, str | bool | None], conditions: PreferenceFilter
+) -> None:
+    """Reject options that contradict each other.
+
+    Args:
+        forms: what is exported instead of a data set, by its option.
+        of_models: the options that only models have.
+        conditions: conditions on the rows of a data set.
+
+    Raises:
+        typer.BadParameter: on the first contradiction.
+    """
+    given = [option for option, value in forms.items() if value is not None]
+    further = [option for option, value in of_models.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"give only one of {', '.join(forms)}")
+    if further and "--model" not in given:
+        raise typer.BadParameter(f"{' and '.join(further)}: only with --model METHOD")
+    if {"--gguf", "--adapter"} <= set(further):
+        raise typer.BadParameter("give only one of --adapter and --gguf")
+    if conditions and given:
+        raise typer.BadParameter(f"{conditions} selects rows of a data set; drop it, or {given[0]}")
+
+
+def push_(
+    what: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder or a project with one run; a folder made by `publius train`; or a folder made "
+            "by `publius export`.",
+            metavar="WHAT",
+        ),
+    ],
+    repository: Annotated[
+        str, typer.Argument(help="OWNER/NAME on the Hugging Face Hub, or its address.", metavar="REPO")
+    ],
+    kind: Annotated[
+        Literal["dataset", "model"] | None,
+        typer.Option(
+            "--type", help="What is pushed; if not given, what the folder holds, and the data set of a run."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Push a run's model of this method instead of its data set: its adapter, with its card.",
+            metavar="METHOD",
+        ),
+    ] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Push the whole model with the adapter merged.")
+    ] = False,
+    base: BaseOption = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private; refuse one that is public.")
+    ] = False,
+    branch: Annotated[
+        str | None, typer.Option(help="Branch, which is made if needed; main if not given.", metavar="NAME")
+    ] = None,
+    message: Annotated[str | None, typer.Option(help="Message of the commit.", metavar="TEXT")] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="List the files and check them; needs no token and sends nothing."),
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Send this line although it looks like a key or a path of this machine, or all paths of a "
+            "file; may be repeated.",
+            metavar="FILE[:LINE]",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Push a run that failed a gate or has no model's texts; its card says so."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a data set or a model to the Hugging Face Hub.
+
+    Sends what `publius export` writes, in one commit, after a search for keys and paths of this machine.
+    """
+    from publius.models.hub.push import PushRequest, push_folder
+    from publius.models.hub.source import ModelOptions
+    from publius.views import exports
+
+    request = PushRequest(
+        what,
+        repository,
+        kind,
+        ModelOptions(model, merged, base),
+        private,
+        branch,
+        message,
+        dry_run,
+        tuple(allow or ()),
+        force,
+    )
+    show = exports.print_nothing if as_json else exports.print_push_plan
+    emit(push_folder(request, show), as_json, exports.print_pushed)
 
 
 def report_(

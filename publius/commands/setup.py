@@ -18,7 +18,9 @@ def init(
     folder: Annotated[
         Path | None, typer.Argument(help="A new or empty folder.", metavar="DIR", show_default=False)
     ] = None,
-    preset: Annotated[str, typer.Option(help="Preset to copy the constitution from.")] = DEFAULT_PRESET,
+    preset: Annotated[
+        str, typer.Option(help="Preset that the constitution extends, and whose prompts are written.")
+    ] = DEFAULT_PRESET,
     templates: Annotated[
         Path | None,
         typer.Option(

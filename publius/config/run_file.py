@@ -274,6 +274,12 @@ class RunConfig(TrainingSections, StageSections):
         return self
 
     @model_validator(mode="after")
+    def _trains_what_it_evaluates(self) -> Self:
+        if self.eval.best_of is not None and self.train and "reward" not in self.train:
+            raise ValueError("eval.best_of needs a reward model, but train does not list reward")
+        return self
+
+    @model_validator(mode="after")
     def _trains_on_its_labels(self) -> Self:
         furthest = self.label.reasoned_clamp - 0.5
         if self.label.mode == "reasoned" and "dpo" in self.train and self.dpo.min_margin > furthest:

@@ -20,6 +20,7 @@ from engines.embedded import EMBEDDED_NAME
 from engines.reward_settings import RewardSettings
 from evaluation.judges.report import audit_card
 from evaluation.reward.report import cell
+from publius.config.stand_ins import stand_ins_section
 
 REWARD = "reward"
 _DESCRIPTIONS = {
@@ -116,6 +117,8 @@ class CardContent:
     """What an audit says about the labeler of the preferences; empty without an audit."""
     failed_gates: Sequence[str] = ()
     """The gates that the run failed, if its model was exported nevertheless."""
+    stand_ins: Sequence[str] = ()
+    """Roles whose texts are from the scripted engine, if the model was exported nevertheless."""
 
 
 def model_card(content: CardContent) -> str:
@@ -130,6 +133,7 @@ def model_card(content: CardContent) -> str:
         constitution=content.constitution and escaped(content.constitution),
         constitution_digest=content.constitution_digest,
         gates=gates_section(content.failed_gates),
+        stand_ins=stand_ins_section(content.stand_ins),
         # A JSON string is also a valid Python literal, so quotes in a name cannot break the code block.
         base_literal=json.dumps("." if content.merged or content.full else content.base_model),
         adapter_literal=json.dumps(content.reward.members[0] if content.reward else "."),

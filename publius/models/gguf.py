@@ -36,7 +36,9 @@ class ExportedGGUF:
         return {"folder": str(self.folder), "file": str(self.file)}
 
 
-def export_gguf(folder: Path, method: str, to: Path, kind: GGUFType, *, force: bool = False) -> ExportedGGUF:
+def export_gguf(
+    folder: Path, method: str, to: Path, kind: GGUFType, *, base: str | None = None, force: bool = False
+) -> ExportedGGUF:
     """Write a trained model as a GGUF file, with a Modelfile for Ollama and its card.
 
     Args:
@@ -44,6 +46,7 @@ def export_gguf(folder: Path, method: str, to: Path, kind: GGUFType, *, force: b
         method: the training method, or `steered`.
         to: a new or empty folder.
         kind: type of the matrices.
+        base: Hugging Face id of the base model, for the card.
         force: True to export a model whose run failed a gate.
 
     Raises:
@@ -58,7 +61,7 @@ def export_gguf(folder: Path, method: str, to: Path, kind: GGUFType, *, force: b
         )
     with whole_folder(to) as staging:
         merged = staging / "merged"
-        export_model(folder, method, merged, force=force)
+        export_model(folder, method, merged, base=base, force=force)
         files = locate(ModelConfig(id=str(merged)))
         tokenizer = load_tokenizer(files)
         name = f"{folder.resolve().name}-{method}"

@@ -109,18 +109,46 @@ def write_card(
     return path
 
 
-def write_merged_card(training: Path, to: Path, failed_gates: Sequence[str] = ()) -> None:
-    """Write the card of the merged model, from the values saved with the adapter's card, if there are any.
+@dataclass(frozen=True)
+class CardOptions:
+    """What the card of an exported model says beside the values of its training."""
+
+    merged: bool = False
+    """True if the adapter is merged into the weights."""
+    failed_gates: Sequence[str] = ()
+    """The gates that the run failed."""
+    base: str | None = None
+    """Hugging Face id of the base model; None for the name that the training has."""
+    stand_ins: Sequence[str] = ()
+    """Roles whose texts are from the scripted engine."""
+
+
+def write_exported_card(training: Path, to: Path, options: CardOptions) -> None:
+    """Write the card of an exported model, from the values saved with its training, if there are any.
 
     Without them, the card says which gates failed, if any did.
     """
-    try:
-        content = TypeAdapter(CardContent).validate_json((training / _CARD_CONTENT).read_bytes())
-    except (FileNotFoundError, ValueError):  # a member of an ensemble, or trained by an earlier version
-        if failed_gates:
-            write_atomic(to / _CARD, gates_section(failed_gates))
+    content = card_content(training)
+    if content is None:  # a member of an ensemble, or trained by an earlier version
+        if options.failed_gates:
+            write_atomic(to / _CARD, gates_section(options.failed_gates))
         return
-    write_atomic(to / _CARD, model_card(replace(content, merged=True, failed_gates=failed_gates)))
+    shown = replace(
+        content,
+        merged=options.merged,
+        failed_gates=options.failed_gates,
+        base_model=options.base or content.base_model,
+        stand_ins=options.stand_ins,
+    )
+    write_atomic(to / _CARD, model_card(shown))
+
+
+def card_content(training: Path) -> CardContent | None:
+    """Return the values of a training's card, or None if they are missing or damaged."""
+    try:
+        return TypeAdapter(CardContent).validate_json((training / _CARD_CONTENT).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def is_up_to_date(path: Path, results: Sequence[TrainingResult], *parts: Path) -> bool:

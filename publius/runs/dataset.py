@@ -26,6 +26,7 @@ from evaluation.gates.recorded import require_gates
 from evaluation.judges.report import audit_card
 from labelers.ai import AI_LABELER
 from prompts.sources import normalised
+from publius.config.stand_ins import stand_in_roles, stand_ins_section, warn_of_stand_ins
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
 from publius.runs.pairs.filters import NO_FILTER, PreferenceFilter
@@ -124,10 +125,18 @@ def export_run(
         share = TEST_SHARE if files.config.split.test else 0.0
         counts = {name: _write(folder / name, config, share) for name, config in rows.items()}
         manifest["not_exported"] = {f"export of {name}": dict(n) for name, n in selection.left_out.items()}
-        ai_labels = any(judgment.labeler == AI_LABELER for judgment in files.judgments)
+        stand_ins = stand_in_roles(files.config)
+        warn_of_stand_ins(stand_ins)
+        facts = _CardFacts(
+            run.resolve().name,
+            counts,
+            carried,
+            ai_labels=any(judgment.labeler == AI_LABELER for judgment in files.judgments),
+            failed_gates=failed,
+            stand_ins=stand_ins,
+        )
         write_atomic(folder / CONSTITUTION, constitution)
-        card = _card(manifest, constitution, counts, run, carried, ai_labels, failed)
-        write_atomic(folder / "README.md", card)
+        write_atomic(folder / "README.md", _card(manifest, constitution, facts))
     total = {name: sum(splits.values()) for name, splits in counts.items()}
     return ExportedRun(to, total, counts, {name: dict(n) for name, n in selection.left_out.items()})
 
@@ -312,27 +321,39 @@ def _features(counts: dict[str, dict[str, int]], carried: Mapping[str, str]) -> 
     return yaml_text({"dataset_info": listed})
 
 
-def _card(
-    manifest: dict[str, Any],
-    constitution: str,
-    counts: dict[str, dict[str, int]],
-    run: Path,
-    carried: Mapping[str, str],
-    ai_labels: bool,
-    failed_gates: Sequence[str],
-) -> str:
+@dataclass(frozen=True)
+class _CardFacts:
+    """What the card of a data set says beside its run's manifest."""
+
+    run: str
+    counts: dict[str, dict[str, int]]
+    """Number of rows by configuration and split."""
+    carried: Mapping[str, str]
+    """Types of the user's own columns."""
+    ai_labels: bool
+    failed_gates: Sequence[str]
+    stand_ins: Sequence[str]
+
+
+def _card(manifest: dict[str, Any], constitution: str, facts: _CardFacts) -> str:
     excluded = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
     excluded |= manifest["not_exported"]
     return document_template("publius", "card.md.j2").render(
         manifest=manifest,
         constitution=fenced(constitution.rstrip(), "yaml"),
-        counts=counts,
+        # A path of a local model means nothing elsewhere, and shows who has it and where.
+        models={
+            role: Path(name).name if Path(name).is_absolute() else name
+            for role, name in manifest["models"].items()
+        },
+        counts=facts.counts,
         excluded=excluded,
         own_columns=OWN_COLUMNS,
-        carried=[code_span(name) for name in carried],
-        features=_features(counts, carried),
-        run=run.name,
+        carried=[code_span(name) for name in facts.carried],
+        features=_features(facts.counts, facts.carried),
+        run=facts.run,
         audit=manifest["audit"] and audit_card(manifest["audit"]),
-        ai_labels=ai_labels,
-        failed_gates=list(map(escaped, failed_gates)),
+        ai_labels=facts.ai_labels,
+        failed_gates=list(map(escaped, facts.failed_gates)),
+        stand_ins=stand_ins_section(facts.stand_ins),
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 
 from constitution.file_schema import SCHEMA_NAME, json_schema_text, with_header
 from constitution.loader import preset_path, read_constitution
+from constitution.schema import Constitution
 from core.errors import RunStateError, shell_command
 from core.store.cache import RequestCache
 from core.store.files import is_there, os_errors, write_atomic
@@ -17,19 +21,19 @@ DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
-    """Write a constitution with its document, a run file, their schemas and demo prompts; return their paths.
+    """Write a constitution that extends the preset, run file, schemas and prompts; return their paths.
 
     Raises:
         RunStateError: if one of the files exists; nothing is written then.
     """
-    path, *documents = read_constitution(preset_path(preset)).files
+    constitution = read_constitution(preset_path(preset)).constitution
+    prompts = preset_prompts(preset)
     contents = {
-        "constitution.yaml": with_header(path.read_text(encoding="utf-8")),
-        **{document.name: document.read_text(encoding="utf-8") for document in documents},
+        "constitution.yaml": with_header(_own_constitution(preset, constitution)),
         SCHEMA_NAME: json_schema_text(),
-        "run.yaml": (files("publius") / "templates" / "run.yaml").read_text(encoding="utf-8"),
+        "run.yaml": _run_file(prompts),
         RUN_SCHEMA_NAME: run_schema_text(),
-        "prompts.jsonl": (files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8"),
+        "prompts.jsonl": prompts,
         ".gitignore": "/.publius/\n/runs/\n/compared-*.html\n",
     }
     taken = [name for name in contents if is_there(folder / name)]
@@ -45,6 +49,38 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
         for name, text in contents.items():
             write_atomic(folder / name, text)
     return [folder / name for name in contents]
+
+
+def preset_prompts(preset: str) -> str:
+    """Return the prompts that come with a preset, a JSON object a line.
+
+    A preset for questions of all kinds has those of the demo.
+    """
+    own = files("prompts") / "presets" / f"{preset}.jsonl"
+    return (own if own.is_file() else files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8")
+
+
+def _own_constitution(preset: str, constitution: Constitution) -> str:
+    """Return a small constitution that extends a preset, with the preset's rules as comments."""
+    template = (files("publius") / "templates" / "constitution.yaml").read_text(encoding="utf-8")
+    section = f"#     section: {constitution.sections[-1]}\n" if constitution.sections else ""
+    listed = "".join(f"#   {rule.id}\n{_comment(rule.text)}" for rule in constitution.principles)
+    values = {"PRESET": preset, "VERSION": constitution.version, "SECTION": section, "RULES": listed}
+    values |= {"CHANGED": constitution.principles[0].id, "REMOVED": constitution.principles[-1].id}
+    for key, value in values.items():
+        template = template.replace(f"<{key}>", value)
+    return template
+
+
+def _comment(text: str) -> str:
+    return textwrap.fill(text, 100, initial_indent="#       ", subsequent_indent="#       ") + "\n"
+
+
+def _run_file(prompts: str) -> str:
+    """Return the run file of a new project, which says how many of its prompts are for what."""
+    template = (files("publius") / "templates" / "run.yaml").read_text(encoding="utf-8")
+    splits = Counter(json.loads(line)["split"] for line in prompts.splitlines())
+    return template.replace("<TRAIN>", str(splits["train"])).replace("<TEST>", str(splits["test"]))
 
 
 def open_cache(project: Path, max_bytes: int | None = None) -> RequestCache:

@@ -47,6 +47,7 @@ from publius.stages.judges.rated import (
 )
 from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.best_of import curve_of, sampled_answers, sampled_policy
 from publius.stages.quality.drifted import drift_of
 from publius.stages.quality.evaluated import series_by_forward_passes
 from publius.stages.quality.refusing import (
@@ -80,19 +81,24 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
         AnsweringPolicy(run, engines.policy_with(run.adapter(variant)), variant, _STAGE)
         for variant in available_variants(run)
     ]
+    drawing = sampled_policy(run, engines)
     answers: list[Answer] = []
     for policy in policies:
         answers += await policy.answer_all(engines, prompts)
     run.replace_answers(answers)
     refusals = await _refusals(run, engines, policies, asked)
+    drawn = await sampled_answers(run, engines, drawing, prompts) if drawing else {}
     wins, ratings = await _judged(run, engines, answers)
     judged = judged_findings(run, ratings, gold, is_labeler=_is_labeler(run))
     further = list(win_rate_series(wins))
     engines.keep()  # the forward passes load the policy itself, and need the memory
+    curve = curve_of(run, drawing, prompts, drawn) if drawing else None
     by_prompt, by_text = series_by_forward_passes(run, engines.cache, answers)
     if refusals is not None:
         by_text += refusals.series()
     further += [*judged_series(ratings), *by_prompt, *drift_series(answers, run.config.seed)]
+    for line in judged.lines() if judged else ():
+        note(f"rated by the judge, {line}")
     rows = [row for one in judged.corrected for row in one.rows()] if judged else []
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text, rows)
     controlled = length_controlled_rates(wins)
@@ -100,7 +106,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     measured = [rate.metric(name) for name, rate in controlled.items()]
     evaluation = with_metrics(evaluation, [*measured, *drift_metrics(answers, differences)])
     gates, mistakes = _gates(run, evaluation)
-    corrected, drift = _corrected_by_people(run, wins), drift_of(run, answers)
+    corrected, drift = _corrected_by_people(run, wins), drift_of(run, answers, curve)
     ranking = ranked_variants(wins)
     findings = Findings(corrected, controlled, refusals, drift, ranking, gates, mistakes, judged)
     _write(run, evaluation, answers, findings)
@@ -189,7 +195,7 @@ def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRat
 def _gates(run: Run, evaluation: Evaluation) -> tuple[tuple[GateResult, ...], ConfigError | None]:
     """Return the outcomes of the gates, or none and the error if one names an unknown metric."""
     try:
-        gates = decide_gates(run.config.gates, evaluation.metrics)
+        gates = decide_gates(run.config.gates, evaluation.metrics, evaluation.series)
     except ConfigError as error:
         return (), error
     for result in gates:

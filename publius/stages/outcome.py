@@ -15,7 +15,7 @@ from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_metrics, read_reward_metrics
 from publius.runs.estimates import compared
 from publius.runs.manifest import read_manifest
-from publius.runs.reader import RecordsReader
+from publius.runs.reader import RecordsReader, RunReader
 from publius.stages.base import StageResult
 from publius.stages.human_labels import STAGE
 from publius.stages.quality.steered import read_choice
@@ -49,6 +49,7 @@ class RunOutcome:
             "advice": {stage: entry["advice"] for stage, entry in stages.items() if entry.get("advice")},
             "prompts": manifest.get("prompts", {}),
             "figures": label_metrics(self.folder) if "label" in stages else {},
+            **({"judged": principles_per_pair(self.folder)} if "label" in stages else {}),
             "people": manifest.get(STAGE, {}),
             "reward": read_reward_metrics(self.folder / "reward"),
             "choice": read_choice(self.folder / STEERED),
@@ -157,6 +158,21 @@ def label_metrics(folder: Path) -> dict[str, float | int]:
         for preference in files.preferences:
             metrics.add_preference(preference)
     return metrics.rows()
+
+
+def principles_per_pair(folder: Path) -> dict[str, int]:
+    """Return how many of a run's principles the labeler is asked about per pair, `asked` out of `of`.
+
+    Principles with a machine check are not among them: each is evaluated on every pair (`checks`).
+    """
+    with RunReader(folder) as run:
+        principles, asked = run.constitution.principles, run.config.label.principles
+    judged = sum(principle.check is None for principle in principles)
+    return {
+        "asked": judged if asked == "all" else min(asked, judged),
+        "of": judged,
+        "checks": len(principles) - judged,
+    }
 
 
 def evaluation_of(folder: Path) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ from publius.stages.judges.audits import attach_audit, warn_about_families
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
+from publius.stages.quality.best_of import require_checks_as_gold
 from publius.stages.quality.choose import choose_stage
 from publius.stages.sample import sample_stage
 from publius.stages.scoring import require_scored_answers
@@ -117,7 +118,9 @@ class StagePlan:
 def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
     """Open the run of a plan, run its stages in order and return the outcome."""
     config = plan.config
-    load_constitution(config.constitution)  # report its errors before looking for models
+    constitution = load_constitution(config.constitution)  # report its errors before looking for models
+    if "eval" in plan.stages:
+        require_checks_as_gold(config, constitution)
     user_templates(config.templates)
     _require_one_process_unless_training(plan.stages)
     _require_weights(config, plan.stages)

@@ -1,4 +1,4 @@
-"""Output of `publius export`: the files that were written and their contents."""
+"""Output of `publius export` and `publius push`: the files and their contents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from publius.console import heading, out
 from publius.labels.exporting import ExportedLabels
 from publius.models.export import ExportedModel
 from publius.models.gguf import MODELFILE, ExportedGGUF
+from publius.models.hub.push import PushedFolder, PushPlan
+from publius.models.hub.repository import TYPE_NAMES
 from publius.runs.dataset import ExportedRun
+from publius.views.costs.cache import size
 
 
 def print_exported_run(exported: ExportedRun) -> None:
@@ -54,3 +57,26 @@ def print_exported_constitution(exported: ExportedConstitution) -> None:
         more = f", and {len(ids) - 5:,} more" if len(ids) > 5 else ""
         out.print(f"  {len(ids):>8,}  {reason} ({', '.join(ids[:5])}{more})")
     out.print(f"\nwrote {', '.join(exported.files)} to {exported.folder}")
+
+
+def print_nothing(plan: PushPlan) -> None:
+    """Print no plan, where the result is printed as JSON."""
+
+
+def print_push_plan(plan: PushPlan) -> None:
+    """Print each file with its size, and where the files go."""
+    width = max(map(len, plan.sizes))
+    for name, count in plan.sizes.items():
+        out.print(f"{name:<{width}}  {size(count):>9}")
+    branch = f", branch {plan.branch}" if plan.branch else ""
+    total = f"{counted(len(plan.sizes), 'file')}, {size(sum(plan.sizes.values()))}"
+    out.print(f"\n{total}, to the {TYPE_NAMES[plan.repository.type]} {plan.repository.id}{branch}")
+
+
+def print_pushed(pushed: PushedFolder) -> None:
+    """Print whether anything was sent or changed, and the address."""
+    if not pushed.was_sent:
+        out.print("nothing was sent (--dry-run)")
+    elif not pushed.changed:
+        out.print("nothing changed: the repository has these files")
+    out.print(pushed.plan.repository.url)

@@ -50,6 +50,7 @@ def print_summary(outcome: RunOutcome) -> None:
     _print_near_duplicates(summary["prompts"].get("near_duplicates", 0))
     if summary["figures"]:
         heading("Labels")
+        _print_judged(summary.get("judged", {}))
         for name, value in summary["figures"].items():
             out.print(f"{name:<32}{value:>10,}")
     if summary["people"]:
@@ -124,6 +125,17 @@ def _print_loop(loop: dict[str, Any]) -> None:
     out.print(table)
 
 
+def _print_judged(judged: Mapping[str, int]) -> None:
+    """Print how many principles each pair is judged under, and how to judge it under more."""
+    if not judged.get("of"):
+        return
+    asked, count = judged["asked"], judged["of"]
+    more = "" if asked == count else " (drawn by weight; label.principles: N or all)"
+    out.print(f"{asked} of {counted(count, 'principle')} judged per pair{more}")
+    if judged["checks"]:
+        out.print(f"{counted(judged['checks'], 'machine check')} evaluated on every pair")
+
+
 def _print_near_duplicates(count: int) -> None:
     if count:
         heading("Prompts")
@@ -136,7 +148,25 @@ def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
     if gates := gate_results(evaluation):
         counts = Counter(result.outcome for result in gates)
         out.print(f"gates: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
+    _print_best_of(evaluation.get("drift", {}).get("best_of_n_by_reward"))
     note(f"report: {folder / 'eval' / 'report.md'}")
+
+
+def _print_best_of(curve: Mapping[str, Any] | None) -> None:
+    """Print what the reward model's choice among n answers gains in reward and in machine checks."""
+    if curve is None:
+        return
+    samples, variant = counted(curve["samples"], "answer"), curve["variant"]
+    heading(f"Best of n by the reward model, {counted(curve['prompts'], 'prompt')}, {samples} of {variant}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("n", "sqrt(KL)", "reward", "checks, %"):
+        table.add_column(title, justify="right")
+    for point in curve["points"]:
+        reward, checks = point["proxy"]["value"], 100 * point["gold"]["value"]
+        table.add_row(f"{point['n']}", f"{point['sqrt_kl']:.2f}", f"{reward:.2f}", f"{checks:.1f}")
+    out.print(table)
+    for reason, count in curve["left_out"].items():
+        out.print(f"{counted(count, 'prompt')} left out: {reason}")
 
 
 def _print_choice(choice: dict[str, Any] | None) -> None:

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
+
+from rich.text import Text
 
 from core.errors import shell_command
 from core.notices import note
 from engines.embedded import EMBEDDED_NAME
 from publius.console import out
 from publius.doctor import Examination
+
+_STYLES = {"ok": "green", "missing": "bold red", "optional": "dim"}
+_FIRST_STEPS = (
+    ("publius doctor", "what is installed, and what is missing"),
+    ("publius init DIR", "a new project: rules, prompts and a run file"),
+    ("publius check RULES.yaml", "mistakes in the rules, with line and column"),
+    ("publius try RULES.yaml", "one prompt: draft, critique, revision, verdict"),
+    ("publius run DIR/run.yaml", "critique, label, train and measure"),
+    ("publius -h", "all commands, by the job that they are for"),
+)
+
+
+def print_first_steps() -> None:
+    """Print what to do first."""
+    out.print("Publius steers a language model by a constitution: a YAML file of rules.\n")
+    width = max(len(command) for command, _ in _FIRST_STEPS)
+    for command, purpose in _FIRST_STEPS:
+        out.print(f"  {command:<{width}}  {purpose}", soft_wrap=True)
+
+
+def print_version() -> None:
+    """Print the version of the program."""
+    out.print(f"publius {version('publius')}")
 
 
 def print_templates(folder: Path, written: Sequence[Path]) -> None:
@@ -29,10 +55,14 @@ def print_project(folder: Path, written: Sequence[Path]) -> None:
 
 
 def print_examination(examination: Examination) -> None:
-    """Print a line for each finding, with the command that fixes it."""
+    """Print a line for each finding, with the command that fixes it, and what the result means."""
     for finding in examination.findings:
         fix = f"; run: {finding.run}" if finding.run else ""
-        out.print(f"{'ok     ' if finding.ok else 'missing'}  {finding.name}: {finding.state}{fix}")
+        line = Text(f"{finding.status:<8}  {finding.name}: {finding.state}{fix}")
+        line.stylize(_STYLES[finding.status], 0, len(finding.status))
+        out.print(line)
+    missing = sum(finding.status == "missing" for finding in examination.findings)
+    note("all that is needed is there" if examination.ok else f"{missing} missing: run the commands above")
 
 
 def print_pulled(folder: Path) -> None:

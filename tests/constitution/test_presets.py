@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from core.text.similarity import near_duplicates, words_of
 from publius.authoring.check import CheckRequest, check_constitution
 from publius.authoring.examples import ExamRequest, run_exams
 from publius.runs.project import init_project
+from publius.sources.prompts import read_prompts
 from tests.publius.invoking import here
 from tests.publius.test_cli import REPOSITORY
 
@@ -116,7 +119,36 @@ def test_a_preset_as_written_into_a_run_folder_loads_the_same(name: str, tmp_pat
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_project_begun_from_a_preset_has_all_that_the_preset_needs(name: str, tmp_path: Path):
     init_project(tmp_path / "project", name)
-    assert load_constitution(tmp_path / "project" / "constitution.yaml") == load_constitution(name)
+    own = load_constitution(tmp_path / "project" / "constitution.yaml")
+    assert own == load_constitution(name)
+    assert own.digest == load_constitution(name).digest
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_lines_of_a_new_constitution_are_right_without_their_signs(name: str, tmp_path: Path):
+    init_project(tmp_path, name)
+    path = tmp_path / "constitution.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first, last = lines.index("# principles:"), lines.index(f"# The rules of the preset {name}:")
+    lines[first:last] = [re.sub(r"^#(?! Rules) ?", "", line) for line in lines[first:last]]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    mistakes = [
+        f for f in check_constitution(CheckRequest(str(path))).report.findings if f.severity != "note"
+    ]
+    assert mistakes == []
+    # One principle is removed and two are added.
+    assert len(load_constitution(path).principles) == len(load_constitution(name).principles) + 1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_prompts_of_a_new_project_suit_its_preset(name: str, tmp_path: Path):
+    init_project(tmp_path, name)
+    report = check_constitution(CheckRequest(name, prompts=tmp_path / "prompts.jsonl")).report
+    assert [str(finding) for finding in report.findings if finding.code != "L504"] == []
+    splits = Counter(prompt.split for prompt in read_prompts(tmp_path / "prompts.jsonl"))
+    run_file = (tmp_path / "run.yaml").read_text(encoding="utf-8")
+    assert f"of the {splits['train']} training prompts; the {splits['test']} test prompts" in run_file
+    assert "<" not in run_file
 
 
 @pytest.mark.parametrize("name", PRESETS)

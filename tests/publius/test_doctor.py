@@ -107,3 +107,20 @@ def test_the_device_names_the_threads_and_the_load(monkeypatch: pytest.MonkeyPat
         thread_control.cache_clear()
     if len(usable_cores()) > 1:
         assert re.search(r"\d of \d+ threads now \(other processes use \d+\.\d of \d+ cores\)", state)
+
+
+def test_each_finding_is_ok_missing_or_optional(monkeypatch: pytest.MonkeyPatch):
+    hidden = {"matplotlib", "fastapi", "trl", "vllm"}
+    found = doctor.find_spec
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in hidden else found(name))
+    monkeypatch.setattr(vllm_setup, "find_spec", lambda name: None)
+    status = {finding.name: finding.status for finding in examine().findings}
+    assert status["publius"] == status["engine scripted"] == "ok"
+    assert status["training"] == "missing"
+    assert [status[name] for name in ("engine vllm", "annotation page", "server", "plots")] == [
+        "optional"
+    ] * 4
+    plots = finding("plots")
+    assert plots.state == "not installed; needed only for the plots of publius report"
+    assert plots.run == install_command("report")
+    assert examine().as_json()[0]["status"] == "ok"

@@ -18,6 +18,7 @@ from labelers.config import asks_both_polarities
 from labelers.modes.written import VERDICT_PURPOSE
 from publius.authoring.estimating.dry import AskedRequests
 from publius.config.run_file import RunConfig
+from publius.stages.quality.best_of import BEST_OF_PURPOSE
 from publius.stages.quality.refusing import REFUSAL_PURPOSE
 
 CRITIQUE_PURPOSE, REVISION_PURPOSE, LABEL_PURPOSE, REWARD_PURPOSE = "critique", "revision", "label", "reward"
@@ -154,6 +155,8 @@ class CallBounds:
         if stage in ("compare", "dpo"):
             half = config.compare.source == "prompted"
             return prompts * rounds * (config.compare.samples // 2 if half else config.compare.samples)
+        if purpose == BEST_OF_PURPOSE:
+            return prompts * (config.eval.best_of or 0)
         return prompts * (facts.variants + (self._weaker if stage == "choose" else 0))
 
     def limit(self, stage: str, purpose: str) -> int:
@@ -213,7 +216,8 @@ class CallBounds:
         """Return the most requests of scores: one or two for each principle of an answer."""
         config, each = self.config, self._principles * self._polarities
         if stage == "eval":
-            return facts.prompts * self._judged * facts.variants if facts.rated else 0
+            every = self._judged * self._polarities
+            return facts.prompts * every * facts.variants if facts.rated else 0
         if stage == "critique":
             return facts.owed * each * (1 + self.loop.rounds * self.loop.candidates)
         if stage == "sample":

@@ -35,6 +35,7 @@ from publius.stages.critique import critique_stage
 from publius.stages.judges.rated import is_rated, rated_answers
 from publius.stages.label import judge_and_aggregate, label_stage
 from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.best_of import require_checks_as_gold, sampled_answers, sampled_policy
 from publius.stages.quality.refusing import answers_to_refusal_prompts, refusal_prompts_of
 from publius.stages.sample import sample_stage
 from publius.stages.training.examples import preference_pairs, supervised_examples
@@ -261,12 +262,24 @@ class DryStages:
         await self._judged(answers)
         facts.rated = await self._rated(answers)
         await self._refusals(folders)
+        sampled = await self._best_of(prompts)
         config = self.run.config.eval
         tokens = self._tokens_of(answers)
         trained = self._tokens_of([a for a in answers if a.variant not in (BASE, "prompted")])
         self.scored["eval"] = (2 * trained if config.kl else 0.0) + (
             2 * tokens + len(folders) * (NEUTRAL_TOKENS + REFERENCE_TOKENS) if config.quality else 0.0
         )
+        self.scored["eval"] += sampled
+
+    async def _best_of(self, prompts: Sequence[Prompt]) -> float:
+        """Sample the answers that the reward model chooses from; return the tokens that it will read."""
+        require_checks_as_gold(self.run.config, self.run.constitution)
+        policy = sampled_policy(self.run, self.engines)
+        if policy is None:
+            return 0.0
+        answers = await sampled_answers(self.run, self.engines, policy, prompts)
+        read = (g.prompt_tokens + g.completion_tokens for given in answers.values() for g in given)
+        return self.ledger.factor * sum(read)
 
     async def _refusals(self, folders: Mapping[str, Path | None]) -> None:
         """Answer the refusal prompts, all of them even if only a sample of the run's prompts is looked at."""

@@ -62,11 +62,12 @@ async def rated_answers(
         note(f"principles are not rated: the judge {engine.model} is a reward model, which reads none")
         return ()
     try:
-        require_judge(engine, run.templates, POINTWISE_LABELS)
+        label = run.config.label if run.config.label.mode == POINTWISE_LABELS.mode else POINTWISE_LABELS
+        require_judge(engine, run.templates, label)
     except (ConfigError, EngineError) as error:
         warn(f"principles are not rated: {error}")
         return ()
-    judge = EntailmentJudge(engine, constitution, run.templates)
+    judge = EntailmentJudge(engine, constitution, run.templates, config=label)
     with progress("eval ratings", len(answers)) as task:
         return await rate_answers(
             answers, principles, judge, conversations(engines.settings("judge")), task.advance

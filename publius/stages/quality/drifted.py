@@ -10,17 +10,18 @@ from core.store.files import is_there
 from core.store.jsonl import opened, rows
 from evaluation.drift.measured import DriftFindings, judged_against_checks, phrases_by_variant
 from evaluation.drift.over_optimization import OverOptimization, over_optimization
+from evaluation.drift.reward_curve import RewardCurve
 from publius.runs.folder import Run
 from training.methods import RL_METHODS
 
 
-def drift_of(run: Run, answers: Sequence[Answer]) -> DriftFindings:
-    """Return the findings of drift. Nothing is generated for them."""
+def drift_of(run: Run, answers: Sequence[Answer], reward_curve: RewardCurve | None = None) -> DriftFindings:
+    """Return the findings of drift, with the best-of-n curve if there is one. Nothing is generated here."""
     seed = run.config.seed
     # Opening the records of a run without samples would create their file.
     has_samples = is_there(run.folder / "samples.jsonl")
     curve = judged_against_checks(run.samples, run.constitution, seed) if has_samples else ()
-    return DriftFindings(phrases_by_variant(answers, seed), _trainings(run), curve)
+    return DriftFindings(phrases_by_variant(answers, seed), _trainings(run), curve, reward_curve)
 
 
 def _trainings(run: Run) -> dict[str, OverOptimization]:

@@ -150,9 +150,19 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
         digests = [adapter_digest(member) for member in members]
     else:
         digests = [locate(ModelConfig(id=str(folder))).identity]
-    base = base_of(members[0], run.config.models.policy) if own else None
-    reward = ModelReward(folder, folder.name, run.config.engine.device, base, run.config.optim.max_length)
+    reward = _model_reward(run, folder, own=own)
     return NamedReward(reward, weight, f"{settings.model_dump_json()} {' '.join(digests)}")
+
+
+def reward_model_of(run: Run) -> ModelReward:
+    """Return the run's own reward model, which is trained."""
+    return _model_reward(run, run.folder / REWARD_MODEL, own=True)
+
+
+def _model_reward(run: Run, folder: Path, *, own: bool) -> ModelReward:
+    member = folder / read_reward_settings(folder).members[0]
+    base = base_of(member, run.config.models.policy) if own else None
+    return ModelReward(folder, folder.name, run.config.engine.device, base, run.config.optim.max_length)
 
 
 def _judge(run: Run, folder: Path, weight: float, where: str) -> NamedReward:

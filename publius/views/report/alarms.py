@@ -188,18 +188,11 @@ def _of_quality(quality: LabelEvidence) -> Iterator[RunAlarm]:
                 "labeler",
                 ("only ", ai, " of the AI labeler's choices are the longer answer", *beside),
             )
-    found = quality.calibration
-    if (
-        found
-        and found.pairs.value >= _FEW_CHOICES
-        and found.error.value > max(_CALIBRATED, 2 * found.by_chance.value)
-    ):
-        parts = (
-            "the AI labeler's probabilities are off by ",
-            found.error,
-            " on average where people judged too",
-        )
-        yield RunAlarm("caution", "labeler", parts)
+    for found in quality.calibration:
+        limit = max(_CALIBRATED, 2 * found.by_chance.value)
+        if found.pairs.value >= _FEW_CHOICES and found.error.value > limit:
+            parts = ("the AI labeler's probabilities are off by ", found.error, f" on average, {found.title}")
+            yield RunAlarm("caution", "labeler", parts)
 
 
 def _of_costs(costs: Costs) -> Iterator[RunAlarm]:

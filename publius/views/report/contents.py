@@ -19,6 +19,7 @@ from publius.views.report.comparing.preferences import (
 )
 from publius.views.report.figures import FigureBook
 from publius.views.report.labels.quality import LabelEvidence, read_quality
+from publius.views.report.plots.best_of import best_of_plot
 from publius.views.report.plots.groups import groups_plot
 from publius.views.report.plots.labels import (
     certainty_plot,
@@ -215,6 +216,7 @@ def _plots(
         "differences": differences_plot(results, f"{place}-differences") if results else None,
         "tradeoff": tradeoff_plot(results, f"{place}-tradeoff") if results else None,
         "lengths": lengths_plot(words, f"{place}-lengths"),
+        "best_of": best_of_plot(results.best_of, f"{place}-best-of") if results else None,
         "loop": loop_plot(loop, f"{place}-loop") if loop else None,
     }
     return {name: plot for name, plot in found.items() if plot is not None}
@@ -225,12 +227,13 @@ def _label_plots(
 ) -> dict[str, Markup]:
     if labels is None or quality is None:
         return {}
-    diagrams = [quality.calibration] if quality.calibration else []
     found = {
         "certainty": certainty_plot(labels.certainty, f"{place}-certainty"),
         "slots": slots_plot(labels.slots, f"{place}-slots") if labels.slots else None,
         "label-lengths": lengths_of_labels_plot(quality.lengths, f"{place}-label-lengths"),
-        "calibration": reliability_plot(diagrams, f"{place}-calibration", "Calibration of the AI labeler"),
+        "calibration": reliability_plot(
+            quality.calibration, f"{place}-calibration", "Calibration of the AI labeler"
+        ),
     }
     return {name: plot for name, plot in found.items() if plot is not None}
 

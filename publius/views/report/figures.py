@@ -15,6 +15,7 @@ from core.records import Metric
 
 SHARE, COUNT, SECONDS, NATS, USD = "share", "count", "s", "nats", "usd"
 """Units with a form of their own; a number of any other unit has three significant digits."""
+_UNIT_NAMES = {"ratio": "times"}
 FIELDS = ("name", "value", "unit", "n", "low", "high", "p_value", "simultaneous_low", "simultaneous_high")
 """Fields of a figure in the page's JSON and in the CSV."""
 
@@ -137,7 +138,7 @@ def shown_number(value: float, unit: str, *, is_difference: bool = False) -> str
     if unit == USD:
         return f"${value:,.4f}"
     text = _digits(value, sign, 3 if unit == NATS else 1 if unit in ("words", "tokens") else None)
-    return _signed(text, is_difference) + (f" {unit}" if unit else "")
+    return _signed(text, is_difference) + (f" {_UNIT_NAMES.get(unit, unit)}" if unit else "")
 
 
 def duration(seconds: float) -> str:
@@ -184,4 +185,5 @@ def _signed(text: str, is_difference: bool) -> str:
 def _suffix(figure: Figure) -> str:
     if figure.unit == SHARE:
         return " points" if figure.is_difference else " %"
-    return f" {figure.unit}" if figure.unit and figure.unit not in (COUNT, SECONDS, USD) else ""
+    shown = figure.unit and figure.unit not in (COUNT, SECONDS, USD)
+    return f" {_UNIT_NAMES.get(figure.unit, figure.unit)}" if shown else ""

@@ -144,7 +144,7 @@ def test_one_text_is_a_list_of_one(tmp_path: Path):
         ("run.yaml", "constitution: rules.yaml\n", "1:1: this is a run file, not a constitution"),
         ("run.yaml", "prompts: p.jsonl\ntrain: [dpo]\n", "1:1: this is a run file, not a constitution"),
         ("p.jsonl", '{"prompt": "Hi"}\n{"prompt": "Ho"}\n', "this is a file of rows, such as prompts"),
-        ("rules.md", "# Rules\n- Be kind.\n", "this is a text, not a constitution"),
+        ("rules.md", "# Rules\n\nBe kind.\n\nBe brief.\n", "this is a text, not a constitution"),
     ],
 )
 def test_a_file_of_another_kind_is_called_what_it_is(name: str, text: str, told: str, tmp_path: Path):
@@ -167,3 +167,9 @@ def test_a_constitution_in_place_of_a_run_file_is_called_what_it_is(tmp_path: Pa
     path.write_text("- The reply is kind.\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="this is a constitution, not a run file"):
         load_run_config(path)
+
+
+def test_a_text_with_a_dash_before_each_rule_is_a_list_of_rules(tmp_path: Path):
+    path = tmp_path / "rules.txt"
+    path.write_text("- The reply is kind.\n- The reply is brief.\n", encoding="utf-8")
+    assert len(load_constitution(path).principles) == 2

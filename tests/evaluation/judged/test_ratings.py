@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import pytest
 
-from constitution.schema import Principle, Scope
+from constitution.schema import Constitution, Principle, Scope
+from engines.protocols import ChoiceRequest
+from engines.scripted import ScriptedEngine
 from evaluation.judged.ratings import (
     EMPTY_ANSWER,
     UNREADABLE_RATING,
@@ -15,6 +18,9 @@ from evaluation.judged.ratings import (
     not_rated,
     question_id,
 )
+from labelers.config import LabelConfig
+from labelers.entailment import EntailmentJudge
+from prompts.environment import PromptTemplates
 from tests.evaluation.answers import answer_of, answers_of, prompt_of
 from tests.evaluation.judged.rated import KIND, PLAIN, rated
 
@@ -74,3 +80,17 @@ def test_question_is_that_of_the_text_whoever_wrote_it():
     assert {rating.question for rating in ratings} == {question_id(KIND, one.prompt, "one")}
     reworded = Principle(id="kind", text="Be kind.")
     assert question_id(reworded, one.prompt, "one") != ratings[0].question
+
+
+def test_both_polarities_cancel_a_liking_for_yes():
+    def choose(request: ChoiceRequest) -> tuple[float, ...]:
+        # Yes to both questions: 9 to 1 that it fulfils the principle, 3 to 1 that it breaks it.
+        p = 0.75 if request.judged is None else 0.9
+        return math.log(p), math.log(1 - p)
+
+    engine = ScriptedEngine(chooser=choose)
+    constitution = Constitution(name="small", principles=(KIND,))
+    for polarity, expected in (("fulfils", math.log(9)), ("both", (math.log(9) - math.log(3)) / 2)):
+        config = LabelConfig.model_validate({"mode": "pointwise", "polarity": polarity})
+        judge = EntailmentJudge(engine, constitution, PromptTemplates(), config=config)
+        assert asyncio.run(judge.log_odds(KIND, prompt_of("Why?"), "one")) == pytest.approx(expected)

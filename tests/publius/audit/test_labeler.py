@@ -81,6 +81,10 @@ def figure(result: AuditResult, name: str) -> float:
     return result.certificate.figures()[name].value
 
 
+def figure_count(result: AuditResult, name: str) -> int:
+    return result.certificate.figures()[name].n
+
+
 def test_right_labeler_passes_and_leaves_a_certificate(tmp_path: Path):
     result = audit(tmp_path, gold=[str(gold_file(tmp_path))], compare=False, min_accuracy=0.9)
     assert not result.failed
@@ -88,6 +92,9 @@ def test_right_labeler_passes_and_leaves_a_certificate(tmp_path: Path):
     assert figure(result, "accuracy") == 1.0
     assert figure(result, "baseline.longest") == 0.0
     assert read_certificate(result.folder / CERTIFICATE) == result.certificate
+    bins = result.certificate.audited[0].reliability
+    assert sum(one.n for one in bins) == figure_count(result, "accuracy")
+    assert all(one.label == 1 and 0.5 < one.predicted <= 1 for one in bins)
     assert "Nothing was found against it" in (result.folder / AUDIT_REPORT).read_text()
     assert result.folder.parent == tmp_path / "audits"
 

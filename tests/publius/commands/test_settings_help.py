@@ -73,6 +73,6 @@ def test_choices_are_listed():
 
 
 def test_first_lines_of_the_commands_fit_in_80_columns():
-    commands = here("--help").stdout.partition("Commands:")[2]
+    commands = here("--help").stdout.partition("Rules:")[2]
     assert "eval-reward" in commands
     assert "..." not in commands

@@ -246,3 +246,9 @@ def test_program_on_a_reward_models_card_scores_at_the_end_of_the_turn(
     names = run(program(model_card(replace(FULL, base_model=str(tiny_folder), merged=merged, reward=None))))
     assert names["inputs"]["input_ids"].tolist() == ids.tolist()
     assert names["score"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_card_says_that_no_model_wrote_the_texts_it_learned_from():
+    said = "**No model wrote this**: the texts of policy, critic are from the scripted engine"
+    assert said in model_card(replace(BARE, stand_ins=("policy", "critic")))
+    assert "No model wrote this" not in model_card(BARE)

@@ -108,6 +108,34 @@ def test_policy_is_exported_with_the_logits_of_its_adapter(
     assert not (to / "adapter_config.json").exists()
 
 
+def test_the_adapter_alone_is_exported_and_has_the_logits_of_its_training(
+    run: Path, ensemble: Path, model: Path, tmp_path: Path
+):
+    from peft import PeftModel
+
+    options_ = ("--model", "dpo", "--adapter", "--base", "owner/name", "--to", tmp_path / "to")
+    done = here("export", run, *options_)
+    assert done.returncode == 0, done.stderr
+    names = ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == names
+    ids = ids_of(model)
+    expected, found = (
+        logits(PeftModel.from_pretrained(plain(model, "CausalLM"), adapter).eval(), ids)
+        for adapter in (run / "dpo", tmp_path / "to")
+    )
+    assert found.equal(expected)
+    card = (tmp_path / "to" / "README.md").read_text()
+    assert str(model) not in card
+    assert 'base = "owner/name"' in card
+    settings = json.loads((tmp_path / "to" / "adapter_config.json").read_text())
+    assert settings["base_model_name_or_path"] == "owner/name"
+    done = here("export", ensemble, "--model", "reward", "--adapter", "--to", tmp_path / "ensemble")
+    assert done.returncode == 0, done.stderr
+    members = {str(path.relative_to(tmp_path / "ensemble")) for path in tmp_path.glob("ensemble/*/*")}
+    assert members == {f"member-{n}/{name}" for n in (0, 1) for name in names[1:]}
+    assert (tmp_path / "ensemble" / "reward.json").is_file()
+
+
 def test_reward_model_is_exported_with_the_score_that_publius_gives(run: Path, model: Path, tmp_path: Path):
     to = exported(run, "reward", tmp_path / "to")
     files = locate(ModelConfig(id=str(model)))
@@ -250,6 +278,10 @@ def test_a_model_is_one_file_for_llama_cpp(run: Path, tmp_path: Path):
     assert lines[-1] == 'PARAMETER stop "<|im_end|>"'
     reward = here("export", run, "--model", "reward", "--gguf", "f16", "--to", tmp_path / "reward")
     assert "a reward model cannot be a GGUF file" in mistakes(reward)[0]
+    both = here("export", run, "--model", "dpo", "--adapter", "--gguf", "f16", "--to", tmp_path / "x")
+    assert "give only one of --adapter and --gguf" in both.stderr
+    alone = here("export", run, "--adapter", "--to", tmp_path / "x")
+    assert "--adapter: only with --model METHOD" in alone.stderr
     refused = here("export", run, "--gguf", "f16", "--to", tmp_path / "x")
     assert refused.returncode == 2
-    assert "--gguf requires --model" in refused.stderr
+    assert "--gguf: only with --model METHOD" in refused.stderr

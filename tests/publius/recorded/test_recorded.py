@@ -74,10 +74,12 @@ def require_unchanged(project: Path, before: dict[str, tuple[bytes, int]]) -> No
     """Require unchanged files, and unchanged times of training results.
 
     Four files may differ: the manifest counts requests, and the report is written again in today's wording.
-    Measures that the older version did not have are added to the figures, and their losses to the cache.
+    Measures that the older version did not have are added to the figures, and their losses to the cache. The
+    values by prompt of all measures are a file that it did not write.
     """
     after, run = files_of(project), run_of(project).relative_to(project)
-    assert set(after) - set(before) == {f"{run}/.lock", f"{run}/index.sqlite"}
+    added = {f"{run}/.lock", f"{run}/index.sqlite", f"{run}/eval/series.jsonl"}
+    assert set(after) - set(before) == added
     changed = {name for name, (content, _) in before.items() if after[name][0] != content}
     added_to = {f"{run}/eval/metrics.json", ".publius/cache.sqlite"}
     assert changed <= {f"{run}/manifest.json", f"{run}/eval/report.md", *added_to}

@@ -1,6 +1,8 @@
 """The exported folder in the hands of `datasets` and TRL."""
 
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,24 @@ def test_the_card_tells_constitution_counts_and_models(exported):
     assert f"| `soft` | {counts['soft']} |" in card
 
 
+def test_the_card_has_the_name_of_a_local_model_and_not_its_path(tmp_path: Path):
+    run = execute(RunRequest(write_project(tmp_path)), Recorder()).folder
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["models"]["policy"] = "/home/someone/models/their-model"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    export_run(run, tmp_path / "to")
+    card = (tmp_path / "to" / "README.md").read_text()
+    assert "policy `their-model`" in card
+    assert "/home/someone" not in card
+
+
+def test_the_card_says_that_texts_are_stand_ins(exported):
+    folder, _ = exported
+    card = (folder / "README.md").read_text()
+    said = "**No model wrote this**: the texts of policy, critic, labeler are from the scripted engine"
+    assert said in card
+
+
 def test_nothing_is_overwritten_and_an_unlabelled_run_is_refused(exported, tmp_path):
     folder, _ = exported
     run = execute(RunRequest(write_project(tmp_path), stages=("critique",)), Recorder()).folder
@@ -115,3 +135,47 @@ def test_trl_tokenizes_the_preferences_as_they_are(exported, tmp_path: Path, mon
     assert {"prompt_ids", "chosen_ids", "rejected_ids"} <= set(tokenized.column_names)
     text = trainer.processing_class.decode(tokenized[0]["chosen_ids"])
     assert rows[0]["chosen"][0]["content"] in text
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """A chat model of 11,000 weights."""
+    recorded = Path(__file__).parents[1] / "recorded" / "project" / "models" / "tiny"
+    return Path(shutil.copytree(recorded, tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["DPO", "Reward"])
+def test_the_exported_preferences_train_in_trls_own_trainers(
+    method: str, exported, tiny: Path, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    trl = pytest.importorskip("trl")
+    folder, counts = exported
+    rows = datasets.load_dataset(str(folder), "preference", cache_dir=str(tmp_path / "cache"))
+    args = getattr(trl, f"{method}Config")(
+        output_dir=str(tmp_path / "trained"),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to=[],
+        max_length=None,
+        max_steps=2,
+        per_device_train_batch_size=2,
+        learning_rate=1e-2,
+        logging_steps=1,
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    trainer = getattr(trl, f"{method}Trainer")(
+        model=str(tiny), args=args, train_dataset=rows["train"], eval_dataset=rows["test"]
+    )
+    assert trainer.train_dataset.num_rows + trainer.eval_dataset.num_rows == counts["preference"]
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert len(losses) == 2
+    assert all(map(math.isfinite, losses))
+    assert any(not weight.equal(before[name]) for name, weight in trainer.model.named_parameters())
+    assert math.isfinite(trainer.evaluate()["eval_loss"])

@@ -219,11 +219,12 @@ def test_gates_on_judged_principles(tmp_path: Path):
         "prompted.judged.kind.delta.low": ">= 0.02",
         "prompted.judged.kind.corrected": ">= 0.95",
         "prompted.judged": ">= 0.99",
+        "base.judged.kind.delta against prompted": "<= 0.1",
     }
     overrides = [f"gates={json.dumps(gates)}"]
     evaluated(path, *overrides)
     found = {gate["gate"]: gate for gate in json.loads((folder / "metrics.json").read_text())["gates"]}
-    assert [found[name]["outcome"] for name in gates] == ["pass", "pass", "fail", "fail"]
+    assert [found[name]["outcome"] for name in gates] == ["pass", "pass", "fail", "fail", "pass"]
 
 
 def test_judge_that_labeled_the_training_data_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -249,10 +250,10 @@ def test_estimate_has_the_questions_to_the_judge(tmp_path: Path):
     assert make.asked("reward") == expected
 
 
-@pytest.mark.parametrize("mode", ["choice", "pointwise"])
+@pytest.mark.parametrize("mode", ["choice", "pointwise", "pointwise, polarity: both"])
 def test_actual_requests_are_within_the_estimate(tmp_path: Path, mode: str):
     path = project(tmp_path)
-    make, overrides = Maker(), (f"label.mode={mode}", "label.principles=all")
+    make, overrides = Maker(), (f"label={{mode: {mode}, principles: all}}",)
     found = purposes(path, *overrides)
     evaluated(path, *overrides, make=make)
     for purpose, calls in found.items():

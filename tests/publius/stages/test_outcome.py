@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from pathlib import Path
 from statistics import mean
 
 from core.records import Judgment, OrderLogits
 from publius.stages.outcome import LabelMetrics
+from tests.publius.invoking import here
+from tests.publius.projects import write_project
 
 GENERATOR = random.Random(0)
 JUDGMENTS = [
@@ -59,3 +62,14 @@ def test_ties_and_the_reasons_for_judgments_without_a_probability_are_counted():
     rows = metrics.rows()
     assert (rows["judgments.ai"], rows["ai.unparsed"], rows["ai.ties"]) == (6, 4, 1)
     assert (rows["ai.unparsed.low_mass"], rows["ai.unparsed.refused"], rows["ai.abstained"]) == (2, 1, 1)
+
+
+def test_the_summary_says_how_many_principles_each_pair_is_judged_under(tmp_path: Path):
+    run_file = write_project(tmp_path / "project", prompts=4)
+    done = here("run", run_file)
+    assert done.returncode == 0, done.stderr
+    drawn = "2 of 3 principles judged per pair (drawn by weight; label.principles: N or all)"
+    assert f"\n{drawn}\n" in done.stdout
+    assert "\n1 machine check evaluated on every pair\n" in done.stdout
+    told = here("run", run_file, "--set", "label.principles=all")
+    assert "\n3 of 3 principles judged per pair\n" in told.stdout

@@ -9,9 +9,9 @@ from core.statistics.bootstrap import Interval
 from labelers.crowd.agreement import Agreement, PairAgreement
 from publius.labels.agreement import agreement_report
 from publius.views.report.figures import SHARE, Figure, FigureBook
-from publius.views.report.labels.pairs import RunLabels
+from publius.views.report.labels.pairs import LabelRecords
 
-PAIRS_SHOWN = 30
+MAX_LABELER_PAIRS = 30
 """Maximum number of pairs of labelers on the page, those with most comparisons in common; the command
 `publius agreement` has all."""
 
@@ -39,7 +39,7 @@ class LabelerAgreement:
     """Number of pairs of labelers that are not shown."""
 
 
-def read_agreement(pairs: RunLabels, prefix: str, book: FigureBook) -> LabelerAgreement | None:
+def read_agreement(pairs: LabelRecords, prefix: str, book: FigureBook) -> LabelerAgreement | None:
     """Return the agreement of a run's labelers; None if no comparison was judged by two of them."""
     found = agreement_report(pairs.every_judgment.values(), pairs.prompts)
     if found.overall is None:
@@ -49,8 +49,8 @@ def read_agreement(pairs: RunLabels, prefix: str, book: FigureBook) -> LabelerAg
     named += [(f"dimension.{name}", f"on {name}", one) for name, one in found.by_dimension.items()]
     groups = tuple(_of_group(f"{prefix}.agreement.{name}", title, one, book) for name, title, one in named)
     ordered = sorted(found.pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))
-    shown = tuple(_of_pair(prefix, pair, book) for pair in ordered[:PAIRS_SHOWN])
-    return LabelerAgreement(groups, shown, max(0, len(ordered) - PAIRS_SHOWN))
+    shown = tuple(_of_pair(prefix, pair, book) for pair in ordered[:MAX_LABELER_PAIRS])
+    return LabelerAgreement(groups, shown, max(0, len(ordered) - MAX_LABELER_PAIRS))
 
 
 def _of_group(name: str, title: str, found: Agreement, book: FigureBook) -> AgreementRow:

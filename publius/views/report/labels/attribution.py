@@ -18,12 +18,12 @@ from core.records import Comparison, Judgment, Preference
 from labelers.crowd.aggregate import Settled
 from publius.stages.label import aggregation_rule
 from publius.views.report.figures import SHARE, Figure, FigureBook
-from publius.views.report.labels.pairs import PairLengths, RunLabels
+from publius.views.report.labels.pairs import LabelRecords, PairLengths
 from publius.views.report.reading.answers import AnswerData
 from publius.views.report.reading.places import PrinciplePlace, principle_places
 from publius.views.report.reading.sources import RunSource
 
-MOST_EXAMPLES = 8
+MAX_DECISIONS = 8
 """Maximum number of preferences of each principle on the page, the most decisive ones."""
 _EVEN, _TOLERANCE = 0.5, 1e-9
 _Rule = Callable[[Comparison, Iterable[Judgment]], Settled | str]
@@ -100,7 +100,7 @@ class _Influence:
 
 
 def read_attribution(
-    run: RunSource, pairs: RunLabels, prefix: str, place: str, data: AnswerData, book: FigureBook
+    run: RunSource, pairs: LabelRecords, prefix: str, place: str, data: AnswerData, book: FigureBook
 ) -> LabelAttribution | None:
     """Return what decided a run's preferences; None if it has none.
 
@@ -218,7 +218,7 @@ def _most_decisive(decisions: Sequence[_Decision]) -> list[_Decision]:
     return [
         one
         for principle, own in sorted(by_principle.items())
-        for one in sorted(own, key=lambda one: (-one.pushes[principle], one.comparison.id))[:MOST_EXAMPLES]
+        for one in sorted(own, key=lambda one: (-one.pushes[principle], one.comparison.id))[:MAX_DECISIONS]
     ]
 
 

@@ -1,4 +1,4 @@
-"""Calibration of the AI labeler against people who judged the same comparisons.
+"""Calibration of the AI labeler: by people who judged the same comparisons, and by gold labels of its audit.
 
 Machine checks are no reference for it: a principle with a check is never asked of the AI labeler, so both
 answer different questions about a comparison.
@@ -11,19 +11,30 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from evaluation.reward.calibration import calibration_metrics
+from evaluation.reward.calibration import reliability
 from labelers.crowd.votes import Vote, mostly_both_bad, votes_of
 from publius.views.report.figures import FigureBook
-from publius.views.report.labels.pairs import RunLabels
-from publius.views.report.reading.reliability import ReliabilityDiagram, diagram_of
+from publius.views.report.labels.pairs import LabelRecords
+from publius.views.report.reading.reliability import ReliabilityDiagram, diagram_of, recorded_diagram
+from publius.views.report.reading.sources import RunSource
 
 AI = "ai"
 _LEAST = 1e-6
 """Probabilities are clipped to this distance from 0 and 1, so that their log-odds are finite."""
 
 
-def labeler_diagram(pairs: RunLabels, prefix: str, book: FigureBook) -> ReliabilityDiagram | None:
-    """Return the calibration of the AI labeler's probabilities; None if people judged none of its pairs.
+def labeler_diagrams(
+    run: RunSource, pairs: LabelRecords, prefix: str, book: FigureBook
+) -> tuple[ReliabilityDiagram, ...]:
+    """Return the calibration of the AI labeler's probabilities by each reference that there is."""
+    name, bins = f"{prefix}.calibration.gold", run.manifest["audit"].get("reliability")
+    by_gold = recorded_diagram(name, "by the gold labels of its audit", bins, book)
+    by_people = _by_people(pairs, f"{prefix}.calibration.people", book)
+    return tuple(one for one in (by_people, by_gold) if one is not None)
+
+
+def _by_people(pairs: LabelRecords, name: str, book: FigureBook) -> ReliabilityDiagram | None:
+    """Return the calibration where people judged the labeler's comparisons; None if they judged none.
 
     The label of a comparison is the mean of the annotators' votes, each with equal weight.
     """
@@ -31,16 +42,12 @@ def labeler_diagram(pairs: RunLabels, prefix: str, book: FigureBook) -> Reliabil
     if not found:
         return None
     margins, labels, prompts = zip(*found, strict=True)
-    metrics = calibration_metrics(
-        np.asarray(margins, dtype=np.float64),
-        np.asarray(labels, dtype=np.float64),
-        np.ones(len(found)),
-        prompts,
-    )
-    return diagram_of(f"{prefix}.calibration.people", "AI labeler, by people's votes", metrics, book)
+    numbers = np.asarray([margins, labels], dtype=np.float64)
+    bins = reliability(numbers[0], numbers[1], np.ones(len(found)), prompts)
+    return diagram_of(name, "by people's votes", bins, book)
 
 
-def _beside_people(pairs: RunLabels) -> Iterator[tuple[float, float, str]]:
+def _beside_people(pairs: LabelRecords) -> Iterator[tuple[float, float, str]]:
     """Yield the AI's log-odds of `a`, the people's mean vote for it, and the prompt."""
     votes: dict[str, list[Vote]] = {}
     for vote in votes_of(pairs.judgments):

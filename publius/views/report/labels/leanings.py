@@ -18,7 +18,7 @@ from evaluation.reward.metrics import weighted_share
 from labelers.crowd.votes import MACHINES, probability_of
 from publius.views.report.figures import SHARE, Figure, FigureBook
 from publius.views.report.labels.calibrated import AI
-from publius.views.report.labels.pairs import PairLengths, RunLabels
+from publius.views.report.labels.pairs import LabelRecords, PairLengths
 
 MOST_STEPS, PER_STEP = 5, 20
 """Maximum number of steps of the curve by length, and minimum number of judgments in each."""
@@ -61,7 +61,7 @@ class _Choices:
     first: list[tuple[float, str]] = field(default_factory=list)
 
 
-def read_leanings(pairs: RunLabels, prefix: str, book: FigureBook) -> tuple[LabelLeaning, ...]:
+def read_leanings(pairs: LabelRecords, prefix: str, book: FigureBook) -> tuple[LabelLeaning, ...]:
     """Return the leanings of each source, and of the preferences that training sees."""
     found: dict[str, _Choices] = {}
     for judgment in pairs.judgments:
@@ -88,7 +88,7 @@ def read_leanings(pairs: RunLabels, prefix: str, book: FigureBook) -> tuple[Labe
     return tuple(one for one in leanings if one.longer or one.first)
 
 
-def length_steps(pairs: RunLabels, prefix: str, book: FigureBook) -> tuple[LengthStep, ...]:
+def length_steps(pairs: LabelRecords, prefix: str, book: FigureBook) -> tuple[LengthStep, ...]:
     """Return the AI labeler's mean probability of the longer answer by how much longer it is.
 
     Pairs of about the same ratio are one step; there are at most `MOST_STEPS` of them. Pairs with an answer

@@ -11,8 +11,6 @@ from core.records import Judgment, Preference
 from labelers.crowd.votes import current_judgments
 from publius.views.report.reading.sources import RunSource
 
-LongerAnswer = Literal["a", "b"]
-
 
 @dataclass(frozen=True, slots=True)
 class PairLengths:
@@ -24,7 +22,7 @@ class PairLengths:
     words_b: int
 
     @property
-    def longer(self) -> LongerAnswer | None:
+    def longer(self) -> Literal["a", "b"] | None:
         """The longer answer; None if both are equally long."""
         if self.words_a == self.words_b:
             return None
@@ -38,7 +36,7 @@ class PairLengths:
 
 
 @dataclass(frozen=True)
-class RunLabels:
+class LabelRecords:
     """The comparisons, judgments and preferences of a run."""
 
     lengths: Mapping[str, PairLengths]
@@ -54,11 +52,11 @@ class RunLabels:
         return {name: pair.prompt for name, pair in self.lengths.items()}
 
 
-def read_run_labels(run: RunSource) -> RunLabels:
+def read_label_records(run: RunSource) -> LabelRecords:
     """Return the comparisons, judgments and preferences of a run."""
     lengths = {
         one.id: PairLengths(one.prompt.id, count_words(one.response_a), count_words(one.response_b))
         for one in run.reader.all_comparisons()
     }
     every = {judgment.id: judgment for judgment in run.reader.judgments}
-    return RunLabels(lengths, current_judgments(every.values()), every, tuple(run.reader.preferences))
+    return LabelRecords(lengths, current_judgments(every.values()), every, tuple(run.reader.preferences))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from publius.views.report.figures import FigureBook
 from publius.views.report.labels.agreed import LabelerAgreement, read_agreement
 from publius.views.report.labels.attribution import LabelAttribution, read_attribution
-from publius.views.report.labels.calibrated import labeler_diagram
+from publius.views.report.labels.calibrated import labeler_diagrams
 from publius.views.report.labels.leanings import LabelLeaning, LengthStep, length_steps, read_leanings
-from publius.views.report.labels.pairs import read_run_labels
+from publius.views.report.labels.pairs import read_label_records
 from publius.views.report.reading.answers import AnswerData
 from publius.views.report.reading.reliability import ReliabilityDiagram
 from publius.views.report.reading.sources import RunSource
@@ -19,7 +19,8 @@ from publius.views.report.reading.sources import RunSource
 class LabelEvidence:
     """The quality of one run's labels."""
 
-    calibration: ReliabilityDiagram | None
+    calibration: tuple[ReliabilityDiagram, ...]
+    """Of the AI labeler, by each reference that there is."""
     leanings: tuple[LabelLeaning, ...]
     lengths: tuple[LengthStep, ...]
     agreement: LabelerAgreement | None
@@ -37,9 +38,9 @@ def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook)
     """
     if "label" not in run.manifest["stages"]:
         return None
-    pairs, prefix = read_run_labels(run), f"{run.label}.labels"
+    pairs, prefix = read_label_records(run), f"{run.label}.labels"
     return LabelEvidence(
-        labeler_diagram(pairs, prefix, book),
+        labeler_diagrams(run, pairs, prefix, book),
         read_leanings(pairs, prefix, book),
         length_steps(pairs, prefix, book),
         read_agreement(pairs, prefix, book),

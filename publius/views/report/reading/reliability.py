@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.reward.calibration import Bin, CalibrationMetrics
+from evaluation.reward.calibration import Bin, errors_of
 from publius.views.report.figures import Figure, FigureBook
 
 NORMAL_95 = 1.96
@@ -27,23 +27,24 @@ class ReliabilityDiagram:
     """The same of a perfectly calibrated model on as many pairs."""
 
 
-def diagram_of(name: str, title: str, found: CalibrationMetrics, book: FigureBook) -> ReliabilityDiagram:
+def diagram_of(name: str, title: str, bins: Sequence[Bin], book: FigureBook) -> ReliabilityDiagram:
     """Return a diagram, and add its numbers to the book.
 
     Args:
         name: how the names of its figures begin.
         title: name of the predictor on the page.
-        found: the metrics that the diagram shows.
+        bins: the bins that the diagram shows.
         book: takes the figures.
     """
     for column in ("predicted", "label", "noise", "n"):
-        book.series(f"{name}.{column}", [float(getattr(one, column)) for one in found.bins])
+        book.series(f"{name}.{column}", [float(getattr(one, column)) for one in bins])
+    error, by_chance = errors_of(bins)
     return ReliabilityDiagram(
         title,
-        found.bins,
-        book.count(f"{name}.pairs", sum(one.n for one in found.bins)),
-        book.add(Figure(f"{name}.ece", found.ece)),
-        book.add(Figure(f"{name}.ece_by_chance", found.ece_by_chance)),
+        bins,
+        book.count(f"{name}.pairs", sum(one.n for one in bins)),
+        book.add(Figure(f"{name}.ece", error)),
+        book.add(Figure(f"{name}.ece_by_chance", by_chance)),
     )
 
 
@@ -55,17 +56,17 @@ def reward_diagrams(
     if not isinstance(calibration, Mapping):
         return ()
     found = (
-        (f"{label}.calibration.before", "as trained", _recorded(calibration.get("before"))),
-        (f"{label}.calibration.after", "with temperature", _recorded(calibration.get("after"))),
+        recorded_diagram(f"{label}.calibration.{key}", title, one.get("bins"), book)
+        for key, title in (("before", "as trained"), ("after", "with temperature"))
+        if isinstance(one := calibration.get(key), Mapping)
     )
-    return tuple(diagram_of(name, title, one, book) for name, title, one in found if one is not None)
+    return tuple(one for one in found if one is not None)
 
 
-def _recorded(value: Any) -> CalibrationMetrics | None:
-    """Return recorded metrics; None if a field is missing."""
+def recorded_diagram(name: str, title: str, bins: Any, book: FigureBook) -> ReliabilityDiagram | None:
+    """Return the diagram of recorded bins; None if there are none or a field is missing."""
     try:
-        bins = tuple(Bin(**{key: one[key] for key in Bin.__annotations__}) for one in value["bins"])
-        numbers = {key: float(value[key]) for key in ("nll", "excess_nll", "brier", "ece", "ece_by_chance")}
-    except (KeyError, TypeError, ValueError):
+        found = tuple(Bin(**{key: one[key] for key in Bin.__annotations__}) for one in bins or ())
+    except (KeyError, TypeError):
         return None
-    return CalibrationMetrics(**numbers, bins=bins)
+    return diagram_of(name, title, found, book) if found else None

@@ -85,6 +85,8 @@ class Results:
     """Gates on metrics that the evaluation does not have."""
     judged: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the judge that rated single answers; empty without one."""
+    best_of: tuple[Mapping[str, Any], ...] = ()
+    """Points of the best-of-n curve of the reward model, as in `metrics.json`; empty if there is none."""
 
     @property
     def main(self) -> str | None:
@@ -117,7 +119,8 @@ def read_results(run: RunSource, book: FigureBook) -> Results | None:
     extras = extra_tables(folder, content, prefix, book, _SHOWN_ELSEWHERE)
     unchecked = tuple(map(str, content.get("gates_not_checked", ())))
     gates, judged = read_gates(content, prefix, book), content.get("judged") or {}
-    return Results(metrics.variants, rows, prompts, extras, gates, unchecked, judged)
+    best_of = content.get("drift", {}).get("best_of_n_by_reward", {}).get("points", ())
+    return Results(metrics.variants, rows, prompts, extras, gates, unchecked, judged, tuple(best_of))
 
 
 def _metric(value: Mapping[str, Any]) -> Metric:

@@ -197,6 +197,7 @@ def test_examples_of_decided_preferences_are_those_of_the_records(
         (0.04, "s", False, "0.0 s"),
         (3 * 3600 + 605, "s", False, "3 h 10 min"),
         (1.5, "words", False, "1.5 words"),
+        (1.203, "ratio", False, "1.203 times"),
         (0.12345, "nats", True, "+0.123 nats"),
         (2e-5, "", False, "2.00e-05"),
         (float("nan"), "", False, "not a number"),

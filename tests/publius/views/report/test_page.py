@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -160,6 +161,47 @@ def test_gates_are_shown_with_their_outcomes_and_are_alarms(recorded_run: Path, 
     for variant in ("base", "dpo"):
         assert page.figures[f"run.eval.gates.{variant}.compliance"]["value"] == 0.75
         assert page.figures[f"run.eval.{variant}.compliance"]["value"] == 0.75
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_calibration_by_the_gold_labels_of_an_audit_is_shown_and_an_alarm(recorded_run: Path, tmp_path: Path):
+    bins = [
+        {"predicted": 0.6, "label": 0.5, "n": 30, "share": 0.5, "noise": 0.01},
+        {"predicted": 0.9, "label": 0.6, "n": 30, "share": 0.5, "noise": 0.03},
+    ]
+
+    def manifest(text: str) -> str:
+        return json.dumps(json.loads(text) | {"audit": {"reliability": bins, "problems": []}})
+
+    page = page_of(
+        [changed(recorded_run, tmp_path / "run", "manifest.json", manifest)], tmp_path / "report.html"
+    )
+    prefix = "run.labels.calibration.gold"
+    assert page.figures[f"{prefix}.ece"]["value"] == pytest.approx(0.2)
+    assert page.figures[f"{prefix}.ece_by_chance"]["value"] == pytest.approx(0.02 * math.sqrt(2 / math.pi))
+    assert page.series[f"{prefix}.label"] == [0.5, 0.6]
+    prose = " ".join(" ".join(page.prose).split())
+    assert "probabilities are off by on average, by the gold labels of its audit" in prose
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_lines_are_those_of_the_users_file_unless_it_was_edited(recorded_run: Path, tmp_path: Path):
+    project = tmp_path / "project"
+    shutil.copytree(recorded_run.parents[1], project)
+    run = project / "runs" / recorded_run.name
+    file = project / "constitution.yaml"
+
+    def line() -> str:
+        page = page_of([run], tmp_path / "report.html")
+        return next(text for text in page.prose if re.fullmatch(r"constitution\.yaml:\d+", text))
+
+    file.write_text("# one more line\n" + file.read_text())  # the constitution is the same
+    moved = line()
+    file.write_text(file.read_text().replace("kind to", "kind, and to"))
+    copy = line()
+    lines = {name: int(text.partition(":")[2]) for name, text in (("moved", moved), ("copy", copy))}
+    assert "kind" in file.read_text().splitlines()[lines["moved"] - 1]
+    assert "kind" in (run / "constitution.yaml").read_text().splitlines()[lines["copy"] - 1]
 
 
 def test_folder_of_a_training_is_a_report_of_its_own(recorded_run: Path, tmp_path: Path):

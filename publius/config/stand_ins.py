@@ -1,0 +1,35 @@
+"""Texts of the scripted engine, which stand in for those of a model: who has them, and what a card says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from core.notices import warn
+from publius.config.run_file import RunConfig
+
+_ROLES: Final = ("policy", "critic", "labeler")
+"""The judge only measures: none of its texts is in a data set or a model."""
+
+
+def stand_in_roles(config: RunConfig) -> tuple[str, ...]:
+    """Return the roles of a run whose texts are made by the scripted engine."""
+    return tuple(
+        role for role in _ROLES if config.engine.for_model(config.models.of(role), role).kind == "scripted"
+    )
+
+
+def warn_of_stand_ins(roles: Sequence[str]) -> None:
+    """Print a warning that an export has texts of the scripted engine, if it has."""
+    if roles:
+        warn(f"exported although {stand_ins_described(roles)}; the card says so")
+
+
+def stand_ins_section(roles: Sequence[str]) -> str:
+    """Return the sentence of a card about texts of the scripted engine; empty without any."""
+    return f"**No model wrote this**: {stand_ins_described(roles)}." if roles else ""
+
+
+def stand_ins_described(roles: Sequence[str]) -> str:
+    """Return the fact as a clause."""
+    return f"the texts of {', '.join(roles)} are from the scripted engine, which stands in for a model"
