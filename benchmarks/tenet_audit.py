@@ -40,7 +40,7 @@ from evaluation.tenets.figures import RatedTenet, tenet_figures
 from evaluation.tenets.ratings import TenetRating
 from evaluation.tenets.record import ModelAudit
 from prompts.scenarios.file import Scenario, add_scenarios
-from prompts.scenarios.plain import KIND_SHARES, plain_scenarios
+from prompts.scenarios.plain import counts_by_kind, plain_scenarios
 from publius.audit.tenets.auditing import AUDITED_REPLIES, MODEL_AUDIT, TENET_RATINGS, audit_model
 from publius.audit.tenets.subjects import ModelAuditRequest
 from publius.models.train_on_data import DataTraining, train_on_data
@@ -48,6 +48,8 @@ from publius.sources.rows import DataSource
 
 LEVEL_WORDS = "beyond noise at 5 % (Holm)"
 REPLY_TOKENS = 48
+PER_TENET = 12
+"""Scenarios of a tenet in the audit that is timed: what `publius audit scenarios` writes."""
 TRAINING = (
     "sft.learning_rate=1.0e-3",
     "sft.epochs=2",
@@ -301,18 +303,17 @@ def timed(plan: Planting, adapter: Path) -> dict[str, Any]:
     rules = constitution_of(checked=False)
     path = plan.work / "timing.yaml"
     if not path.exists():
-        count = sum(KIND_SHARES.values())
         add_scenarios(
             path,
             rules,
             [
                 one
                 for principle in rules.principles
-                for kind, share in KIND_SHARES.items()
-                for one in plain_scenarios(principle, kind, share * 8 // count, 0)
+                for kind, count in counts_by_kind(principle, PER_TENET).items()
+                for one in plain_scenarios(principle, kind, count, 0)
             ],
         )
-    started = time.monotonic()
+    started, used = time.monotonic(), time.process_time()
     result = audit_model(
         ModelAuditRequest(
             targets=[str(adapter)],
@@ -324,7 +325,11 @@ def timed(plan: Planting, adapter: Path) -> dict[str, Any]:
             max_new_tokens=64,
         )
     )
-    return {"seconds": time.monotonic() - started, **result.plan.as_json()}
+    return {
+        "seconds": time.monotonic() - started,
+        "processor seconds": time.process_time() - used,
+        **result.plan.as_json(),
+    }
 
 
 def print_part(name: str, part: dict[str, Any]) -> None:
@@ -363,7 +368,9 @@ def main() -> None:
     found: dict[str, Any] = {}
     if options.timing:
         found["timing"] = timed(plan, next(iter(adapters.values())))
-        print(f"audit of ten tenets: {found['timing']['seconds']:.0f} s", flush=True)
+        timing = found["timing"]
+        spent = f"{timing['seconds']:.0f} s, {timing['processor seconds']:.0f} s of processor time"
+        print(f"audit of ten tenets: {spent}", flush=True)
     scenarios = scenario_file(options.work / "asked.yaml", asked)
     found["checks"] = measure(plan, scenarios, adapters, options.again, None)
     if options.judge:
