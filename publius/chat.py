@@ -16,16 +16,21 @@ from core.digests import derive_seed
 from core.errors import ConfigError, RequestError, RunStateError, shell_command
 from core.notices import note
 from core.records import Generation, Message, Prompt
+from core.store.files import is_there
 from engines.cached import CachedEngine
 from engines.protocols import GenerationRequest
 from evaluation.config import BASE, STEERED, EvalSampling
 from prompts.environment import PromptTemplates
 from prompts.user_templates import user_templates
+from publius.config.run_file import build_run_config
+from publius.models.provenance import trained_method
+from publius.models.trained_folder import read_trained_folder
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import trained_adapter
 from publius.runs.inputs import recorded_config
-from publius.runs.manifest import read_manifest
-from publius.stages.variants import UNTRAINED, turns_for
+from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.project import DEFAULT_PRESET
+from publius.stages.variants import PROMPTED, UNTRAINED, turns_for
 from training.methods import POLICY_METHODS
 
 ChatReply = Generation | RequestError
@@ -36,7 +41,7 @@ class ChatRequest:
     """Options of `publius chat`."""
 
     run: Path
-    """A run folder."""
+    """A run folder, or the folder of a training."""
     variants: Sequence[str] = ()
     """Variants that answer. If empty: `base` and the chosen checkpoint, or else the variant
     trained last."""
@@ -45,7 +50,13 @@ class ChatRequest:
     temperature: float | None = None
     """Replaces the temperature of `eval.sampling`."""
     as_json: bool = False
-    """Print the answers to `prompt` as JSON."""
+    """Print the answers to `prompt` or `prompts` as JSON."""
+    prompts: str | None = None
+    """Ask each of these once: a file, folder or Hugging Face id."""
+    constitution: str | None = None
+    """Of a training's folder: the system prompt of the variant `prompted` is made from it."""
+    against: str | None = None
+    """Of a training's folder: the model before the training, if it is not where it was."""
 
 
 @dataclass
@@ -111,6 +122,12 @@ class Chat:
         self._asked += 1
         return replies
 
+    async def ask_anew(self, prompt: Prompt) -> dict[str, ChatReply]:
+        """Return every variant's answer to a prompt, in a conversation of its own."""
+        for speaker in self._speakers:
+            speaker.history = prompt.messages[:-1]
+        return await self.ask(prompt.messages[-1].content)
+
     def reset(self) -> None:
         """Forget the conversation."""
         for speaker in self._speakers:
@@ -132,8 +149,21 @@ class Chat:
 
 @contextmanager
 def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator[Chat]:
-    """Yield a chat with the variants of a run. It only reads the run folder; the run may be in progress."""
+    """Yield a chat with the variants of a run, or with a trained model and the one before.
+
+    It only reads the run folder; the run may be in progress.
+    """
+    if not is_there(request.run / MANIFEST) and trained_method(request.run) is not None:
+        with _open_trained(request, make) as chat:
+            yield chat
+        return
     read_manifest(request.run)
+    if request.constitution is not None or request.against is not None:
+        raise ConfigError(
+            "a run has its own constitution and base model",
+            where="--constitution" if request.constitution is not None else "--against",
+            accepted="a folder of publius train; or drop the option",
+        )
     folder = request.run.resolve()
     variants = _chosen(folder, request.variants)
     config = recorded_config(folder)
@@ -145,6 +175,30 @@ def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator
         speakers = [Speaker(*pair) for pair in zip(variants, map(engines.policy_with, adapters), strict=True)]
         alone = engines if engines.settings("policy").kind == "vllm" else None  # each reserves GPU memory
         yield Chat(speakers, constitution, sampling, config.seed, alone, templates)
+
+
+@contextmanager
+def _open_trained(request: ChatRequest, make: EngineMaker) -> Iterator[Chat]:
+    """Yield a chat with the model of a training's folder and the model before."""
+    trained = read_trained_folder(request.run, request.against)
+    own = request.constitution is not None
+    known = (BASE, *((PROMPTED,) if own else ()), trained.method)
+    variants = list(dict.fromkeys(request.variants)) or list(known)
+    for variant in variants:
+        if variant not in known:
+            raise ConfigError(f"no variant {variant!r} here", where="--with", accepted=", ".join(known))
+    config = build_run_config(
+        {
+            "constitution": request.constitution or DEFAULT_PRESET,
+            "prompts": "none",
+            "models": {"policy": trained.policy.model_dump(mode="json", exclude_defaults=True)},
+        }
+    )
+    constitution = load_constitution(config.constitution)
+    with open_engines(config, Path(), make) as engines:
+        folders = [trained.folder if variant == trained.method else None for variant in variants]
+        speakers = [Speaker(*pair) for pair in zip(variants, map(engines.policy_with, folders), strict=True)]
+        yield Chat(speakers, constitution, _sampling(config.eval.sampling, request.temperature), config.seed)
 
 
 def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:

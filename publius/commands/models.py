@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
-from publius.commands.options import AsJson, DataColumns, EngineOption, Overrides, SplitOption, Subset
+from publius.commands.options import (
+    Against,
+    AsJson,
+    DataColumns,
+    EngineOption,
+    Overrides,
+    SplitOption,
+    Subset,
+    TrainedModelFolder,
+)
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
 
@@ -48,7 +57,10 @@ def eval_reward(
 
 
 def chat(
-    folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A run folder, or a folder as --model takes it.", metavar="RUN|DIR"),
+    ] = None,
     variants: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,6 +71,21 @@ def chat(
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Ask this once and exit.", metavar="TEXT")] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask each of these once and exit: prompts in any form that a run reads.", metavar="SOURCE"
+        ),
+    ] = None,
+    model: TrainedModelFolder = None,
+    constitution: Annotated[
+        str | None,
+        typer.Option(
+            help="With a folder of `publius train`: the base model answers with it in its prompt, too.",
+            metavar="FILE",
+        ),
+    ] = None,
+    against: Against = None,
     temperature: Annotated[
         float | None,
         typer.Option(help="Sampling temperature; 0 is greedy. If not given, as in the run's evaluation."),
@@ -69,7 +96,16 @@ def chat(
     from publius.chat import ChatRequest
     from publius.views.chat import chat_with
 
-    chat_with(ChatRequest(folder, tuple(variants or ()), prompt, temperature, as_json))
+    if (folder is None) == (model is None):
+        raise typer.BadParameter("give either a RUN folder or --model DIR")
+    if prompt is not None and prompts is not None:
+        raise typer.BadParameter("give only one of --prompt and --prompts")
+    asked = folder or model
+    assert asked is not None
+    request = ChatRequest(
+        asked, tuple(variants or ()), prompt, temperature, as_json, prompts, constitution, against
+    )
+    chat_with(request)
 
 
 def benchmark(

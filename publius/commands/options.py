@@ -11,6 +11,7 @@ from publius.console import emit, fail
 
 if TYPE_CHECKING:
     from publius.stages.base import Stage
+    from publius.stages.outcome import RunOutcome
 
 RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")]
 MaybeRun = Annotated[Path | None, typer.Argument(help="The run file.", metavar="RUN.yaml")]
@@ -31,6 +32,21 @@ Resume = Annotated[
     Path | None,
     typer.Option(
         help="Resume this run folder; an error if its settings or constitution differ.", metavar="DIR"
+    ),
+]
+TrainedModelFolder = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder of `publius train sft|dpo --data`, or of a method in a run, such as RUN/dpo.",
+        metavar="DIR",
+    ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        help="With --model: the model before the training, if it is not where it was then; a Hugging Face id "
+        "or a folder.",
+        metavar="BASE",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -107,6 +123,11 @@ def run_stages(
 
     outcome = execute(RunRequest(run_file, tuple(overrides or ()), stages, resume, strict))
     emit(outcome, as_json, print_summary)
+    exit_on_failed_gates(outcome)
+
+
+def exit_on_failed_gates(outcome: RunOutcome) -> None:
+    """Print the failed gates of an evaluation and exit with code 1, if there are any."""
     if failed := outcome.failed_gates:
         fail(f"gate failed: {line.partition(' ')[0]}" for line in failed)
         raise typer.Exit(1)

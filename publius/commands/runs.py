@@ -9,6 +9,7 @@ import typer
 
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import (
+    Against,
     AsJson,
     MaybeRun,
     MinP,
@@ -18,7 +19,9 @@ from publius.commands.options import (
     RunFile,
     SourceFilter,
     TagFilter,
+    TrainedModelFolder,
     Vary,
+    exit_on_failed_gates,
     run_stages,
     run_varied_stages,
 )
@@ -177,22 +180,76 @@ def label(
 
 
 def eval_(
-    run_file: RunFile,
+    run_file: MaybeRun = None,
     overrides: Overrides = None,
     vary: Vary = None,
     resume: Resume = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 also if a gate of the run file is inconclusive.")
     ] = False,
+    model: TrainedModelFolder = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="With --model: the prompts to answer, in any form that a run reads.", metavar="SOURCE"
+        ),
+    ] = None,
+    constitution: Annotated[
+        str | None,
+        typer.Option(
+            help="With --model: principles to measure, and the base model with them in its prompt beside it.",
+            metavar="FILE",
+        ),
+    ] = None,
+    against: Against = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="With --model: folder for runs/; the current folder if not given.", metavar="DIR"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what training changed, on the held-out prompts. The exit code is 1 if a gate failed."""
+    """Measure what training changed, on the held-out prompts. The exit code is 1 if a gate failed.
+
+    With --model, measure a trained model against the one before, without a run file.
+    """
+    if (model is None) == (run_file is None):
+        raise typer.BadParameter("give either a RUN.yaml or --model DIR --prompts SOURCE")
+    if model is not None:
+        if prompts is None or vary or resume is not None:
+            raise typer.BadParameter("--model requires --prompts, and takes neither --vary nor --resume")
+        _eval_trained(model, prompts, constitution, against, to, overrides, as_json, strict=strict)
+        return
+    assert run_file is not None
+    if (prompts, constitution, against, to) != (None, None, None, None):
+        raise typer.BadParameter("--prompts, --constitution, --against and --to require --model")
     if vary and resume is not None:
         raise typer.BadParameter("--vary resumes automatically; drop --resume")
     if vary:
         run_varied_stages(run_file, vary, overrides, ("eval",), as_json, strict=strict)
     else:
         run_stages(run_file, overrides, ("eval",), resume, as_json, strict=strict)
+
+
+def _eval_trained(
+    model: Path,
+    prompts: str,
+    constitution: str | None,
+    against: str | None,
+    to: Path | None,
+    overrides: list[str] | None,
+    as_json: bool,
+    *,
+    strict: bool,
+) -> None:
+    from publius.audit.trained import TrainedEvaluation, evaluate_trained
+    from publius.views.run_summary import print_summary
+
+    request = TrainedEvaluation(
+        model, prompts, constitution, against, to or Path(), tuple(overrides or ()), strict
+    )
+    outcome = evaluate_trained(request)
+    emit(outcome, as_json, print_summary)
+    exit_on_failed_gates(outcome)
 
 
 def show(

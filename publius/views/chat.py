@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from rich.table import Table
@@ -12,11 +12,13 @@ from rich.text import Text
 
 from core.errors import ConfigError, RequestError
 from core.notices import note
+from core.records import Prompt
 from core.terminal.interrupts import run_interruptibly
 from publius.chat import Chat, ChatReply, ChatRequest, Replies, open_chat
 from publius.console import emit, heading, out
 from publius.runs.engines import EngineMaker, make_engine
 from publius.serving.served import Listening, Stopped
+from publius.sources.prompts import read_prompts
 
 RESET, QUIT = "/reset", "/quit"
 
@@ -39,12 +41,16 @@ def chat_with(
         RequestError: if the prompt of the request is too long for a model.
         RunStateError: if the folder is not a run, or a variant is not trained there.
     """
-    if request.as_json and request.prompt is None:
-        raise ConfigError("--prompt is missing", where="--json", accepted="--json with --prompt TEXT")
+    if request.as_json and request.prompt is None and request.prompts is None:
+        accepted = "--json with --prompt TEXT or --prompts SOURCE"
+        raise ConfigError("--prompt is missing", where="--json", accepted=accepted)
     if request.prompt is not None and not request.prompt.strip():
         raise ConfigError("the prompt is empty", where="--prompt", accepted="text that is not blank")
+    prompts = () if request.prompts is None else tuple(read_prompts(request.prompts))
     with open_chat(request, make) as chat:
-        if request.prompt is None:
+        if prompts:
+            _ask_all(chat, prompts, request.as_json)
+        elif request.prompt is None:
             converse(chat, _typed() if lines is None else lines)
         else:
             _ask_once(chat, request.prompt, request.as_json)
@@ -76,6 +82,18 @@ def print_replies(replies: Mapping[str, ChatReply]) -> None:
         table.add_column(variant, ratio=1, overflow="fold")
     table.add_row(*map(_shown, replies.values()))
     out.print(table)
+
+
+def _ask_all(chat: Chat, prompts: Sequence[Prompt], as_json: bool) -> None:
+    """Ask each prompt in a conversation of its own, and print the answers; as JSON, a line for each."""
+    for prompt in prompts:
+        replies = Replies(prompt.messages[-1].content, run_interruptibly(chat.ask_anew(prompt)))
+        emit(replies, as_json, _print_asked, on_one_line=True)
+
+
+def _print_asked(given: Replies) -> None:
+    out.print(Text(f"\n> {given.prompt}", style="bold"))
+    print_replies(given.by_variant)
 
 
 def _ask_once(chat: Chat, prompt: str, as_json: bool) -> None:
