@@ -13,10 +13,11 @@ from constitution.schema import Example
 from core.chat import Untrusted
 from core.errors import ConfigError, EngineError
 from engines.decisions.questions import YesNoQuestion
+from engines.hf.engine import TransformersEngine
 from engines.judge.engine import ProbeEngine
 from engines.protocols import ChoiceRequest
 from engines.scripted import Chooser, ScriptedEngine
-from labelers.ai import require_labeler
+from labelers.ai import AILabeler, require_labeler
 from labelers.config import LabelConfig, judging_settings
 from labelers.questions import DecisionQuestions, Questions
 from prompts.environment import PromptTemplates
@@ -91,6 +92,17 @@ def test_the_first_requests_are_those_of_one_polarity_and_the_others_share_all_b
         text, other = request.turns[-1].text, opposite.turns[-1].text
         assert other == text.replace("fulfil the principle", "break the principle")
         assert text != other
+
+
+def test_the_transformers_engine_reads_a_reply_once_for_both_questions(tiny_engine: TransformersEngine):
+    by = AILabeler(CONSTITUTION, tiny_engine, LabelConfig.model_validate({**BOTH, "min_answer_mass": 0.0}))
+    pair = comparison("Ask somebody who knows. " * 9, "Take all of them at once. " * 9)
+    requests = by.requests(pair, KIND)
+    lengths = [tiny_engine.prompt_tokens(request) for request in requests]
+    before = tiny_engine.computed_tokens
+    judge(pair, by)
+    # At most the end of the second question comes on top of what one question takes.
+    assert sum(lengths[:2]) < tiny_engine.computed_tokens - before < 1.25 * sum(lengths[:2])
 
 
 def test_examples_have_the_opposite_answers():
