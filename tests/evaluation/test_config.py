@@ -20,9 +20,9 @@ def test_defaults_are_greedy_answers_of_all_variants():
     assert config.kl
 
 
-def test_only_what_is_shown_rated_or_labelled_is_operational():
+def test_only_what_is_sampled_rated_labelled_or_shown_besides_is_operational():
     operational = [n for n, f in EvalConfig.model_fields.items() if f.json_schema_extra == OPERATIONAL]
-    assert operational == ["judged", "sheet", "gold", "samples_shown"]
+    assert operational == ["best_of", "judged", "sheet", "gold", "samples_shown"]
 
 
 def test_base_alone_will_do():

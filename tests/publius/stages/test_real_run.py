@@ -83,7 +83,7 @@ def test_try_shows_draft_critique_revision_and_label(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = here("try", "plain-and-brief")
     assert done.returncode == 0, done.stderr
-    for heading in ("Prompt", "Draft", "Round 1", "Critique:", "Revision", "Label:"):
+    for heading in ("Prompt", "Draft", "Round 1", "Critique:", "Revision", "Overall:"):
         assert heading in done.stdout
 
 
