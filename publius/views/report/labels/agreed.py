@@ -40,11 +40,11 @@ class LabelerAgreement:
 
 
 def read_agreement(pairs: LabelRecords, prefix: str, book: FigureBook) -> LabelerAgreement | None:
-    """Return the agreement of a run's labelers; None if no comparison was judged by two of them."""
+    """Return the agreement of a run's labelers; None if no two of them judged the same."""
     found = agreement_report(pairs.every_judgment.values(), pairs.prompts)
-    if found.overall is None:
+    if found.overall is None and not found.pairs:
         return None
-    named = [("all", "all labelers", found.overall)]
+    named = [] if found.overall is None else [("all", "all labelers", found.overall)]
     named += [(f"principle.{name}", f"on {name}", one) for name, one in found.by_principle.items()]
     named += [(f"dimension.{name}", f"on {name}", one) for name, one in found.by_dimension.items()]
     groups = tuple(_of_group(f"{prefix}.agreement.{name}", title, one, book) for name, title, one in named)
