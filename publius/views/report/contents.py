@@ -212,11 +212,14 @@ def _plots(
     words = {one.variant: list(one.values.values()) for one in series if one.measure == "words"}
     for variant, values in words.items():
         book.series(f"{run.label}.eval.{variant}.words", values)
+    best_of = results.best_of if results else ()
+    for column in ("proxy", "gold") if best_of else ():
+        book.series(f"{run.label}.eval.best_of.{column}", [point[column]["value"] for point in best_of])
     found = {
         "differences": differences_plot(results, f"{place}-differences") if results else None,
         "tradeoff": tradeoff_plot(results, f"{place}-tradeoff") if results else None,
         "lengths": lengths_plot(words, f"{place}-lengths"),
-        "best_of": best_of_plot(results.best_of, f"{place}-best-of") if results else None,
+        "best_of": best_of_plot(best_of, f"{place}-best-of"),
         "loop": loop_plot(loop, f"{place}-loop") if loop else None,
     }
     return {name: plot for name, plot in found.items() if plot is not None}

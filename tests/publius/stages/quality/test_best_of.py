@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from evaluation.drift.best_of_n import best_of_n_kl
 from publius.config.run_file import load_run_config
 from tests.publius.invoking import here, options
 from tests.publius.trainable import roomy, write_trainable
+from tests.publius.views.report.projects import ReadPage
 
 pytest.importorskip("peft")
 
@@ -52,6 +54,21 @@ def evaluated(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ev
     return Evaluated(run_file, folder, json.loads(estimate.stdout), done.stdout, curve, rows)
 
 
+def best_of_all_choices(rows: list[dict[str, Any]], n: int) -> tuple[float, float]:
+    """Mean reward and checks of the best of n answers, over all choices of n of each prompt's answers."""
+    by_prompt: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_prompt.setdefault(row["prompt"], []).append(row)
+    means = []
+    for answers in by_prompt.values():
+        won = []
+        for chosen in itertools.combinations(answers, n):
+            most = max(one["reward"] for one in chosen)
+            won.append((most, fmean(one["checks"] for one in answers if one["reward"] == most)))
+        means.append((fmean(reward for reward, _ in won), fmean(checks for _, checks in won)))
+    return fmean(reward for reward, _ in means), fmean(checks for _, checks in means)
+
+
 def test_curve_is_that_of_the_recorded_answers(evaluated: Evaluated):
     rows, curve = evaluated.rows, evaluated.curve
     prompts = {row["prompt"] for row in rows}
@@ -79,7 +96,13 @@ def test_the_page_draws_it(evaluated: Evaluated, tmp_path: Path):
     page = tmp_path / "report.html"
     done = here("report", evaluated.folder, "--to", page)
     assert done.returncode == 0, done.stderr
-    assert "Reward and machine checks of the best of n answers" in page.read_text()
+    text = page.read_text()
+    assert "Reward and machine checks of the best of n answers" in text
+    drawn = ReadPage(text).series
+    expected = [best_of_all_choices(evaluated.rows, n) for n in (1, 2, 4)]
+    for column, place in (("proxy", 0), ("gold", 1)):
+        name = f"{evaluated.folder.name}.eval.best_of.{column}"
+        assert drawn[name] == pytest.approx([one[place] for one in expected])
 
 
 def test_more_answers_ask_only_for_the_new_ones(evaluated: Evaluated):
