@@ -17,6 +17,8 @@ from evaluation.config import BASE
 from evaluation.drift.names import SELF_SIMILARITY
 from evaluation.findings import Findings
 from evaluation.gates.decide import GateResult
+from evaluation.judged.findings import JudgedFindings
+from evaluation.judges.report import audit_card
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
     BEYOND_NOISE,
@@ -86,6 +88,7 @@ def render_report(content: ReportContent) -> str:
         judge=content.judge and code_cell(content.judge),
         corrected=[one.line() for one in content.findings.corrected],
         judged=content.findings.judged,
+        audit=_audit_of_judge(content.findings.judged),
         controlled=content.findings.controlled,
         compared=_compared(content),
         changes={variant: _changes(metrics, variant) for variant in metrics.variants if variant != BASE},
@@ -105,6 +108,11 @@ def render_report(content: ReportContent) -> str:
         samples=_samples(content),
         excluded=all_excluded(evaluation, content.excluded),
     )
+
+
+def _audit_of_judge(judged: JudgedFindings | None) -> dict[str, Any] | None:
+    """Return the values that the report shows of the judge's audit; None if it was not audited."""
+    return audit_card(judged.audit) if judged and judged.audit else None
 
 
 def metrics_content(evaluation: Evaluation, excluded: Mapping[str, int]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class JudgedFindings:
     """Principles without a rating: the judge abstains on them, or they apply to no held-out prompt."""
     not_rated: Mapping[str, int] = field(default_factory=dict)
     """Number of answers without a rating, by reason."""
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    """What an audit says about the judge as it was asked (`FoundAudit.summary`); empty if there is none."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of `metrics.json`."""
@@ -31,6 +33,7 @@ class JudgedFindings:
             "judge_is_labeler": self.is_labeler,
             "unrated": list(self.unrated),
             "corrected": [one.as_json() for one in self.corrected],
+            "audit": dict(self.audit),
         }
 
     def lines(self) -> list[str]:

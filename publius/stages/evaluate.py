@@ -40,6 +40,7 @@ from publius.runs.folder import Run
 from publius.runs.reader import open_judgments
 from publius.stages.base import Stage, StageResult, prompts_of
 from publius.stages.judges.rated import (
+    audit_of_judge,
     judged_findings,
     labels_of_people,
     rated_answers,
@@ -89,7 +90,8 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     refusals = await _refusals(run, engines, policies, asked)
     drawn = await sampled_answers(run, engines, drawing, prompts) if drawing else {}
     wins, ratings = await _judged(run, engines, answers)
-    judged = judged_findings(run, ratings, gold, is_labeler=_is_labeler(run))
+    audit = audit_of_judge(run, engines) if ratings else {}
+    judged = judged_findings(run, ratings, gold, audit, is_labeler=_is_labeler(run))
     further = list(win_rate_series(wins))
     engines.keep()  # the forward passes load the policy itself, and need the memory
     curve = curve_of(run, drawing, prompts, drawn) if drawing else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, DataError, EngineError
@@ -17,13 +18,16 @@ from evaluation.judged.correction import corrected_compliance
 from evaluation.judged.findings import JudgedFindings
 from evaluation.judged.gold import answer_sheet, drawn_rows
 from evaluation.judged.ratings import AnswerRating, not_rated, question_id, rate_answers
+from evaluation.judges.certificate import find_audit
 from evaluation.tenets.gold import SHEET_FILE, read_sheet
+from labelers.config import LabelConfig
 from labelers.entailment import POINTWISE_LABELS, EntailmentJudge
 from labelers.modes.table import require_judge
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.sources.judges.replies import read_labelled_replies
 from publius.sources.rows import DataSource
+from publius.stages.judges.audits import labeler_identity
 
 RATINGS_FILE = "ratings.jsonl"
 _SHEET_BYTES = 64 * 2**20
@@ -62,7 +66,7 @@ async def rated_answers(
         note(f"principles are not rated: the judge {engine.model} is a reward model, which reads none")
         return ()
     try:
-        label = run.config.label if run.config.label.mode == POINTWISE_LABELS.mode else POINTWISE_LABELS
+        label = _rating_labels(run)
         require_judge(engine, run.templates, label)
     except (ConfigError, EngineError) as error:
         warn(f"principles are not rated: {error}")
@@ -72,6 +76,18 @@ async def rated_answers(
         return await rate_answers(
             answers, principles, judge, conversations(engines.settings("judge")), task.advance
         )
+
+
+def _rating_labels(run: Run) -> LabelConfig:
+    """Return the settings of the judge's questions about single answers."""
+    return run.config.label if run.config.label.mode == POINTWISE_LABELS.mode else POINTWISE_LABELS
+
+
+def audit_of_judge(run: Run, engines: Engines) -> dict[str, Any]:
+    """Return what an audit in the project says about the judge of single answers; empty without one."""
+    identity = labeler_identity(engines.of("judge"), _rating_labels(run), run.templates)
+    found = find_audit(run.folder.parent.parent, identity.digest)
+    return {} if found is None else found.summary()
 
 
 def labels_of_people(run: Run) -> GoldLabels:
@@ -124,7 +140,12 @@ def _is_sheet(path: Path) -> bool:
 
 
 def judged_findings(
-    run: Run, ratings: Sequence[AnswerRating], gold: GoldLabels, *, is_labeler: bool
+    run: Run,
+    ratings: Sequence[AnswerRating],
+    gold: GoldLabels,
+    audit: Mapping[str, Any],
+    *,
+    is_labeler: bool,
 ) -> JudgedFindings | None:
     """Return what is known about compliance by the judge beyond its metrics; None without ratings."""
     if not ratings:
@@ -136,7 +157,7 @@ def judged_findings(
     rated = {rating.principle_id for rating in ratings}
     unrated = tuple(p.id for p in judged_principles(run) if p.id not in rated)
     judge = run.config.models.of("judge").id
-    return JudgedFindings(judge, is_labeler, corrected, unrated, not_rated(ratings))
+    return JudgedFindings(judge, is_labeler, corrected, unrated, not_rated(ratings), audit)
 
 
 def write_ratings(run: Run, ratings: Sequence[AnswerRating], answers: Sequence[Answer]) -> None:

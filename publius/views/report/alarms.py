@@ -140,12 +140,15 @@ def _of_judge(judged: Mapping[str, Any]) -> Iterator[RunAlarm]:
     if judged.get("judge_is_labeler"):
         text = "the judge labeled the training data: it rates what it taught, and prefers it"
         yield RunAlarm("serious", "judge", (text,))
-    if judged and not judged.get("corrected"):
+    audit = judged.get("audit") or {}
+    if judged and not judged.get("corrected") and not audit.get("gold"):
         text = (
             "how often the judge rates single answers right was not measured; label some of them in "
             "eval/sheet.csv and run publius eval again"
         )
         yield RunAlarm("caution", "judge", (text,))
+    for problem in audit.get("problems", ()):
+        yield RunAlarm("serious", "audit of the judge", (str(problem),))
     for one in judged.get("corrected") or ():
         if "no information" in str(one.get("refused", "")):
             text = f"{one.get('name')}: the judge carries no information beyond noise, so labels alone count"

@@ -18,7 +18,10 @@ from core.records import Metric
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, GenerationRequest
 from engines.scripted import ScriptedEngine, lean
+from evaluation.judges.certificate import CERTIFICATE, read_certificate
 from evaluation.report import summary_rows
+from publius.audit.labeler import run_audit
+from publius.audit.settings import AuditRequest
 from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import CONSTITUTION, Recorder, write_project
@@ -117,6 +120,7 @@ def test_every_answer_is_rated_under_every_principle_without_a_check(tmp_path: P
         "judge_is_labeler": False,
         "unrated": [],
         "corrected": [],
+        "audit": {},
     }
     table = {row[0]: row for row in summary_rows(map(Metric.model_validate, content["metrics"]))}
     assert table["kind, by the judge, %"][2].endswith("*")
@@ -258,3 +262,21 @@ def test_actual_requests_are_within_the_estimate(tmp_path: Path, mode: str):
     evaluated(path, *overrides, make=make)
     for purpose, calls in found.items():
         assert calls["lower"] <= make.asked(purpose) <= calls["upper"], purpose
+
+
+def test_audit_of_the_judge_stands_beside_its_rates(tmp_path: Path):
+    path = project(tmp_path)
+    folder = evaluated(path)
+    report = (folder / "report.md").read_text()
+    assert "The judge was not audited, so how often it is right is not known" in report
+    assert json.loads((folder / "metrics.json").read_text())["judged"]["audit"] == {}
+    audited = AuditRequest(str(path), model="judge-model", overrides=("label.mode=pointwise",), compare=False)
+    certificate = read_certificate(run_audit(audited, Maker()).folder / CERTIFICATE)
+    evaluated(path)
+    recorded = json.loads((folder / "metrics.json").read_text())["judged"]["audit"]
+    assert certificate is not None
+    assert recorded["labeler"] == certificate.audited[0].labeler.digest
+    assert recorded["metrics"]
+    report = (folder / "report.md").read_text()
+    assert "The judge `judge-model` was audited on" in report
+    assert "| measure of the judge | value | n |" in report
