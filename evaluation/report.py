@@ -72,6 +72,12 @@ class ReportContent:
     """What was found beyond the metrics."""
     labeled_by_judge: bool = False
     """True if the judge also labeled the training data."""
+    caveats: Sequence[str] = ()
+    """What speaks against the run as a whole, as sentences."""
+    trained_on: Mapping[str, str] = field(default_factory=dict)
+    """How many examples each variant learned from, in words."""
+    excluded_before: Mapping[str, int] = field(default_factory=dict)
+    """Number of records that the stages before the evaluation excluded, by stage and reason."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -107,6 +113,8 @@ def render_report(content: ReportContent) -> str:
         loop_principles=attribution_rows(content.loop),
         samples=_samples(content),
         excluded=all_excluded(evaluation, content.excluded),
+        excluded_before=content.excluded_before,
+        caveats=content.caveats,
     )
 
 
@@ -263,13 +271,14 @@ def _count_beyond(metrics: EvaluationMetrics) -> tuple[int, int]:
 
 
 def _compared(content: ReportContent) -> list[tuple[str, ...]]:
-    """Return a row for each variant: name, description, model, sampling and number of answers."""
+    """Return a row for each variant: name, description, model, sampling, answers, examples."""
     rows: list[tuple[str, ...]] = []
     for variant in content.evaluation.variants:
         given = [answer.generation for answer in content.answers if answer.variant == variant]
         models = ", ".join(sorted({code_cell(generation.model) for generation in given}))
         sampling = "; ".join(sorted({_sampling(generation.sampling) for generation in given}))
-        rows.append((variant, _KINDS.get(variant, "a trained variant"), models, sampling, str(len(given))))
+        kind, learned = _KINDS.get(variant, "a trained variant"), content.trained_on.get(variant, "")
+        rows.append((variant, kind, models, sampling, str(len(given)), learned))
     return rows
 
 

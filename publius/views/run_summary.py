@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from core.errors import shell_command
 from core.notices import counted, note, warn
@@ -18,6 +19,7 @@ from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
 from publius.stages.outcome import RunOutcome
+from publius.stages.prompts import splits_in_words
 from publius.views.costs.estimate import print_beside_estimate
 from publius.views.training import print_reward
 
@@ -37,6 +39,7 @@ _SHARES = ("compliance", "sameness", "finished")
 def print_summary(outcome: RunOutcome) -> None:
     """Print the summary of a run."""
     summary = outcome.as_json()
+    _print_caveats(summary["caveats"])
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "records", "asked", "reused", "seconds"):
         table.add_column(title, justify="left" if title == "stage" else "right")
@@ -47,7 +50,7 @@ def print_summary(outcome: RunOutcome) -> None:
     heading("Stages")
     out.print(table)
     _print_results(summary)
-    _print_near_duplicates(summary["prompts"].get("near_duplicates", 0))
+    _print_prompts(summary["prompts"])
     if summary["figures"]:
         heading("Labels")
         _print_judged(summary.get("judged", {}))
@@ -71,9 +74,44 @@ def print_summary(outcome: RunOutcome) -> None:
     if summary["evaluation"]:
         _print_evaluation(summary["evaluation"], Path(summary["run"]))
     print_beside_estimate(summary.get("estimated", ()))
-    folder = summary["run"]
-    show, export = (shell_command("publius", name, folder) for name in ("show", "export"))
-    note(f"\n{folder}: {show}, {export} --to DIR")
+    print_next(Path(summary["run"]), commands_after(summary))
+
+
+def commands_after(summary: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Return the commands to go on with after a run, without its folder, each with what it does."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    if summary["figures"] or summary["critique"]:
+        found.append((("show",), "ten rows, figures, and where to look further"))
+    if summary["evaluation"]:
+        found.append((("report",), "one page with everything, to open in a browser"))
+        found.append((("chat",), "the model before and after training, side by side"))
+    if summary["figures"].get("preferences"):
+        found.append((("export", "--to", "DIR"), "the data set, for training"))
+    return found or [(("show",), "what the run has so far")]
+
+
+def print_next(folder: Path, commands: Sequence[tuple[tuple[str, ...], str]]) -> None:
+    """Print commands to go on with, each with what it does below it."""
+    near = _near(folder)
+    note("\nNext")
+    for (name, *options), what in commands:
+        note(f"{shell_command('publius', name, near, *options)}\n    {what}")
+
+
+def _near(folder: Path) -> Path:
+    """Return the folder as it is called from the current one, if it is below it."""
+    try:
+        return folder.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return folder
+
+
+def _print_caveats(caveats: Sequence[str]) -> None:
+    """Print what speaks against the numbers, before them."""
+    if caveats:
+        heading("Read this first")
+        for line in caveats:
+            out.print(Text(line, style="yellow"))
 
 
 def _print_results(summary: dict[str, Any]) -> None:
@@ -136,10 +174,15 @@ def _print_judged(judged: Mapping[str, int]) -> None:
         out.print(f"{counted(judged['checks'], 'machine check')} evaluated on every pair")
 
 
-def _print_near_duplicates(count: int) -> None:
-    if count:
+def _print_prompts(prompts: Mapping[str, Any]) -> None:
+    """Print how many prompts are in each split, and how many near-duplicates there are."""
+    splits, near = prompts.get("splits"), prompts.get("near_duplicates", 0)
+    if splits or near:
         heading("Prompts")
-        out.print(f"{counted(count, 'near-duplicate')} used, in the split of the prompts that they resemble")
+    if splits:
+        out.print(splits_in_words(splits))
+    if near:
+        out.print(f"{counted(near, 'near-duplicate')} used, in the split of the prompts that they resemble")
 
 
 def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:

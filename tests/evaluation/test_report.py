@@ -185,3 +185,19 @@ def test_report_has_the_rounds_of_the_critique_loop_if_there_are_any():
     assert "25.0 % -> 75.0 % of 4 prompts" in found
     assert "| brief | 4 | 3 | 2 | 1 | 0 | 0 |" in found
     assert "## Critique and revision" not in render_report(content(moved(40, "sft")))
+
+
+def test_nothing_is_not_said_where_a_stage_before_excluded_records():
+    listed = section(
+        render_report(content(moved(8, "sft"), excluded_before={"dpo: too long": 7})), "Excluded"
+    )
+    assert "Nothing from this evaluation. Before it:\n\n- dpo: too long: 7" in listed
+    assert "\nNothing.\n" not in listed
+
+
+def test_caveats_come_first_and_each_variant_has_its_number_of_examples():
+    given = content(moved(8, "sft"), caveats=["Few examples."], trained_on={"sft": "1 of 8 answers"})
+    report = render_report(given)
+    assert report.index("**Few examples.**") < report.index("8 held-out prompts, answered by")
+    row = next(line for line in report.splitlines() if line.startswith("| sft | after supervised"))
+    assert row.endswith("| 1 of 8 answers |")
