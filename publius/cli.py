@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -53,6 +54,8 @@ _ONLY_PRINT = frozenset(
 def main() -> None:
     """Run the command line and exit with its code."""
     make_steady()
+    # peft imports it, and it warns of faster 4-bit kernels whether or not weights have 4 bits.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with caught():
         code = _run_command(sys.argv[1:])
         if code == _TYPER_INTERRUPTED:

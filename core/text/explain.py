@@ -155,10 +155,22 @@ def _misfits(model: type[BaseModel], value: object, error: ErrorDetails) -> Iter
         yield _wrong_tag(place, error)
     elif error["type"] in ("value_error", "assertion_error"):
         what, _, accepted = str(cause or error["msg"]).partition("; accepted: ")
-        yield Misfit(place, what, accepted or None)
+        yield Misfit(_named_first(value, place, what), what, accepted or None)
     else:
         what = f"{_name(place)} is {_shown_input(error)}"
         yield Misfit(place, what, _accepted(error, field, models), on_key=error["loc"][-1:] == ("[key]",))
+
+
+def _named_first(value: object, place: Loc, what: str) -> Loc:
+    """Return the place of the key that a message about several keys begins with, such as `dpo.min_margin`."""
+    inner: Any = value
+    for part in place:
+        inner = inner[part]
+    for key in what.partition(" ")[0].split("."):
+        if not isinstance(inner, Mapping) or key not in inner:
+            break
+        place, inner = (*place, key), inner[key]
+    return place
 
 
 def _is_echo(error: ErrorDetails) -> bool:

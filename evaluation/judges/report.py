@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from core.records import Metric
+from core.statistics.judges.quality import MATCHED_LENGTH
 from core.text.documents import code_cell, code_span, document_template, escaped
 from evaluation.judges.certificate import AuditedLabeler, Certificate, GoldSource
 
@@ -40,7 +42,7 @@ TITLES: Mapping[str, str] = {
     "nll corrected": "NLL, corrected",
     "ece corrected": "ECE, corrected",
     "ece corrected noise": "ECE of a calibrated labeler, 95 % quantile",
-    "temperature": "temperature that fits best",
+    "temperature": "temperature: what its log-odds are best divided by",
     "brier": "Brier score",
     "ece": "ECE",
     "ece noise": "ECE of a calibrated labeler, 95 % quantile",
@@ -92,7 +94,8 @@ def _section(one: AuditedLabeler) -> dict[str, Any]:
         "digest": one.labeler.digest,
         "rows": [metric_row(metric) for metric in one.metrics],
         "problems": [escaped(problem) for problem in one.problems],
-        "outcomes": [(escaped(name), f"{count:,}") for name, count in one.outcomes.items()],
+        "outcomes": [escaped(line).rpartition(": ")[::2] for line in outcome_lines(one)],
+        "not_measured": not_measured(one),
         "correction": escaped(correction_line(one) or ""),
         "cost": None if one.cost is None else cost_line(one),
     }
@@ -130,10 +133,30 @@ def correction_line(one: AuditedLabeler) -> str | None:
         return None if one.no_correction is None else f"correction: none, as {one.no_correction}"
     found = one.correction
     length = f", {found.length:+.3g} nats for an answer e times as long" if found.length else ""
+    judged = f"{found.judgments:,} judgments of {found.comparisons:,} comparisons"
     return (
-        f"correction: log-odds times {found.scale:.3g}{length}; log-loss {found.before.nll:.3f} nats before, "
-        f"{found.after.nll:.3f} after (cross-validated)"
+        f"correction: log-odds times {found.scale:.3g}{length}, fitted on {judged}, each by a principle; "
+        f"their log-loss is {found.before.nll:.3f} nats before, {found.after.nll:.3f} after (cross-validated)"
     )
+
+
+def outcome_lines(one: AuditedLabeler) -> list[str]:
+    """Return what became of a labeler's judgments, in words."""
+    words = {"verdict": "judgments", "problem": "judgments with the problem"}
+    found = []
+    for name, count in one.outcomes.items():
+        kind, _, rest = name.partition(" ")
+        what = {"a": "for the first answer", "b": "for the second answer"}.get(rest, rest)
+        found.append(f"{words[kind]} {what}: {count:,}" if kind in words else f"{name}: {count:,}")
+    return found
+
+
+def not_measured(one: AuditedLabeler) -> str | None:
+    """Return why the accuracy at matched length is missing; None if it is there, or nothing was measured."""
+    if one.metric("accuracy") is None or one.metric("accuracy.matched length") is not None:
+        return None
+    within = 1 - math.exp(-MATCHED_LENGTH)
+    return f"accuracy at matched length: not measured, as no two answers have it within {within:.0%}"
 
 
 def cost_line(one: AuditedLabeler) -> str:

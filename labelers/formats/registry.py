@@ -107,7 +107,9 @@ def recognise(rows: Sequence[Row], where: str) -> Recognised:
     raise DataError(
         f"cannot recognise the format from the columns ({columns})",
         where=where,
-        accepted=f"--format {names} or module:function; or columns with --columns prompt=NAME,...",
+        accepted=f"--format {names} or module:function",
+        run="publius import labels FILE --to DIR --columns "
+        "prompt=NAME,response_a=NAME,response_b=NAME,verdict=NAME (and name DIR as the labels)",
     )
 
 

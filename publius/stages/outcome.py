@@ -26,11 +26,13 @@ class RunOutcome:
 
     folder: Path
     stages: tuple[StageResult, ...]
+    is_whole: bool = False
+    """True if all stages of the run were asked for, not named ones."""
 
     @property
     def failed_gates(self) -> tuple[str, ...]:
-        """A line for each failed gate, if the evaluation was one of the stages."""
-        evaluated = any(result.stage == "eval" for result in self.stages)
+        """A line for each failed gate of the recorded evaluation, unless stages before it were asked for."""
+        evaluated = self.is_whole or any(result.stage == "eval" for result in self.stages)
         return failed_gates(evaluation_of(self.folder)) if evaluated else ()
 
     def as_json(self) -> dict[str, Any]:

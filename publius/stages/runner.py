@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from constitution.loader import load_constitution
@@ -94,7 +94,7 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     plan = StagePlan(
         config, project, stages, ingestion, request.resume, check=ingestion.check, deadline=deadline
     )
-    return run_plan(plan, make)
+    return replace(run_plan(plan, make), is_whole=not request.stages)
 
 
 @dataclass(frozen=True)
@@ -256,11 +256,13 @@ def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
 
     All data stages come before the training, so that their model is loaded once; SFT comes before `compare`
     only if samples of the SFT model are compared. Methods on the policy's own answers need only prompts, so
-    data stages are skipped if `train` lists no others. `critique` and `sample` run if a stage reads their
-    records.
+    data stages are skipped if `train` lists no others. Without a trained policy, a run is evaluated if it has
+    gates. `critique` and `sample` run if a stage reads their records.
     """
     trained = bool(set(config.train) & set(POLICY_METHODS))
-    evaluated = (("choose",) if trained and config.choose else ()) + (("eval",) if trained else ())
+    evaluated = (("choose",) if trained and config.choose else ()) + (
+        ("eval",) if trained or config.gates else ()
+    )
     before = _data_stages(config)
     wanted = {*before, *config.train, *evaluated}
     first = () if config.compare.source == "sft" else before

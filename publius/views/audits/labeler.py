@@ -8,7 +8,15 @@ from rich.table import Table
 
 from core.records import Metric
 from evaluation.judges.certificate import AuditedLabeler, Certificate
-from evaluation.judges.report import TITLES, compared_row, correction_line, cost_line, metric_cell
+from evaluation.judges.report import (
+    TITLES,
+    compared_row,
+    correction_line,
+    cost_line,
+    metric_cell,
+    not_measured,
+    outcome_lines,
+)
 from labelers.correction.correction import CorrectionQuality, LabelerCorrection
 from publius.audit.correcting import CorrectionResult
 from publius.audit.labeler import AuditResult
@@ -25,6 +33,7 @@ def print_audit(result: AuditResult) -> None:
         heading(f"Ways of asking, on {certificate.tuning:,} comparisons that are not used below")
         rows = [compared_row(one, certificate.recommended) for one in certificate.compared]
         out.print(_table(_COMPARED, rows))
+    _print_gold(certificate)
     for one in certificate.audited:
         _print_labeler(one)
     if certificate.without_gold:
@@ -36,6 +45,18 @@ def print_audit(result: AuditResult) -> None:
     _print_verdict(certificate)
 
 
+def _print_gold(certificate: Certificate) -> None:
+    """Print how many gold comparisons there are, and what became of the others."""
+    if not certificate.gold:
+        return
+    measured = certificate.rows - certificate.tuning
+    chose = f"; {certificate.tuning:,} others chose between the ways of asking" if certificate.tuning else ""
+    out.print(f"gold labels: {measured:,} comparisons are measured below{chose}")
+    for source in certificate.gold:
+        for reason, count in source.excluded.items():
+            out.print(f"{source.name}: {count:,} left out ({reason})")
+
+
 def _print_labeler(one: AuditedLabeler) -> None:
     if not one.metrics:
         return
@@ -45,12 +66,15 @@ def _print_labeler(one: AuditedLabeler) -> None:
     if parts:
         heading("Its accuracy by principle and by tag")
         out.print(_metrics(parts))
+    missing = not_measured(one)
+    if missing is not None:
+        out.print(missing)
     correction = correction_line(one)
     if correction is not None:
-        out.print(correction, soft_wrap=True)
+        out.print(correction)
     if one.cost is not None:
         out.print(f"cost: {cost_line(one)}", soft_wrap=True)
-    out.print("; ".join(f"{name}: {count:,}" for name, count in one.outcomes.items()), soft_wrap=True)
+    out.print("; ".join(outcome_lines(one)))
 
 
 def _print_verdict(certificate: Certificate) -> None:

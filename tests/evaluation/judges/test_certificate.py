@@ -140,6 +140,18 @@ def test_report_escapes_names_and_shows_intervals():
     assert "`a\\|b'<x>`" in text
 
 
+def test_report_says_what_became_of_judgments_and_what_could_not_be_measured():
+    found = {"verdict a": 7, "verdict b": 2, "problem low mass": 1, "no label: abstained": 3}
+    one = AuditedLabeler(labeler=LABELER, metrics=(share("accuracy", 0.6),), outcomes=found)
+    text = audit_report(certificate(one))
+    assert "| judgments for the first answer | 7 |" in text
+    assert "| judgments with the problem low mass | 1 |" in text
+    assert "| no label: abstained | 3 |" in text
+    assert "accuracy at matched length: not measured, as no two answers have it within 10%." in text
+    measured = one.model_copy(update={"metrics": (*one.metrics, share("accuracy.matched length", 0.5))})
+    assert "not measured" not in audit_report(certificate(measured))
+
+
 def test_summary_has_only_figures_of_its_own_labeler(tmp_path: Path):
     other = AuditedLabeler(labeler=POINTWISE, metrics=(share("accuracy", 0.9),))
     one = certificate(AuditedLabeler(labeler=LABELER), other, without_gold=(share("planted", 0.8),))

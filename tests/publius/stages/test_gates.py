@@ -112,3 +112,19 @@ def test_wrong_limit_names_its_place(tmp_path: Path):
     assert done.returncode == 2
     assert "run.yaml:10" in done.stderr.replace("\n", "")
     assert "is not a limit" in done.stderr.replace("\n", " ")
+
+
+def test_gates_of_a_run_file_are_decided_by_run_itself_and_again_by_the_next(run_file: Path):
+    gate = ("--set", "gates.prompted.words=<= 0")
+    for _ in range(2):  # the second time nothing is computed
+        done = here("run", run_file, *gate)
+        assert done.returncode == 1, done.stderr
+        assert "gate failed: prompted.words" in done.stderr
+    named = here("label", run_file, *gate)
+    assert named.returncode == 0, named.stderr
+
+
+def test_a_run_without_training_and_gates_is_not_evaluated(tmp_path: Path):
+    run_file = write_project(tmp_path, 4, RUN + EVAL)
+    assert here("run", run_file).returncode == 0
+    assert not (folder_of(run_file) / "eval").exists()
