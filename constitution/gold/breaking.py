@@ -39,6 +39,8 @@ _REMARKS = {
 }
 _LONG = 60
 """Largest number of sentences that are added to exceed a limit."""
+_FEWEST_WORDS = 8
+"""Words that an answer must have to be cut off."""
 _STOP = re.compile(r"\.(?=\s|$)")
 _WORD = re.compile(r"[^\W\d_]{4,}")
 
@@ -98,6 +100,20 @@ def broken(check: Check, text: str, others: Sequence[str] = (), *, seed: object 
     return next((one for one in edits if one.strip() and not evaluate(check, one).passed), None)
 
 
+def shortened(text: str, *, seed: object = 0) -> tuple[str, ...]:
+    """Return an answer's first sentences, and the answer cut off inside of a sentence, where it is longer.
+
+    Neither is an edit of what is said: a judge that learns from edited answers should see such answers too.
+    """
+    draft, words = Draft.of(text), text.split()
+    rng = random.Random(f"short {seed} {text}")
+    found = [str(draft.first(rng.randint(1, len(draft.sentences) - 1)))] if len(draft.sentences) > 1 else []
+    if len(words) > _FEWEST_WORDS:
+        cut = " ".join(words[: rng.randint(len(words) // 2, len(words) - 1)])
+        found.append(cut.rstrip(".,;:!?"))
+    return tuple(one for one in found if one)
+
+
 @singledispatch
 def _edits(check: Check, answer: _Answer) -> Iterator[str]:
     """Yield edits of an answer that passes a check, of which some may fail it."""
@@ -154,7 +170,8 @@ def _(check: kinds.ContainsNone, answer: _Answer) -> Iterator[str]:
 
 @_edits.register
 def _(check: kinds.PhraseList, answer: _Answer) -> Iterator[str]:
-    yield from _with_phrase(answer, answer.rng.choice(phrase_list(check.value)))
+    *sentences, _ = _with_phrase(answer, answer.rng.choice(phrase_list(check.value)))
+    yield from sentences  # without the one in the midst of other words
 
 
 @_edits.register

@@ -3,7 +3,8 @@
 For a principle with a machine check, some of the replies are edited so that they fail it
 (`constitution.gold.breaking`) and those that fail it so that they pass (`constitution.repair`). Every text is
 a label of every such principle: an edit that breaks one keeps the others, so that a probe does not learn to
-tell edited replies from others.
+tell edited replies from others. For the same reason, a third of the edits are of the reply's first sentences
+and a third of the reply cut off, both of which are texts of their own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TypeVar
 from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
 from constitution.draw import in_scope
-from constitution.gold.breaking import broken
+from constitution.gold.breaking import broken, shortened
 from constitution.repair.edits import repaired
 from constitution.schema import Constitution, Principle
 from core.digests import derive_uniform
@@ -35,8 +36,8 @@ from training.examples import ExcludedExample, PreferencePair
 from training.judge.probe import GoldLabel
 
 _Row = TypeVar("_Row")
-BREAKING_EDITS = 2
-"""Edits of a reply that break a principle."""
+BREAKING_EDITS = 3
+"""Edits of a reply that break a principle: of the reply as it is, of its first sentences, of it cut off."""
 _UNKNOWN = "the principle that the label is about is not in the constitution"
 
 
@@ -207,9 +208,11 @@ def _add_checks(
 
 
 def _texts(checks: Sequence[Check], reply: str, others: Sequence[str], seed: int) -> list[str]:
-    """Return a reply as it is, and edited to break and to pass each check; each text once."""
-    found: list[str | None] = [reply]
+    """Return a reply as it is and shortened, and edited to break and to pass each check; each text once."""
+    unedited = [reply, *shortened(reply, seed=seed)]
+    found: list[str | None] = [*unedited]
     for check in checks:
-        found += [broken(check, reply, others, seed=f"{seed} {n}") for n in range(BREAKING_EDITS)]
+        for n in range(BREAKING_EDITS):
+            found.append(broken(check, unedited[n % len(unedited)], others, seed=f"{seed} {n}"))
         found.append(repaired([check], reply))
     return [text for text in dict.fromkeys(found) if text]

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
-from constitution.gold.breaking import broken
+from constitution.gold.breaking import broken, shortened
 from tests.constitution.gold.test_drawing import TEXTS
 
 CHECK: TypeAdapter[Check] = TypeAdapter(Check)
@@ -93,3 +93,13 @@ def test_an_answer_that_fails_is_returned_as_it_is():
 def test_none_where_no_edit_is_known():
     assert broken(check("language", "en"), ANSWER) is None  # without an answer in another language
     assert broken(check("not_regex", r"(?<=zzz)zz\Z(?!)"), ANSWER) is None
+
+
+def test_shortened_answers_are_beginnings():
+    first, cut = shortened(ANSWER)
+    assert ANSWER.startswith(first)
+    assert first.endswith(".")
+    assert ANSWER.startswith(cut)
+    assert not cut.endswith(".")
+    assert (first, cut) == shortened(ANSWER)
+    assert shortened("Yes.") == ()

@@ -45,10 +45,15 @@ def request_of_three(
     folder = tmp_path_factory.mktemp("gold")
     (folder / "c.yaml").write_text(RULES, encoding="utf-8")
     replies, labelled = [], []
-    for n in range(24):
+    for n in range(18):
         topic = TOPICS[n % len(TOPICS)]
         prompt = f"Tell me {n} things about {topic}."
-        replies.append({"prompt": prompt, "completion": f"It is {n} times {topic}. Some like {topic}."})
+        replies.append(
+            {
+                "prompt": prompt,
+                "completion": f"It is {n} times {topic}. Some of us like {topic}, and others do not.",
+            }
+        )
         for loud in (True, False):
             text = f"It is {n} times {topic}"
             row = {"prompt": prompt, "completion": text.upper() if loud else text, "label": loud}
@@ -131,7 +136,7 @@ def test_command_prints_the_probes(request_of_three: JudgeTraining, tmp_path: Pa
     options = [
         *("--constitution", request_of_three.constitution, "--model", request_of_three.model),
         *("--replies", request_of_three.replies.name, "--to", str(tmp_path / "judge"), "--by", "principle"),
-        *("--layer", "1", "--per-kind", "12", "--device", "cpu"),
+        *("--layer", "1", "--per-kind", "10", "--device", "cpu"),
     ]
     result = here("train", "judge", *options)
     assert result.returncode == 0, result.stderr
