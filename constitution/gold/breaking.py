@@ -100,7 +100,7 @@ def broken(check: Check, text: str, others: Sequence[str] = (), *, seed: object 
     return next((one for one in edits if one.strip() and not evaluate(check, one).passed), None)
 
 
-def shortened(text: str, *, seed: object = 0) -> tuple[str, ...]:
+def cut_short(text: str, *, seed: object = 0) -> tuple[str, ...]:
     """Return an answer's first sentences, and the answer cut off inside of a sentence, where it is longer.
 
     Neither is an edit of what is said: a judge that learns from edited answers should see such answers too.

@@ -17,7 +17,7 @@ from typing import TypeVar
 from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
 from constitution.draw import in_scope
-from constitution.gold.breaking import broken, shortened
+from constitution.gold.breaking import broken, cut_short
 from constitution.repair.edits import repaired
 from constitution.schema import Constitution, Principle
 from core.digests import derive_uniform
@@ -209,7 +209,7 @@ def _add_checks(
 
 def _texts(checks: Sequence[Check], reply: str, others: Sequence[str], seed: int) -> list[str]:
     """Return a reply as it is and shortened, and edited to break and to pass each check; each text once."""
-    unedited = [reply, *shortened(reply, seed=seed)]
+    unedited = [reply, *cut_short(reply, seed=seed)]
     found: list[str | None] = [*unedited]
     for check in checks:
         for n in range(BREAKING_EDITS):

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
-from constitution.gold.breaking import broken, shortened
+from constitution.gold.breaking import broken, cut_short
 from tests.constitution.gold.test_drawing import TEXTS
 
 CHECK: TypeAdapter[Check] = TypeAdapter(Check)
@@ -96,10 +96,10 @@ def test_none_where_no_edit_is_known():
 
 
 def test_shortened_answers_are_beginnings():
-    first, cut = shortened(ANSWER)
+    first, cut = cut_short(ANSWER)
     assert ANSWER.startswith(first)
     assert first.endswith(".")
     assert ANSWER.startswith(cut)
     assert not cut.endswith(".")
-    assert (first, cut) == shortened(ANSWER)
-    assert shortened("Yes.") == ()
+    assert (first, cut) == cut_short(ANSWER)
+    assert cut_short("Yes.") == ()
