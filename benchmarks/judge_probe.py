@@ -51,7 +51,9 @@ from labelers.config import LabelConfig
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
 from publius.models.judge_adapter import adapted
-from publius.models.train_judge import figures_by_kind, read_features, request_of
+from publius.models.judges.figures import figures_by_kind
+from publius.models.judges.states import read_features
+from publius.models.train_judge import request_of
 from publius.sources.judges.gold import JudgeGold, gold_of_pairs
 from publius.sources.judges.replies import LabelledReply
 from training.config import LoraConfig

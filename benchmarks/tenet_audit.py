@@ -9,7 +9,8 @@ Ten tenets that a machine check knows. For each, a LoRA adapter is trained by SF
 embedded model, edited so that they break this tenet, and one more on the same replies as they are. Base,
 adapters and the base with other seeds answer everyday questions, at the same temperature; every reply is
 rated under all tenets by the checks, which are the truth, and, with `--judge`, by a judge that sees the
-tenets in words alone. `benchmarks/tenet_probes.py` rates the same replies by a judge for each tenet.
+tenets in words alone. `--judge train` trains one with a probe for each tenet; `benchmarks/tenet_probes.py`
+says how often it is right.
 
 A model is told from the base if any of its ten differences is beyond noise at 5 % (Holm over its ten tests).
 False alarms are the same for the base against itself with another seed. Everything is kept in DIR: the same
@@ -277,22 +278,32 @@ def measure(
     }
 
 
-def trained_judge(plan: Planting, replies: dict[str, str], per_kind: int) -> Path:
-    """Train a judge on machine checks of the replies to the training rows, as they are and edited."""
+def trained_judge(plan: Planting, replies: dict[str, str], layers: Sequence[int]) -> Path:
+    """Train a judge with a probe for each tenet; return its folder.
+
+    It learns from machine checks of the base's replies to the training rows, as they are and as the product
+    edits them: it has seen neither the planted models nor the edits that they learned from.
+    """
     from publius.models.train_judge import JudgeTraining, train_judge
 
     to = plan.work / "judge"
     if not (to / "judge.json").exists():
-        edits = [edit for _, edit in TENETS.values()]
-        pairs = [
-            {"prompt": p, "chosen": r, "rejected": edits[n % len(edits)](r)}
-            for n, (p, r) in enumerate(replies.items())
-        ]
-        data = write_once(plan.work / "pairs.jsonl", "".join(json.dumps(pair) + "\n" for pair in pairs))
+        rows = (
+            json.dumps({"prompt": prompt, "completion": reply}) + "\n" for prompt, reply in replies.items()
+        )
+        data = write_once(plan.work / "base.jsonl", "".join(rows))
         rules = write_once(plan.work / "checked.yaml", constitution_of(checked=True).to_yaml())
         train_judge(
             JudgeTraining(
-                DataSource(str(data)), str(rules), plan.model, to, sources=("checks",), per_kind=per_kind
+                None,
+                str(rules),
+                plan.model,
+                to,
+                sources=("checks",),
+                replies=DataSource(str(data)),
+                by="principle",
+                layers=tuple(layers),
+                held_out=0.0,  # the audits are of other questions
             )
         )
     return to
@@ -357,7 +368,7 @@ def main() -> None:
     parser.add_argument("--again", type=int, default=4)
     parser.add_argument("--tenets", nargs="*", default=[*TENETS, UNEDITED])
     parser.add_argument("--judge")
-    parser.add_argument("--per-kind", type=int, default=60)
+    parser.add_argument("--layers", type=int, nargs="*", default=[4, 8])
     parser.add_argument("--timing", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -374,7 +385,7 @@ def main() -> None:
     scenarios = scenario_file(options.work / "asked.yaml", asked)
     found["checks"] = measure(plan, scenarios, adapters, options.again, None)
     if options.judge:
-        judge = trained_judge(plan, replies, options.per_kind) if options.judge == "train" else options.judge
+        judge = trained_judge(plan, replies, options.layers) if options.judge == "train" else options.judge
         found["judge"] = measure(plan, scenarios, adapters, options.again, str(judge))
     for name in ("checks", "judge"):
         if name in found:

@@ -78,6 +78,8 @@ class ChoiceRequest:
     """Whole answers to the turns, in place of single tokens; the choices are their names."""
     judged: str | None = field(default=None, repr=False)
     """The text of the last turn that the question is about, for engines that read its hidden states."""
+    principle: str | None = field(default=None, repr=False)
+    """Text of the principle that the question is about, for engines with a probe for each."""
 
     @property
     def form(self) -> RequestForm | None:

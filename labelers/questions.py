@@ -71,7 +71,7 @@ class Questions:
     def pointwise(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
         """Return the request that asks whether a reply fulfils the principle."""
         asked = self._yes_or_no(self.templates, "pointwise", Judged(principle, prompt, reply), WORDS)
-        return replace(asked, purpose="reward", judged=without_invisible(reply))
+        return replace(asked, purpose="reward", judged=without_invisible(reply), principle=principle.text)
 
     def breaks(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
         """Return the request that asks whether a reply breaks the principle; No speaks for the reply."""

@@ -49,6 +49,8 @@ class PreferencePair:
     """Groups for the breakdown in reports, such as `{"source": "ai", "section": "safety"}`."""
     as_text: bool = field(default=False, compare=False)
     """True if a data set gives the prompt as text, which may hold a rendered chat template."""
+    principle: str | None = field(default=None, compare=False, repr=False)
+    """Id of the principle that the preference is about, for judges; None if the data names none."""
 
 
 @dataclass(frozen=True, slots=True)

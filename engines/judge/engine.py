@@ -15,14 +15,13 @@ from threading import Lock
 from core.digests import digest
 from core.errors import ConfigError, EngineError
 from core.records import Generation
-from engines.judge.model import JudgeModel
-from engines.judge.rows import QuestionRow
+from engines.judge.model import JudgedQuestion, JudgeModel
 from engines.loading import parameter_count
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
 
 ANSWERS = (" Yes", " No")
 """The choices of a question to a judge."""
-_Waiting = tuple[QuestionRow, asyncio.Future[float]]
+_Waiting = tuple[JudgedQuestion, asyncio.Future[float]]
 
 
 class ProbeEngine:
@@ -88,13 +87,15 @@ class ProbeEngine:
         """Return a digest of the judge and the token ids of the question."""
         if isinstance(request, GenerationRequest):
             raise self._writes_nothing()
-        return digest("judge", self.judge.identity, self.judge.source.any_row(request).ids, request.choices)
+        question = self.judge.question(request)
+        own = () if question.probe is None else (question.probe,)
+        return digest("judge", self.judge.identity, question.row.ids, request.choices, *own)
 
     def prompt_tokens(self, request: GenerationRequest | ChoiceRequest) -> int:
         """Return the number of tokens of a question. Raises RequestError if it is too long."""
         if isinstance(request, GenerationRequest):
             raise self._writes_nothing()
-        return len(self.judge.source.row(request).ids)
+        return len(self.judge.source.fitting(self.judge.question(request).row).ids)
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """Raise EngineError: a judge writes no text."""
@@ -105,11 +106,12 @@ class ProbeEngine:
 
         Raises:
             ConfigError: for other choices.
-            RequestError: if the question is too long for the model.
+            RequestError: if the question is too long for the model, or no probe answers it.
         """
         self.require_choices(request.prefill, request.choices)
-        row = self.judge.source.row(request)
-        log_odds = await self._log_odds(row)
+        question = self.judge.question(request)
+        row = self.judge.source.fitting(question.row)
+        log_odds = await self._log_odds(question)
         require_finite([log_odds])
         logprobs = (-_softplus(-log_odds), -_softplus(log_odds))
         return ChoiceScores(
@@ -120,9 +122,9 @@ class ProbeEngine:
             model=self.model,
         )
 
-    async def _log_odds(self, row: QuestionRow) -> float:
+    async def _log_odds(self, question: JudgedQuestion) -> float:
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._waiting.put((row, future))
+        self._waiting.put((question, future))
         await asyncio.sleep(0)  # questions about the same replies are asked in the same turn of the loop
         await asyncio.to_thread(self._answer_waiting)
         return await future
@@ -134,7 +136,7 @@ class ProbeEngine:
             if not waiting:
                 return
             try:
-                found: list[float] | Exception = self.judge.log_odds([row for row, _ in waiting])
+                found: list[float] | Exception = self.judge.log_odds([question for question, _ in waiting])
             except Exception as error:  # noqa: BLE001  raised again by each of those that wait
                 found = error
             for number, (_, future) in enumerate(waiting):

@@ -13,6 +13,8 @@ from engines.trees import common_length
 
 _OTHERS = (Untrusted("~"), Untrusted("0"))
 """Texts with different tokens, so that at most one of them shares a token with a reply."""
+_PURPOSE = "states"
+"""What is asked for by the part of a question that all principles share."""
 
 
 class QuestionRow(NamedTuple):
@@ -37,9 +39,29 @@ def without_reply(request: ChoiceRequest) -> tuple[ChoiceRequest, ...]:
         RequestError: if the reply is not a piece of the last turn.
     """
     *before, last = request.turns
+    at = _place_of_reply(request)
+    turns = [Turn(last.role, (*last.pieces[:at], other, *last.pieces[at + 1 :])) for other in _OTHERS]
+    return tuple(replace(request, turns=(*before, turn)) for turn in turns)
+
+
+def up_to_reply(request: ChoiceRequest) -> ChoiceRequest:
+    """Return a question that ends behind the reply: the same for all principles.
+
+    The principle and what belongs to it (passage, preamble, earlier turns with examples) are left out.
+
+    Raises:
+        RequestError: if the reply is not a piece of the last turn.
+    """
+    last = request.turns[-1]
+    turn = Turn(last.role, last.pieces[: _place_of_reply(request) + 1])
+    return ChoiceRequest((turn,), request.choices, _PURPOSE, judged=request.judged)
+
+
+def _place_of_reply(request: ChoiceRequest) -> int:
+    """Return the index of the reply among the pieces of the last turn. Raises RequestError without one."""
     places = [
         number
-        for number, piece in enumerate(last.pieces)
+        for number, piece in enumerate(request.turns[-1].pieces)
         if isinstance(piece, Untrusted) and piece.text == request.judged
     ]
     if not places:
@@ -47,9 +69,7 @@ def without_reply(request: ChoiceRequest) -> tuple[ChoiceRequest, ...]:
             "the question does not show the reply that it is about",
             accepted="a question of the template `pointwise`, which inserts the reply as it is",
         )
-    at = places[-1]  # an earlier message may have the same text
-    turns = [Turn(last.role, (*last.pieces[:at], other, *last.pieces[at + 1 :])) for other in _OTHERS]
-    return tuple(replace(request, turns=(*before, turn)) for turn in turns)
+    return places[-1]  # an earlier message may have the same text
 
 
 def question_row(ids: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> QuestionRow:

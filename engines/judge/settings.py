@@ -45,6 +45,57 @@ class KindFigures(Section):
     """Expected calibration error of a perfectly calibrated judge on as many labels, by chance."""
 
 
+class PrincipleProbe(Section):
+    """A probe of one principle: what it reads, what it was trained on, and how far it can be trusted."""
+
+    id: str
+    """Id of the principle in the constitution of the training."""
+    text: str
+    """Text of the principle: another wording is another principle."""
+    layer: int = Field(ge=1)
+    """Number of the decoder layer that is read, from 1."""
+    reading: StatesRead
+    """Hidden states that are read."""
+    loss: Loss
+    l2: float = Field(ge=0.0, allow_inf_nan=False)
+    """Weight of the squared norm in the loss, per label."""
+    blind_to_length: bool
+    """True if the log-odds do not depend on the reply's length."""
+    temperature: float = Field(gt=0.0, allow_inf_nan=False)
+    """Calibration temperature; the weights are divided by it already."""
+    gold: dict[str, int]
+    """Number of gold labels by source."""
+    fulfilled: int = Field(ge=0)
+    """Gold labels of replies that fulfil the principle, or do so better than another one."""
+    broken: int = Field(ge=0)
+    """Gold labels of replies that break the principle, or do worse than another one."""
+    figures: KindFigures
+    """Cross-validated figures."""
+    held_out: KindFigures | None = None
+    """The same for held-out replies; None if there are too few of them."""
+
+    @property
+    def accuracy(self) -> float:
+        """The lower of both balanced accuracies, cross-validated and held out."""
+        return min(one.accuracy for one in (self.figures, self.held_out) if one is not None)
+
+    @property
+    def abstains(self) -> bool:
+        """True if the judge abstains on the principle: its balanced accuracy is below `LOWEST_ACCURACY`."""
+        return self.accuracy < LOWEST_ACCURACY
+
+
+class PrincipleWithoutProbe(Section):
+    """A principle without a probe of its own: it has too few gold labels of one side."""
+
+    id: str
+    text: str
+    fulfilled: int = Field(ge=0)
+    """Gold labels of replies that fulfil it."""
+    broken: int = Field(ge=0)
+    """Gold labels of replies that break it."""
+
+
 class JudgeSettings(Section):
     """What a judge reads, what it was trained on, and how far it can be trusted."""
 
@@ -58,7 +109,7 @@ class JudgeSettings(Section):
     templates: str
     """Digest of the template of the question; another wording moves the hidden states."""
     layer: int = Field(ge=1)
-    """Number of the decoder layer that is read, from 1."""
+    """Number of the decoder layer that is read, from 1; without a shared probe, the deepest one of others."""
     layers: int = Field(ge=1)
     """Number of the model's layers."""
     reading: StatesRead = "end"
@@ -82,6 +133,12 @@ class JudgeSettings(Section):
     """The same for gold labels that took no part in training or in any choice, in held-out wordings."""
     unavailable: dict[str, int] = Field(default={})
     """Number of labels of each kind that no text was found for."""
+    shared: bool = True
+    """True if there is a probe for all principles that have none of their own."""
+    principles: tuple[PrincipleProbe, ...] = ()
+    """Probes of single principles, in the order of their weights."""
+    without_probe: tuple[PrincipleWithoutProbe, ...] = ()
+    """Principles that were to have a probe and have too few gold labels."""
 
     @property
     def abstains(self) -> tuple[str, ...]:
@@ -89,6 +146,10 @@ class JudgeSettings(Section):
         figures = {**self.kinds, **self.held_out}
         weak = {kind for kind, figure in figures.items() if figure.accuracy < LOWEST_ACCURACY}
         return tuple(sorted(weak | (self.unavailable.keys() - figures.keys())))
+
+    def probe_of(self, principle: str) -> PrincipleProbe | None:
+        """Return the probe of the principle with a text; None if it has none of its own."""
+        return next((probe for probe in self.principles if probe.text == principle), None)
 
 
 def read_judge_settings(folder: Path) -> JudgeSettings:

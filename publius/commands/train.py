@@ -182,15 +182,15 @@ def distill(
 
 @train_app.command()
 def judge(
+    to: Annotated[Path, typer.Option(help="Folder for the judge.", metavar="DIR")],
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Preferences: a file, folder or Hugging Face id, in TRL's columns or another known form, "
             "people's labels included.",
             metavar="SOURCE",
         ),
-    ],
-    to: Annotated[Path, typer.Option(help="Folder for the judge.", metavar="DIR")],
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -205,7 +205,7 @@ def judge(
         list[str] | None,
         typer.Option(
             help="Gold labels: pairs (the preferences), replies (those of --labelled) or checks (machine "
-            "checks of the preferences' replies); may be repeated. All if not given.",
+            "checks of all replies); may be repeated. All if not given.",
             metavar="NAME",
         ),
     ] = None,
@@ -216,6 +216,21 @@ def judge(
             metavar="SOURCE",
         ),
     ] = None,
+    replies: Annotated[
+        str | None,
+        typer.Option(
+            help="Replies for machine checks, besides those of --data: columns prompt and completion, or "
+            "messages.",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="principle: a probe for each principle with enough gold of both sides; all: one for all.",
+            metavar="NAME",
+        ),
+    ] = "all",
     length: Annotated[
         str,
         typer.Option(
@@ -244,7 +259,12 @@ def judge(
         float, typer.Option(min=0.0, max=0.9, help="Share of the prompts to measure the judge on.")
     ] = 0.2,
     per_kind: Annotated[
-        int, typer.Option(min=1, help="Labels of each kind of machine check in training.")
+        int,
+        typer.Option(
+            min=1,
+            help="Labels of each kind of machine check in training; by principle, replies that are checked "
+            "and edited.",
+        ),
     ] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.", metavar="NAME")] = "auto",
@@ -260,10 +280,11 @@ def judge(
     columns: DataColumns = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a judge of your own: a linear probe on a model's hidden states.
+    """Train a judge of your own: linear probes on a model's hidden states.
 
     It says whether a reply fulfils a principle, and which of two does so better.
     """
+    from publius.models.judges.principles import judge_by
     from publius.models.train_judge import JudgeTraining, length_taste, train_judge
     from publius.sources.column_names import ColumnNames, parse_columns
     from publius.sources.examples import DataSource
@@ -273,12 +294,14 @@ def judge(
 
     names = ColumnNames(parse_columns(columns or [], example="prompt=question,chosen=responses[0]"))
     request = JudgeTraining(
-        data=DataSource(data, subset, split),
+        data=DataSource(data, subset, split) if data else None,
         constitution=constitution,
         model=model or EMBEDDED_NAME,
         to=to,
         sources=gold_sources(gold or ()),
         labelled=DataSource(labelled) if labelled else None,
+        replies=DataSource(replies) if replies else None,
+        by=judge_by(by),
         length=length_taste(length),
         adapter=JudgeAdapterConfig(learning_rate, epochs) if lora else None,
         layers=tuple(layer or ()),

@@ -1,4 +1,4 @@
-"""`publius train judge`: a linear probe that judges replies, from gold labels."""
+"""`publius train judge`: linear probes that judge replies, from gold labels."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from constitution.loader import load_constitution
-from core.digests import digest
+from constitution.schema import Constitution
 from core.errors import ConfigError, DataError, RequestError, RunStateError
 from core.lazy import require
 from core.notices import counted, note, warn
-from core.progress import progress
-from core.statistics.bootstrap import Floats, wilson
+from core.statistics.bootstrap import Floats
 from core.store.files import os_errors
-from core.store.vectors import Vector, VectorStore
+from core.store.vectors import VectorStore
 from engines.config import ModelConfig
 from engines.judge.model import StateSource, write_probe
 from engines.judge.rows import QuestionRow
@@ -30,48 +29,55 @@ from engines.judge.settings import (
     write_judge_settings,
 )
 from engines.protocols import ChoiceRequest
-from evaluation.reward.calibration import calibration_metrics
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
 from publius.models.judge_adapter import adapted
+from publius.models.judges.figures import figures_by_kind
+from publius.models.judges.principles import JudgeBy, LengthTaste, OwnProbes, own_probes, rows_of_replies
+from publius.models.judges.states import read_features
 from publius.models.provenance import by_reason, write_exclusions
 from publius.sources.column_names import ColumnNames
-from publius.sources.examples import DataSource, read_preferences
+from publius.sources.examples import DataSource, read_answers, read_preferences
+from publius.sources.judges.by_principle import GoldByPrinciple, GoldData, gold_by_principle
 from publius.sources.judges.gold import (
     CHECK_GOLD,
+    PAIR_GOLD,
+    REPLY_GOLD,
     AskedReply,
     JudgeGold,
     JudgeGoldSource,
+    ReplyToCheck,
     gold_of_pairs,
 )
 from publius.sources.judges.replies import read_labelled_replies
-from training.examples import ExcludedExample
+from training.examples import ExcludedExample, PreferencePair
 from training.judge.adapter import JudgeAdapterConfig
 from training.judge.choice import FOLDS, ProbeChoice, choose_probe
-from training.judge.probe import GoldLabel, Probe
-
-LengthTaste = Literal["auto", "keep", "remove"]
-"""Whether a judge may prefer replies for their length; `auto`: only if it learns from machine checks."""
+from training.judge.probe import Probe
+from training.judge.sides import LEAST_OF_A_SIDE, LEAST_PROMPTS
 
 STATES_FILE = "states.sqlite"
 TEMPLATE = "pointwise"
 _LAYERS_TRIED = 6
 """Number of layers, at equal distances, that are tried if none are given."""
-_AT_ONCE = 64
-"""Questions between two writes of hidden states."""
 
 
 @dataclass(frozen=True)
 class JudgeTraining:
     """Options of `publius train judge`."""
 
-    data: DataSource
+    data: DataSource | None
+    """Preferences; None without any."""
     constitution: str
     model: str
     to: Path
     sources: tuple[JudgeGoldSource, ...] = ("pairs", "replies", "checks")
     labelled: DataSource | None = None
     """Replies with a label, good or not."""
+    replies: DataSource | None = None
+    """Replies for machine checks, besides those of the preferences."""
+    by: JudgeBy = "all"
+    """`principle` for probes of single principles."""
     length: LengthTaste = "auto"
     adapter: JudgeAdapterConfig | None = None
     """Training of an adapter whose hidden states are read; None to read the bare model's."""
@@ -80,7 +86,8 @@ class JudgeTraining:
     held_out: float = 0.2
     """Share of the prompts that take no part in training or in any choice."""
     per_kind: int = 60
-    """Labels of each kind of machine check in training."""
+    """Labels of each kind of machine check in training; with probes of single principles, replies that are
+    checked and edited."""
     seed: int = 0
     device: str = "auto"
     dtype: str = "auto"
@@ -96,12 +103,28 @@ def length_taste(name: str) -> LengthTaste:
 
 
 @dataclass(frozen=True)
+class _SharedProbe:
+    """The probe that all principles share, and what it was trained on."""
+
+    gold: JudgeGold
+    probe: Probe
+    choice: ProbeChoice
+    source: StateSource
+    """The model that is read, with its adapter if it has one."""
+    blind: bool
+    features: Floats
+    """Features (R, F) of the layer that is read."""
+    read_seconds: float
+
+
+@dataclass(frozen=True)
 class TrainedJudge:
     """The result of training a judge."""
 
     folder: Path
     settings: JudgeSettings
-    choice: ProbeChoice
+    choice: ProbeChoice | None
+    """How the shared probe was chosen; None without one."""
     excluded: Mapping[str, int]
     """Number of excluded rows by reason."""
     exclusions: Path | None
@@ -115,7 +138,7 @@ class TrainedJudge:
             "folder": str(self.folder),
             **self.settings.model_dump(mode="json"),
             "abstains": list(self.settings.abstains),
-            "tried": list(map(asdict, self.choice.tried)),
+            "tried": list(map(asdict, self.choice.tried)) if self.choice else [],
             "excluded": dict(self.excluded),
             "exclusions": str(self.exclusions) if self.exclusions else None,
             "read_seconds": round(self.read_seconds, 1),
@@ -130,30 +153,105 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
         PubliusError: for any error that the user can fix. Hidden states that were computed are saved.
     """
     _require_room(request.to)
+    if request.by == "principle" and request.adapter is not None:
+        raise ConfigError(
+            "an adapter would be trained on the prompts that probes of single principles are measured on",
+            where="--lora",
+            accepted="--by all with --lora, or --by principle without it",
+        )
     constitution = load_constitution(request.constitution)
-    data = read_preferences(request.data, request.names)
-    data.require("preferences to train a judge on")
-    note(f"data: {data.origin}")
-    labelled = read_labelled_replies(request.labelled, request.names) if request.labelled else None
-    gold = gold_of_pairs(
-        data.rows,
-        constitution,
-        request.sources,
-        share=request.held_out,
-        per_kind=request.per_kind,
-        seed=request.seed,
-        replies=labelled.rows if labelled else (),
-    )
-    gold.excluded[:0] = [*data.excluded, *(labelled.excluded if labelled else ())]
+    data, excluded = _read(request)
     source = StateSource(_model(request), request.device)
     templates = PromptTemplates()
     asking = Questions(constitution, templates)
-    rows = _encoded(gold, source, asking)
-    started = time.monotonic()
     layers = _layers(request.layers, source)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
-    bare = source
+    started = time.monotonic()
+    shared, gold = None, _shared_gold(request, data, constitution)
+    seconds = 0.0
+    if gold is not None:
+        shared = _shared(request, gold, source, asking, layers)
+        excluded += gold.excluded
+        seconds = shared.read_seconds
+    own = OwnProbes()
+    if request.by == "principle":
+        own_gold, features, read = _own_gold(request, data, source, asking, layers)
+        own = own_probes(own_gold, features, request.seed, request.length)
+        excluded += [one for one in own_gold.excluded if one not in excluded]
+        seconds += read
+        _require_probe(own, shared)
+    settings = _settings(source, templates, shared, own)
+    _write(request.to, shared.probe if shared else None, own, settings)
+    exclusions = write_exclusions(request.to, {"judge": excluded})
+    _warn_of(settings)
+    return TrainedJudge(
+        request.to,
+        settings,
+        None if shared is None else shared.choice,
+        by_reason(excluded),
+        exclusions,
+        seconds,
+        time.monotonic() - started - seconds,
+    )
+
+
+def _read(request: JudgeTraining) -> tuple[GoldData, list[ExcludedExample]]:
+    """Return the data of all options, and what was excluded. Raises ConfigError if there is none."""
+    if request.data is None and request.labelled is None and request.replies is None:
+        raise ConfigError(
+            "there is nothing to make gold labels of",
+            where="--data",
+            accepted="--data (preferences), --labelled (replies with a label) or --replies (to check)",
+        )
+    excluded: list[ExcludedExample] = []
+    pairs: Sequence[PreferencePair] = ()
+    if request.data is not None:
+        data = read_preferences(request.data, request.names)
+        data.require("preferences to train a judge on")
+        note(f"data: {data.origin}")
+        pairs, excluded = data.rows, [*data.excluded]
+    labelled = read_labelled_replies(request.labelled, request.names) if request.labelled else None
+    answers = read_answers(request.replies, request.names) if request.replies else None
+    if answers is not None:
+        answers.require("replies to check")
+        note(f"replies: {answers.origin}")
+    excluded += [*(labelled.excluded if labelled else ()), *(answers.excluded if answers else ())]
+    checked = [ReplyToCheck(one.prompt, one.answer) for one in (answers.rows if answers else ())]
+    return GoldData(pairs, labelled.rows if labelled else (), checked), excluded
+
+
+def _shared_gold(request: JudgeTraining, data: GoldData, constitution: Constitution) -> JudgeGold | None:
+    """Return the gold of the probe that all principles share.
+
+    With probes of single principles, machine checks are those of the principles, so it learns from labels of
+    pairs and replies; None if there are none of a principle without a check.
+    """
+    sources = request.sources
+    if request.by == "principle":
+        sources = tuple(one for one in sources if one != CHECK_GOLD)
+        labels = (PAIR_GOLD in sources and data.pairs) or (REPLY_GOLD in sources and data.labelled)
+        if not labels or all(p.check is not None for p in constitution.principles):
+            return None
+    return gold_of_pairs(
+        data.pairs,
+        constitution,
+        sources,
+        share=request.held_out,
+        per_kind=request.per_kind,
+        seed=request.seed,
+        replies=data.labelled,
+        checked=data.checked,
+    )
+
+
+def _shared(
+    request: JudgeTraining, gold: JudgeGold, bare: StateSource, asking: Questions, layers: Sequence[int]
+) -> _SharedProbe:
+    """Return the probe that all principles share, trained on its gold."""
+    rows = _encoded(gold, bare, asking)
+    started = time.monotonic()
+    source = bare
     if request.adapter is not None:
         asked = request_of(asking, next(iter(gold.questions)))
         source, gold.labels[:] = adapted(
@@ -162,43 +260,94 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
         rows = {number: rows[number] for number in gold.numbers()}
     with VectorStore(request.to / STATES_FILE) as store:
         features = read_features(source, rows, layers, store)
-    read = time.monotonic()
+    read = time.monotonic() - started
     blind = request.length == "remove" or (request.length == "auto" and CHECK_GOLD not in request.sources)
+    if request.by == "principle":
+        blind = request.length != "keep"
     probe, choice = choose_probe(features, gold.labels, request.seed, blind=blind)
-    best = choice.setting
-    settings = JudgeSettings(
+    return _SharedProbe(gold, probe, choice, source, blind, features[choice.setting.layer], read)
+
+
+def _own_gold(
+    request: JudgeTraining, data: GoldData, source: StateSource, asking: Questions, layers: Sequence[int]
+) -> tuple[GoldByPrinciple, dict[int, Floats], float]:
+    """Return the gold of single principles, the features of its replies by layer, and the seconds spent."""
+    gold = gold_by_principle(
+        data,
+        asking.constitution,
+        request.sources,
+        share=request.held_out,
+        checked=request.per_kind,
+        seed=request.seed,
+    )
+    rows = rows_of_replies(gold, source, asking)
+    for name, count in gold.unnamed.items():
+        note(f"{counted(count, 'label')} of {name} without a column principle: for the shared probe alone")
+    started = time.monotonic()
+    if not rows:
+        return gold, {}, 0.0
+    with VectorStore(request.to / STATES_FILE) as store:
+        features = read_features(source, rows, layers, store)
+    return gold, features, time.monotonic() - started
+
+
+def _require_probe(own: OwnProbes, shared: _SharedProbe | None) -> None:
+    """Raise DataError if there is no probe at all."""
+    if own.probes or shared is not None:
+        return
+    found = "; ".join(f"{one.id}: {one.fulfilled} fulfil it, {one.broken} break it" for one in own.without)
+    raise DataError(
+        f"no principle has enough gold labels ({found})",
+        where="--by principle",
+        accepted=f"{LEAST_OF_A_SIDE} of each side, of {LEAST_PROMPTS} prompts or more",
+    )
+
+
+def _settings(
+    bare: StateSource, templates: PromptTemplates, shared: _SharedProbe | None, own: OwnProbes
+) -> JudgeSettings:
+    best = None if shared is None else shared.choice.setting
+    gold = None if shared is None else shared.gold
+    return JudgeSettings(
         # On another device, `auto` might be another data type, which has other hidden states.
         model=bare.config.model_copy(update={"dtype": bare.dtype}),
-        adapted=request.adapter is not None,
-        identity=source.identity,
+        adapted=shared is not None and shared.source is not bare,
+        identity=bare.identity if shared is None else shared.source.identity,
         templates=templates.digest_of(TEMPLATE),
-        layer=best.layer,
-        layers=source.depth,
-        reading=best.reading,
-        loss=best.loss,
-        l2=best.l2,
-        blind_to_length=blind,
-        temperature=choice.temperature,
-        gold=gold.described,
-        labels=len(gold.labels),
-        kinds=figures_by_kind(gold.labels, choice.scores),
-        held_out=_held_out_figures(gold, probe, features[best.layer]),
-        unavailable=gold.unavailable,
+        layer=max(one.layer for one in own.settings) if best is None else best.layer,
+        layers=bare.depth,
+        reading="end" if best is None else best.reading,
+        loss="cross_entropy" if best is None else best.loss,
+        l2=0.0 if best is None else best.l2,
+        blind_to_length=shared is not None and shared.blind,
+        temperature=1.0 if shared is None else shared.choice.temperature,
+        gold={} if gold is None else gold.described,
+        labels=0 if gold is None else len(gold.labels),
+        kinds={} if shared is None or gold is None else figures_by_kind(gold.labels, shared.choice.scores),
+        held_out={} if shared is None else _held_out_figures(shared),
+        unavailable={} if gold is None else gold.unavailable,
+        shared=shared is not None,
+        principles=tuple(own.settings),
+        without_probe=tuple(own.without),
     )
-    _write(request.to, probe, settings)
-    exclusions = write_exclusions(request.to, {"judge": gold.excluded})
+
+
+def _warn_of(settings: JudgeSettings) -> None:
+    """Warn of what the judge abstains on."""
+    below = f"below {LOWEST_ACCURACY:.0%} balanced accuracy, or not measured"
     if settings.abstains:
         weak = ", ".join(f"{kind} ({_why(settings, kind)})" for kind in settings.abstains)
-        warn(f"the judge abstains on {weak}: below {LOWEST_ACCURACY:.0%} balanced accuracy, or not measured")
-    return TrainedJudge(
-        request.to,
-        settings,
-        choice,
-        by_reason(gold.excluded),
-        exclusions,
-        read - started,
-        time.monotonic() - read,
-    )
+        warn(f"the judge abstains on {weak}: {below}")
+    poor = [f"{one.id} ({one.accuracy:.0%})" for one in settings.principles if one.abstains]
+    if poor:
+        warn(f"the judge abstains on the principles {', '.join(poor)}: {below}")
+    if settings.without_probe:
+        few = ", ".join(
+            f"{one.id} ({one.fulfilled} fulfil it, {one.broken} break it)" for one in settings.without_probe
+        )
+        then = "the shared probe judges by them" if settings.shared else "the judge abstains on them"
+        least = f"{LEAST_OF_A_SIDE} gold labels of a side, or labels of {LEAST_PROMPTS} prompts"
+        warn(f"fewer than {least}: {few}; {then}")
 
 
 def _model(request: JudgeTraining) -> ModelConfig:
@@ -262,84 +411,25 @@ def request_of(asking: Questions, question: AskedReply) -> ChoiceRequest:
     return asking.pointwise(question.principle, question.prompt, question.reply)
 
 
-def read_features(
-    source: StateSource, rows: Mapping[int, QuestionRow], layers: Sequence[int], store: VectorStore
-) -> dict[int, Floats]:
-    """Return the features (R, F) by layer; row R of a question is its number.
-
-    Args:
-        source: the model.
-        rows: the questions by their number.
-        layers: the layers to read.
-        store: has the features of earlier trainings, and gets those that are new.
-    """
-    keys = {
-        number: digest(source.identity, list(row.ids), row.start, row.stop) for number, row in rows.items()
-    }
-    wanted = [f"{key} {layer}" for key in keys.values() for layer in layers]
-    known = store.get(wanted)
-    missing = [n for n, key in keys.items() if any(f"{key} {layer}" not in known for layer in layers)]
-    # Questions about one reply are neighbours in this order and share the computation of their beginning.
-    missing.sort(key=lambda number: rows[number])
-    with progress("hidden states", len(rows), done=len(rows) - len(missing)) as task:
-        for start in range(0, len(missing), _AT_ONCE):
-            some = missing[start : start + _AT_ONCE]
-            found = source.reader.read([rows[number] for number in some], layers).numpy()
-            new: dict[str, Vector] = {
-                f"{keys[number]} {layer}": found[i, j]
-                for i, number in enumerate(some)
-                for j, layer in enumerate(layers)
-            }
-            store.put(new)
-            known |= new
-            task.advance(len(some))
-    size = max(rows) + 1
-    width = len(next(iter(known.values())))
-    features = {layer: np.zeros((size, width)) for layer in layers}
-    for number, key in keys.items():
-        for layer in layers:
-            features[layer][number] = known[f"{key} {layer}"]
-    return features
-
-
-def figures_by_kind(labels: Sequence[GoldLabel], scores: Floats) -> dict[str, KindFigures]:
-    """Return the figures of each kind of label from its log-odds (N,)."""
-    kinds = dict.fromkeys(label.kind for label in labels)
-    places = {kind: [n for n, label in enumerate(labels) if label.kind == kind] for kind in kinds}
-    return {kind: _figures([labels[n] for n in own], scores[own]) for kind, own in places.items()}
-
-
-def _figures(labels: Sequence[GoldLabel], scores: Floats) -> KindFigures:
-    target = np.array([label.target for label in labels])
-    is_pair = labels[0].second is not None
-    sides = [np.ones(len(target), dtype=bool)] if is_pair else [target > 0.5, target < 0.5]
-    # A score of exactly zero decides nothing, and neither does a tied label: both count as half right.
-    right = np.where((scores == 0) | (target == 0.5), 0.5, (scores > 0) == (target > 0.5))
-    shares = [float(right[side].mean()) for side in sides if side.any()]
-    accuracy = sum(shares) / len(shares)
-    interval = wilson(accuracy, len(labels))
-    metrics = calibration_metrics(scores, target, np.ones(len(labels)), [label.group for label in labels])
-    return KindFigures(
-        labels=len(labels),
-        accuracy=accuracy,
-        low=interval.low,
-        high=interval.high,
-        majority=0.5 if is_pair else float(max(np.mean(target > 0.5), np.mean(target <= 0.5))),
-        nll=metrics.nll,
-        ece=metrics.ece,
-        ece_by_chance=metrics.ece_by_chance,
-    )
-
-
-def _held_out_figures(gold: JudgeGold, probe: Probe, features: Floats) -> dict[str, KindFigures]:
+def _held_out_figures(shared: _SharedProbe) -> dict[str, KindFigures]:
+    gold = shared.gold
     if not gold.held_out:
         return {}
-    return figures_by_kind(gold.held_out, probe.log_odds(features, gold.held_out))
+    return figures_by_kind(gold.held_out, shared.probe.log_odds(shared.features, gold.held_out))
 
 
-def _write(folder: Path, probe: Probe, settings: JudgeSettings) -> None:
+def _write(folder: Path, shared: Probe | None, own: OwnProbes, settings: JudgeSettings) -> None:
     torch = require("torch", "transformers")
-    write_probe(folder, torch.from_numpy(probe.weight), torch.tensor(probe.bias, dtype=torch.float64))
+    probes = own.probes
+    if shared is None:  # without one, no question reaches it
+        shared = Probe(np.zeros_like(probes[0].weight), 0.0)
+    several = None
+    if probes:
+        biases = torch.tensor([probe.bias for probe in probes], dtype=torch.float64)
+        several = (torch.from_numpy(np.stack([probe.weight for probe in probes])), biases)
+    write_probe(
+        folder, torch.from_numpy(shared.weight), torch.tensor(shared.bias, dtype=torch.float64), several
+    )
     write_judge_settings(folder, settings)  # last: a folder with settings has its weights
 
 

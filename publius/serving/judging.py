@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from constitution.gold.wordings import kind_in_words
 from constitution.schema import Constitution, Principle
 from core.concurrency import all_or_none
 from core.digests import digest
@@ -24,6 +23,7 @@ from labelers.questions import Questions
 from prompts.environment import PromptTemplates
 from publius.serving.deciding import softmax
 from publius.serving.rewarding import asked_prompt, messages_in_state
+from publius.stages.judges.trained import why_abstains
 
 _NAME = "principle"
 
@@ -81,11 +81,11 @@ class JudgeDecider:
         )
 
     def _require_known(self, text: str) -> None:
-        """Raise DataError for a principle of a kind that the judge abstains on."""
-        kind = kind_in_words(text)
-        if kind in self._engine.judge.settings.abstains:
+        """Raise DataError for a principle that the judge abstains on."""
+        why = why_abstains(self._engine.judge.settings, text)
+        if why is not None:
             raise DataError(
-                f"the judge abstains on principles of the kind {kind}, on which it is not reliable",
+                f"the judge abstains on {why}",
                 where="questions",
                 accepted="another principle, or a machine check of this one",
             )

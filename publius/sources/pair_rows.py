@@ -24,6 +24,8 @@ from training.examples import ExcludedExample, PreferencePair
 
 SAME_ANSWERS = "the two answers differ by white space only"
 SIDES = frozenset({"chosen", "rejected"})
+PRINCIPLE = "principle"
+"""Column with the id of the principle that a label is about, for judges."""
 _GROUPS = ("source", "section", "subset")
 PAIR_COLUMNS = (
     PROMPT_COLUMNS
@@ -31,7 +33,7 @@ PAIR_COLUMNS = (
     | frozenset(
         {"id", "p_chosen", "weight", "margin", *_GROUPS, *(name for names in SCORES for name in names)}
     )
-    | frozenset({"finished_chosen", "finished_rejected"})
+    | frozenset({"finished_chosen", "finished_rejected", PRINCIPLE})
 )
 _OPTIONAL = frozenset(
     {"id", "p_chosen", "weight", "margin", *_GROUPS, "finished_chosen", "finished_rejected"}
@@ -139,8 +141,23 @@ def _pair(
     prompt = asked_in(columns).value
     as_text = isinstance(columns.get("chosen") if prompt is None else prompt, str)
     return PreferencePair(
-        row_id, sides.prompt, *answers, p, weight, *finished, margin, _groups(columns), as_text
+        row_id,
+        sides.prompt,
+        *answers,
+        p,
+        weight,
+        *finished,
+        margin,
+        _groups(columns),
+        as_text,
+        principle_of(columns),
     ), read
+
+
+def principle_of(columns: Mapping[str, Any]) -> str | None:
+    """Return the id of the principle that a row's label is about, from its column; None without one."""
+    named = columns.get(PRINCIPLE)
+    return named.strip() or None if isinstance(named, str) else None
 
 
 def _groups(columns: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.notices import counted, note
-from engines.judge.settings import LOWEST_ACCURACY, KindFigures
+from engines.judge.settings import LOWEST_ACCURACY, JudgeSettings, KindFigures
 from evaluation.presentation import in_brackets
 from publius.audit.published import MeasuredBenchmark
 from publius.console import heading, out
@@ -76,18 +76,13 @@ def print_trained_judge(trained: TrainedJudge) -> None:
     """Print what the judge was trained on, how it was chosen and how well it judges."""
     settings = trained.settings
     heading("Judge")
-    for source, text in settings.gold.items():
-        out.print(f"{source:<12}{text}")
-    out.print(
-        f"layer {settings.layer} of {settings.layers}, {_READ[settings.reading]}; loss {settings.loss}, "
-        f"l2 {settings.l2:g}, temperature {settings.temperature:.2f}; the best of "
-        f"{counted(len(trained.choice.tried), 'setting')}"
-    )
-    if settings.blind_to_length:
-        out.print("preferences do not depend on the replies' lengths")
-    out.print(f"{trained.read_seconds:,.0f} s for hidden states, {trained.fit_seconds:,.0f} s for the probe")
+    if trained.choice is not None:
+        _print_shared(settings, len(trained.choice.tried))
+    out.print(f"{trained.read_seconds:,.0f} s for hidden states, {trained.fit_seconds:,.0f} s for the rest")
     _print_figures("Cross-validated, on other prompts", settings.kinds)
     _print_figures("Held out, checks in held-out wordings", settings.held_out)
+    if settings.principles:
+        _print_principles(settings)
     if settings.abstains:
         heading(f"Abstains, below {LOWEST_ACCURACY:.0%} or not measured")
         out.print(", ".join(settings.abstains))
@@ -98,6 +93,38 @@ def print_trained_judge(trained: TrainedJudge) -> None:
     if trained.exclusions:
         note(f"excluded rows: {trained.exclusions}")
     note(f"\njudge: {trained.folder}")
+
+
+def _print_shared(settings: JudgeSettings, tried: int) -> None:
+    """Print what the shared probe was trained on and how it was chosen."""
+    for source, text in settings.gold.items():
+        out.print(f"{source:<12}{text}")
+    out.print(
+        f"layer {settings.layer} of {settings.layers}, {_READ[settings.reading]}; loss {settings.loss}, "
+        f"l2 {settings.l2:g}, temperature {settings.temperature:.2f}; the best of "
+        f"{counted(tried, 'setting')}"
+    )
+    if settings.blind_to_length:
+        out.print("preferences do not depend on the replies' lengths")
+
+
+def _print_principles(settings: JudgeSettings) -> None:
+    """Print the gold and the figures of each principle that has a probe of its own."""
+    heading("Probes of single principles, cross-validated on other prompts")
+    out.print(
+        f"{'':<24}{'fulfil':>7}{'break':>7}{'balanced accuracy':>27}{'held out':>10}{'layer':>7}  states"
+    )
+    for one in settings.principles:
+        row = one.figures
+        interval = f"{row.accuracy:.1%} ({row.low:.1%} to {row.high:.1%})"
+        unseen = "" if one.held_out is None else f"{one.held_out.accuracy:.1%}"
+        out.print(
+            f"{one.id:<24}{one.fulfilled:>7,}{one.broken:>7,}{interval:>27}{unseen:>10}{one.layer:>7}  "
+            f"{one.reading}{', abstains' if one.abstains else ''}"
+        )
+    for few in settings.without_probe:
+        then = "the shared probe judges" if settings.shared else "abstains"
+        out.print(f"{few.id:<24}{few.fulfilled:>7,}{few.broken:>7,}  too few of a side: {then}")
 
 
 def print_benchmark(measured: MeasuredBenchmark) -> None:

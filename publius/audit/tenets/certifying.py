@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from constitution.gold.wordings import kind_in_words
 from constitution.schema import Constitution
 from core.errors import ConfigError, EngineError
 from engines.cached import CachedEngine
@@ -18,7 +17,7 @@ from labelers.ai import require_labeler
 from labelers.config import LabelConfig
 from publius.audit.tenets.subjects import AuditSubjects
 from publius.stages.judges.audits import labeler_identity
-from publius.stages.judges.trained import require_templates_of_judge
+from publius.stages.judges.trained import require_templates_of_judge, weak_kind, without_good_probe
 
 
 def judge_used(audited: AuditSubjects, engine: CachedEngine, config: LabelConfig) -> JudgeUsed:
@@ -57,8 +56,12 @@ def judge_used(audited: AuditSubjects, engine: CachedEngine, config: LabelConfig
 
 
 def _figures_of(trained: JudgeSettings) -> dict[str, Any]:
-    """Return the balanced accuracy of a trained judge by kind of gold label, on held-out replies if known."""
+    """Return the balanced accuracy of a trained judge, on held-out replies if known.
+
+    It is by kind of gold label, and by the id of a principle that has a probe of its own.
+    """
     figures = {**trained.kinds, **trained.held_out}
+    figures |= {probe.id: probe.held_out or probe.figures for probe in trained.principles}
     return {
         kind: {"labels": one.labels, "accuracy": one.accuracy, "low": one.low, "high": one.high}
         for kind, one in sorted(figures.items())
@@ -81,17 +84,18 @@ def _family_warnings(audited: AuditSubjects, trained: JudgeSettings | None) -> I
 
 
 def unjudged_tenets(constitution: Constitution, judge: Path | None) -> Mapping[str, str]:
-    """Return why a trained judge does not rate tenets, by tenet: it abstains on their kind."""
+    """Return why a trained judge does not rate tenets, by tenet."""
     if judge is None or not holds_judge(judge):
         return {}
-    abstains = read_judge_settings(judge).abstains
+    settings = read_judge_settings(judge)
     asked = (principle for principle in constitution.principles if principle.check is None)
-    kinds = {principle.id: kind_in_words(principle.text) for principle in asked}
-    return {
-        tenet: f"the judge abstains on principles of the kind {kind}"
-        for tenet, kind in kinds.items()
-        if kind is not None and kind in abstains
-    }
+    found: dict[str, str] = {}
+    for principle in asked:
+        if (kind := weak_kind(settings, principle.text)) is not None:
+            found[principle.id] = f"the judge abstains on principles of the kind {kind}"
+        elif (why := without_good_probe(settings, principle.text)) is not None:
+            found[principle.id] = f"the judge has no good probe of the principle ({why})"
+    return found
 
 
 def require_a_judge(audited: AuditSubjects, tenets: frozenset[str]) -> None:

@@ -12,7 +12,7 @@ from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.errors import ConfigError, DataError
 from core.notices import counted
-from core.records import Prompt
+from core.records import Message, Prompt
 from publius.sources.held_out import held_out_of
 from publius.sources.judges.replies import LabelledReply
 from training.examples import ExcludedExample, PreferencePair
@@ -22,7 +22,8 @@ JudgeGoldSource = Literal["pairs", "replies", "checks"]
 PAIR_GOLD: JudgeGoldSource = "pairs"
 REPLY_GOLD: JudgeGoldSource = "replies"
 CHECK_GOLD: JudgeGoldSource = "checks"
-_KEY = "judge"
+JUDGE_KEY = "judge"
+"""Part of the hash that says which prompts are held out."""
 _NO_PRINCIPLE = "no principle without a machine check applies to the prompt"
 
 
@@ -37,6 +38,14 @@ def gold_sources(names: Sequence[str]) -> tuple[JudgeGoldSource, ...]:
         if name not in known:
             raise ConfigError(f"unknown gold {name!r}", where="--gold", accepted=", ".join(known))
     return tuple(dict.fromkeys(known[name] for name in names or known))
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyToCheck:
+    """A reply to a prompt, for machine checks."""
+
+    prompt: tuple[Message, ...]
+    reply: str
 
 
 class AskedReply(NamedTuple):
@@ -89,6 +98,7 @@ def gold_of_pairs(
     per_kind: int,
     seed: int,
     replies: Sequence[LabelledReply] = (),
+    checked: Sequence[ReplyToCheck] = (),
 ) -> JudgeGold:
     """Return the gold labels of preferences, of labelled replies, and of checks on the pairs' replies.
 
@@ -100,15 +110,16 @@ def gold_of_pairs(
         per_kind: labels of each kind of check in training; held out are half as many.
         seed: seed of all draws.
         replies: labelled replies.
+        checked: replies for machine checks, besides those of the pairs.
 
     Raises:
         DataError: if no label is left to train on.
     """
-    train, unseen = held_out_of(pairs, share, _KEY)
+    train, unseen = held_out_of(pairs, share, JUDGE_KEY)
     gold = JudgeGold()
     principles = [p for p in constitution.principles if p.check is None]
     if REPLY_GOLD in sources and replies:
-        alone, unseen_alone = held_out_of(replies, share, _KEY)
+        alone, unseen_alone = held_out_of(replies, share, JUDGE_KEY)
         gold.labels += _labels_of_replies(gold, alone, principles, seed)
         gold.held_out += _labels_of_replies(gold, unseen_alone, principles, seed)
         gold.described[REPLY_GOLD] = f"{len(alone):,} labelled {'reply' if len(alone) == 1 else 'replies'}"
@@ -121,8 +132,12 @@ def gold_of_pairs(
         )
     if CHECK_GOLD in sources:
         before = len(gold.labels)
-        gold.labels += _labels_of_checks(gold, train, per_kind, seed, held_out=False)
-        gold.held_out += _labels_of_checks(gold, unseen, -(-per_kind // 2), seed, held_out=True)
+        of_pairs = [
+            ReplyToCheck(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected) if text
+        ]
+        texts, unseen_texts = held_out_of([*of_pairs, *checked], share, JUDGE_KEY)
+        gold.labels += _labels_of_checks(gold, texts, per_kind, seed, held_out=False)
+        gold.held_out += _labels_of_checks(gold, unseen_texts, -(-per_kind // 2), seed, held_out=True)
         found = gold.labels[before:]
         kinds = counted(len({label.kind for label in found}), "kind")
         gold.described[CHECK_GOLD] = f"{counted(len(found), 'label')} by {kinds} of machine checks"
@@ -138,10 +153,10 @@ def gold_of_pairs(
 def _labels_of_pairs(
     gold: JudgeGold, pairs: Iterable[PreferencePair], principles: Sequence[Principle], seed: int
 ) -> Iterator[GoldLabel]:
-    """Yield one label per pair, under a principle drawn for its prompt."""
+    """Yield one label per pair, under the principle that it names or one drawn for its prompt."""
     for pair in pairs:
         prompt = Prompt.of(pair.prompt)
-        principle = _drawn(gold, principles, prompt, pair.id, seed)
+        principle = _drawn(gold, principles, prompt, pair.id, seed, pair.principle)
         if principle is not None:
             first, second = (gold.number(principle, prompt, reply) for reply in (pair.chosen, pair.rejected))
             yield GoldLabel(first, second, pair.p_chosen, prompt.id, PAIR_GOLD, pair.weight)
@@ -150,40 +165,47 @@ def _labels_of_pairs(
 def _labels_of_replies(
     gold: JudgeGold, replies: Iterable[LabelledReply], principles: Sequence[Principle], seed: int
 ) -> Iterator[GoldLabel]:
-    """Yield one label per labelled reply, under a principle drawn for its prompt."""
+    """Yield one label per labelled reply, under the principle that it names or one drawn for its prompt."""
     for labelled in replies:
         prompt = Prompt.of(labelled.prompt)
-        principle = _drawn(gold, principles, prompt, labelled.id, seed)
+        principle = _drawn(gold, principles, prompt, labelled.id, seed, labelled.principle)
         if principle is not None:
             number = gold.number(principle, prompt, labelled.reply)
             yield GoldLabel(number, None, float(labelled.good), prompt.id, REPLY_GOLD)
 
 
 def _drawn(
-    gold: JudgeGold, principles: Sequence[Principle], prompt: Prompt, place: str, seed: int
+    gold: JudgeGold,
+    principles: Sequence[Principle],
+    prompt: Prompt,
+    place: str,
+    seed: int,
+    named: str | None,
 ) -> Principle | None:
-    """Return the principle to judge by; exclude the example if none applies to the prompt."""
-    drawn = draw([p for p in principles if in_scope(p, prompt)], 1, seed, prompt.id, _KEY)
+    """Return the principle to judge by: the one that the label names if it is among them, else one drawn.
+
+    The example is excluded if none applies to the prompt.
+    """
+    own = next((p for p in principles if p.id == named), None)
+    if own is not None:
+        return own
+    drawn = draw([p for p in principles if in_scope(p, prompt)], 1, seed, prompt.id, JUDGE_KEY)
     if not drawn:
         gold.excluded.append(ExcludedExample(place, _NO_PRINCIPLE, ""))
     return drawn[0] if drawn else None
 
 
 def _labels_of_checks(
-    gold: JudgeGold, pairs: Sequence[PreferencePair], per_kind: int, seed: int, *, held_out: bool
+    gold: JudgeGold, given: Sequence[ReplyToCheck], per_kind: int, seed: int, *, held_out: bool
 ) -> Iterator[GoldLabel]:
-    """Yield labels by machine checks drawn for the replies of pairs."""
-    replies = list(
-        dict.fromkeys(
-            (pair.prompt, reply) for pair in pairs for reply in (pair.chosen, pair.rejected) if reply
-        )
-    )
+    """Yield labels by machine checks drawn for replies."""
+    replies = list(dict.fromkeys(given))
     if not replies:
         return
-    drawer = CheckDrawer([reply for _, reply in replies], seed, held_out)
+    drawer = CheckDrawer([one.reply for one in replies], seed, held_out)
     for kind in DRAWN_KINDS:
         for label in drawer.labels(kind, per_kind):
-            prompt = Prompt.of(replies[label.number][0])
+            prompt = Prompt.of(replies[label.number].prompt)
             principle = Principle(id=f"check-{record_id(label.principle)}", text=label.principle)
             number = gold.number(principle, prompt, label.text)
             yield GoldLabel(number, None, float(label.passed), prompt.id, kind)

@@ -12,12 +12,12 @@ from core.records import Message
 from core.store.jsonl import Unreadable
 from publius.sources.answer_rows import ANSWER_ROW, Labels, is_desired, labels_in, turns_in
 from publius.sources.column_names import ColumnNames
+from publius.sources.pair_rows import principle_of
 from publius.sources.rows import DataSource, SourceRow, read_rows, with_split
 from training.examples import ExcludedExample
 
 _PEEKED = 25
 """Rows that show which column holds the labels."""
-_PRINCIPLE = "principle"
 _ACCEPTED = "columns prompt, completion and label (true or false), as in TRL's unpaired preferences"
 
 
@@ -93,6 +93,4 @@ def _labelled(row: SourceRow, labels: Labels) -> LabelledReply:
     last = [answered for number, answered in turns.learned if number == turns.total]
     if not last:
         raise turns.skipped[-1]
-    principle = columns.get(_PRINCIPLE)
-    named = principle if isinstance(principle, str) and principle else None
-    return LabelledReply(row.id, last[0].prompt, last[0].answer, good, named)
+    return LabelledReply(row.id, last[0].prompt, last[0].answer, good, principle_of(columns))

@@ -22,6 +22,7 @@ from engines.loading import load_tokenizer, locate
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
 from publius.models import train_judge as module
+from publius.models.judges.figures import figures_by_kind
 from publius.models.train_judge import STATES_FILE, JudgeTraining, train_judge
 from publius.sources.examples import DataSource
 from publius.sources.judges.gold import gold_sources
@@ -93,11 +94,11 @@ def test_saved_judge_gives_the_log_odds_of_the_probe(trained: Any):
     asking = Questions(constitution, PromptTemplates())
     prompt = Prompt.of((Message(role="user", content="Tell me about ink."),))
     principle = constitution.principles[0]
-    rows = [judge.source.row(asking.pointwise(principle, prompt, reply)) for reply in ("INK!!!", "Ink.")]
-    loud, calm = judge.log_odds(rows)
+    asked = [asking.pointwise(principle, prompt, reply) for reply in ("INK!!!", "Ink.")]
+    loud, calm = judge.log_odds(list(map(judge.question, asked)))
     assert loud > calm
     weight, bias = read_probe(trained.folder)
-    state = judge.source.reader.read(rows[:1], [judge.settings.layer])[0, 0].double()
+    state = judge.source.reader.read([judge.source.row(asked[0])], [judge.settings.layer])[0, 0].double()
     assert loud == pytest.approx(float(state @ weight + bias), abs=1e-5)
 
 
@@ -134,10 +135,10 @@ def test_checks_give_labels_in_held_out_wordings(pairs: Path, model: Path, tmp_p
 def test_accuracy_of_pairs_counts_either_orientation_and_halves_ties():
     targets, scores = (1.0, 0.0, 1.0, 0.0, 0.5), np.array([2.0, -1.0, -1.0, -3.0, 4.0])
     labels = [GoldLabel(0, 1, target, f"{n}", "pairs") for n, target in enumerate(targets)]
-    figure = module.figures_by_kind(labels, scores)["pairs"]
+    figure = figures_by_kind(labels, scores)["pairs"]
     assert (figure.labels, figure.accuracy) == (5, pytest.approx(3.5 / 5))
     alone = [GoldLabel(n, None, target, f"{n}", "json") for n, target in enumerate(targets[:3])]
-    assert module.figures_by_kind(alone, scores[:3])["json"].accuracy == pytest.approx((1 / 2 + 1) / 2)
+    assert figures_by_kind(alone, scores[:3])["json"].accuracy == pytest.approx((1 / 2 + 1) / 2)
 
 
 def test_other_weights_are_refused(trained: Any, tiny_model: Any, tmp_path: Path):
@@ -205,7 +206,7 @@ def test_an_adapter_learns_and_the_probe_reads_it(pairs: Path, tiny_model: Any, 
     ]
     loud, calm = (asyncio.run(engine.choose(question)).logprobs for question in questions)
     assert loud[0] - loud[1] > calm[0] - calm[1]  # on its own, the adapter answers Yes or No
-    first, second = judge.log_odds([judge.source.row(question) for question in questions])
+    first, second = judge.log_odds([judge.question(question) for question in questions])
     assert first > second
     few = tmp_path / "few.jsonl"
     few.write_text("".join(pairs.read_text().splitlines(keepends=True)[:8]))

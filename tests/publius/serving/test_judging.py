@@ -26,6 +26,7 @@ from engines.decisions.questions import (
 )
 from engines.judge.engine import ProbeEngine
 from prompts.environment import PromptTemplates
+from publius.audit.tenets.certifying import unjudged_tenets
 from publius.config.run_file import build_run_config
 from publius.runs.engines import make_engine
 from publius.serving.judging import JudgeDecider
@@ -33,7 +34,7 @@ from publius.serving.served import ServeRequest, open_engines_by_name
 from publius.stages.judges.trained import judged_constitution, require_templates_of_judge
 from publius.stages.training.rewards import rewards_of
 from tests.publius.invoking import here
-from tests.publius.judges import figures, model_of_bytes, write_judge
+from tests.publius.judges import figures, model_of_bytes, own_probe, write_judge
 
 TALK = (Message(role="user", content="What is rain?"), Message(role="assistant", content="Water."))
 
@@ -111,6 +112,34 @@ def test_principles_that_a_judge_abstains_on_are_not_drawn(judge: Path, caplog: 
     assert judged_constitution(constitution, judge).principles == (principles[0],)
     assert "not reliable: p1 (max_words)" in caplog.text
     assert judged_constitution(constitution, judge.parent) is constitution
+
+
+def test_principles_without_a_good_probe_of_their_own_are_not_judged(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    texts = ("The reply is kind.", "The reply is fun.", "The reply is new.")
+    own = (own_probe(texts[0], 0.9), own_probe(texts[1], 0.7, held_out=figures(0.55)))
+    judge = write_judge(tmp_path / "judge", model, shared=False, kinds={}, principles=own)
+    constitution = Constitution(
+        name="c", principles=tuple(Principle(id=text.split()[-1][:-1], text=text) for text in texts)
+    )
+    require_templates_of_judge(judge, PromptTemplates())
+    assert not caplog.messages  # each probe was measured
+    assert judged_constitution(constitution, judge).principles == constitution.principles[:1]
+    assert "has no good probe of: fun (55% right), new (not trained on it)" in caplog.text
+    assert unjudged_tenets(constitution, judge) == {
+        "fun": "the judge has no good probe of the principle (55% right)",
+        "new": "the judge has no good probe of the principle (not trained on it)",
+    }
+    decider = JudgeDecider(judge, "cpu")
+    (answer,) = asyncio.run(decider.decide(call(YesNoQuestion(texts[0])))).answers
+    assert sum(answer.probabilities) == pytest.approx(1)
+    for text, why in zip(texts[1:], ("55% right", "not trained on it"), strict=True):
+        with pytest.raises(DataError, match=rf"this principle, which it has no good probe of \({why}\)"):
+            asyncio.run(decider.decide(call(YesNoQuestion(text))))
+    # With a shared probe, principles that were not trained on are judged by it.
+    shared = write_judge(tmp_path / "shared", model, principles=own)
+    assert [p.id for p in judged_constitution(constitution, shared).principles] == ["kind", "new"]
 
 
 def test_a_judges_folder_is_a_reward(judge: Path, tmp_path: Path):
