@@ -134,7 +134,7 @@ def root(
 ) -> None:
     """Steer a language model by editing a constitution: a YAML file of rules in plain words.
 
-    Without a command: the first steps. With one: its options, by publius COMMAND -h.
+    Without a command, the first steps are shown; `publius COMMAND -h` shows the options of a command.
     """
     from publius.views.setup import print_first_steps, print_version
 

@@ -56,7 +56,8 @@ _AI_LIMIT = (
     "model, not with annotators."
 )
 _EMBEDDED_LIMIT = (
-    "The base model has 135 million parameters. It is a demonstration and not suitable for real use."
+    "The base model has 135 million parameters. It is a demonstration and not suitable for real use. "
+    "publius models pull makes it on any machine, in a folder of its own: put that path for the one above."
 )
 _REWARD_LIMIT = (
     "A reward model can be exploited: a policy that is trained against it for long finds answers that score "

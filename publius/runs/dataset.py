@@ -26,10 +26,10 @@ from evaluation.gates.recorded import require_gates
 from evaluation.judges.report import audit_card
 from labelers.ai import AI_LABELER
 from prompts.sources import normalised
-from publius.config.stand_ins import stand_in_roles, stand_ins_section, warn_of_stand_ins
+from publius.config.stand_ins import stand_ins_section, warn_of_stand_ins
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
-from publius.runs.pairs.caveats import labeler_caveats
+from publius.runs.pairs.caveats import labeler_caveats, scripted_roles
 from publius.runs.pairs.filters import NO_FILTER, PreferenceFilter
 from publius.runs.pairs.label_metrics import judgment_metrics
 from publius.runs.pairs.selection import RowSelection
@@ -127,7 +127,7 @@ def export_run(
         share = TEST_SHARE if files.config.split.test else 0.0
         counts = {name: _write(folder / name, config, share) for name, config in rows.items()}
         manifest["not_exported"] = {f"export of {name}": dict(n) for name, n in selection.left_out.items()}
-        stand_ins = stand_in_roles(files.config)
+        stand_ins = scripted_roles(run, manifest)
         warn_of_stand_ins(stand_ins)
         facts = _CardFacts(
             run.resolve().name,

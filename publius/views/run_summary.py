@@ -33,6 +33,17 @@ _MEASURES = {
     "words": "words",
 }
 """Measures of a checkpoint with their titles."""
+_LEGEND = {
+    "judgments.check.decided": "one of the answers passes",
+    "preferences.ties": "p is 0.5",
+    "ai.unparsed": "answers without a verdict",
+    "ai.abstained": "not asked, by its own figures",
+    "ai.same_slot_in_both_orders": "share that position decided",
+    "ai.slot_bias_nats": "log-odds for what is shown first",
+    "ai.answer_mass": "probability of A and B together",
+    "preferences.mean_p_chosen": "0.5 is a guess, 1 is certain",
+}
+"""Meanings of the metrics of labels whose names do not say it."""
 _SHARES = ("compliance", "sameness", "finished")
 
 
@@ -55,7 +66,8 @@ def print_summary(outcome: RunOutcome) -> None:
         heading("Labels")
         _print_judged(summary.get("judged", {}))
         for name, value in summary["figures"].items():
-            out.print(f"{name:<32}{value:>10,}")
+            meaning = f"  {_LEGEND[name]}" if name in _LEGEND else ""
+            out.print(Text.assemble(f"{name:<32}{value:>10,}", (meaning, "dim")))
     if summary["people"]:
         human = summary["people"]
         heading("Human labels")
@@ -66,9 +78,7 @@ def print_summary(outcome: RunOutcome) -> None:
     _print_servers(summary.get("servers", ()))
     if summary["left_out"]:
         heading("Excluded")
-        for stage, reasons in summary["left_out"].items():
-            for reason, count in reasons.items():
-                out.print(f"{stage:<12}{count:>6,}  {reason}")
+        _print_excluded(summary["left_out"])
     print_reward(Path(summary["run"]) / "reward", summary["reward"], "held-out pair")
     _print_choice(summary["choice"])
     if summary["evaluation"]:
@@ -111,7 +121,18 @@ def _print_caveats(caveats: Sequence[str]) -> None:
     if caveats:
         heading("Read this first")
         for line in caveats:
-            out.print(Text(line, style="yellow"))
+            out.print(Text(line))
+
+
+def _print_excluded(left_out: Mapping[str, Mapping[str, int]]) -> None:
+    """Print how many records each stage excluded, and why; a long reason wraps in its column."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for justify in ("left", "right", "left"):
+        table.add_column(justify=justify)
+    for stage, reasons in left_out.items():
+        for reason, count in reasons.items():
+            table.add_row(f"{stage:<10}", f"{count:>6,}", reason)
+    out.print(table)
 
 
 def _print_results(summary: dict[str, Any]) -> None:
@@ -156,8 +177,9 @@ def _print_loop(loop: dict[str, Any]) -> None:
     for line in loop_lines(loop):
         out.print(line)
     table = Table(box=None, pad_edge=False)
-    for title in ("principle", *ATTRIBUTION.values()):
-        table.add_column(title, justify="left" if title == "principle" else "right")
+    table.add_column("principle", no_wrap=True, overflow="ellipsis")
+    for title in ATTRIBUTION.values():  # wrapped at its words, which leaves room for the principle
+        table.add_column(title, justify="right", width=max(map(len, title.split())))
     for row in attribution_rows(loop):
         table.add_row(*row)
     out.print(table)
@@ -187,7 +209,7 @@ def _print_prompts(prompts: Mapping[str, Any]) -> None:
 
 def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
     heading(f"Before and after training, {evaluation['prompts']} held-out prompts")
-    out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
+    out.print(summary_table(map(Metric.model_validate, evaluation["metrics"]), out.width))
     if gates := gate_results(evaluation):
         counts = Counter(result.outcome for result in gates)
         out.print(f"gates: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
@@ -258,7 +280,7 @@ def print_steering(steered: SteerOutcome) -> None:
     _print_choice(summary["choice"])
     if evaluation := summary["evaluation"]:
         heading(f"Before and after steering, {evaluation['prompts']} held-out prompts")
-        out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
+        out.print(summary_table(map(Metric.model_validate, evaluation["metrics"]), out.width))
     heading("Result")
     if steered.chosen is None:
         out.print("no checkpoint was chosen: the base model stays")

@@ -22,7 +22,7 @@ def caveats(folder: Path, manifest: Mapping[str, Any], labels: Mapping[str, floa
         manifest: its manifest.
         labels: metrics of its judgments; empty without any.
     """
-    roles = scripted_roles(folder)
+    roles = scripted_roles(folder, manifest)
     first = (stand_ins_sentence(roles),) if roles else ()
     return (*first, *labeler_caveats(manifest, labels))
 
@@ -46,6 +46,11 @@ def labeler_caveats(manifest: Mapping[str, Any], labels: Mapping[str, float | in
     return tuple(found)
 
 
-def scripted_roles(folder: Path) -> tuple[str, ...]:
-    """Return the roles of a run whose texts or labels are by the scripted engine."""
-    return stand_in_roles(recorded_config(folder)) if (folder / RESOLVED).exists() else ()
+def scripted_roles(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the roles of a run whose texts or labels are by the scripted engine.
+
+    A run on pairs of the user's own has a labeler alone.
+    """
+    found = stand_in_roles(recorded_config(folder)) if (folder / RESOLVED).exists() else ()
+    played = manifest.get("models") or found
+    return tuple(role for role in found if role in played)
