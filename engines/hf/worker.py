@@ -30,6 +30,8 @@ _GATHER_S = 0.01
 """Seconds that an idle engine waits for further requests after the first, to start with a larger batch."""
 _MOST_SCORED = 256
 """Maximum number of choices that are scored together: each has logits over the whole vocabulary."""
+_SCORED_TOKENS_ON_CPU = 2048
+"""Maximum number of tokens of choices that are scored together on a CPU, where more are not faster."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,8 +121,12 @@ class TorchWorker:
                 (self._in_parts if ticket.parts else waiting).append(ticket)
             timeout = _GATHER_S
 
-    def work(self) -> None:
-        """Score one batch of choices, admit rows if there are free slots, and decode one step."""
+    def work(self) -> int:
+        """Score one batch of choices, admit rows if there are free slots, and decode one step.
+
+        Returns:
+            The number of tokens drawn.
+        """
         if self._choices:
             self._score()
         if self._in_parts:
@@ -128,8 +134,10 @@ class TorchWorker:
             self._resolve_with(ticket, partial(self._scored_in_parts, ticket))
         if self._drafts and self._should_admit():
             self._admit()
-        if self._batch.rows:
+        drawn = len(self._batch.rows)
+        if drawn:
             self._step()
+        return drawn
 
     def _new_batch(self) -> DecodingBatch:
         from engines.hf.decoding import DecodingBatch
@@ -228,7 +236,9 @@ class TorchWorker:
     def _score(self) -> None:
         """Score one batch of choices. If the model fails on it, each ticket is scored alone."""
         if self._packs:
-            tickets = _sharing(self._choices, self._limits.max_batch_tokens)
+            most = self._limits.max_batch_tokens
+            on_cpu = self._model.device.type == "cpu"
+            tickets = _sharing(self._choices, min(most, _SCORED_TOKENS_ON_CPU) if on_cpu else most)
         else:
             longest = max(len(ticket.ids) for ticket in self._choices)
             count = max(1, min(self._limits.max_batch, self._limits.max_batch_tokens // longest))
