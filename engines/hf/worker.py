@@ -31,7 +31,7 @@ _GATHER_S = 0.01
 _MOST_SCORED = 256
 """Maximum number of choices that are scored together: each has logits over the whole vocabulary."""
 _SCORED_TOKENS_ON_CPU = 2048
-"""Maximum number of tokens of choices that are scored together on a CPU, where more are not faster."""
+"""Number of tokens of choices that are enough for one pass on a CPU. What shares a prefix is not divided."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,7 +238,7 @@ class TorchWorker:
         if self._packs:
             most = self._limits.max_batch_tokens
             on_cpu = self._model.device.type == "cpu"
-            tickets = _sharing(self._choices, min(most, _SCORED_TOKENS_ON_CPU) if on_cpu else most)
+            tickets = _sharing(self._choices, most, _SCORED_TOKENS_ON_CPU if on_cpu else most)
         else:
             longest = max(len(ticket.ids) for ticket in self._choices)
             count = max(1, min(self._limits.max_batch, self._limits.max_batch_tokens // longest))
@@ -343,11 +343,11 @@ def _similar(tickets: list[Ticket], count: int) -> list[Ticket]:
     return sorted(nearest, key=lambda ticket: len(ticket.ids))
 
 
-def _sharing(tickets: list[Ticket], budget: int) -> list[Ticket]:
+def _sharing(tickets: list[Ticket], budget: int, enough: int) -> list[Ticket]:
     """Return the oldest ticket and others with at most `budget` tokens, common prefixes counted once.
 
     Those that share a prefix stay together, in whatever order they came, and are divided only if they exceed
-    the budget by themselves.
+    the budget by themselves. Others are added only up to `enough` tokens.
     """
     waiting = tickets[: 2 * _MOST_SCORED]  # in order of age; more would take long to compare
     groups = sorted(prefix_groups([ticket.ids for ticket in waiting]))
@@ -355,12 +355,12 @@ def _sharing(tickets: list[Ticket], budget: int) -> list[Ticket]:
     for group in groups:
         members = [waiting[index] for index in group]
         size = len(prefix_tree([member.ids for member in members]))
-        if taken and (size > budget or len(taken) + len(members) > _MOST_SCORED):
+        if taken and (size > min(budget, enough) or len(taken) + len(members) > _MOST_SCORED):
             break
         if size > budget or len(members) > _MOST_SCORED:
             members = _within(members, budget)
         taken += members
-        budget -= size
+        budget, enough = budget - size, enough - size
     return sorted(taken, key=lambda ticket: len(ticket.ids))
 
 
