@@ -84,10 +84,9 @@ def _run_file(prompts: str, constitution: Constitution) -> str:
     """Return the run file of a new project, which says how many of its prompts are for what."""
     template = (files("publius") / "templates" / "run.yaml").read_text(encoding="utf-8")
     splits = Counter(json.loads(line)["split"] for line in prompts.splitlines())
-    values = {"TRAIN": splits["train"], "TEST": splits["test"], "EVAL_TOKENS": _eval_tokens(constitution)}
-    for key, value in values.items():
-        template = template.replace(f"<{key}>", str(value))
-    return template
+    most = f"max_new_tokens: {_EVAL_TOKENS[1]}}}"  # the template itself is a valid run file
+    template = template.replace(most, f"max_new_tokens: {_eval_tokens(constitution)}}}")
+    return template.replace("<TRAIN>", str(splits["train"])).replace("<TEST>", str(splits["test"]))
 
 
 def _eval_tokens(constitution: Constitution) -> int:
