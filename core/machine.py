@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import platform
@@ -78,6 +79,19 @@ def available_memory_gib(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> f
             cached = dict(zip(facts[::2], facts[1::2], strict=False)).get("inactive_file", "0")
             free.append(max(0, int(limit[0]) - int(used[0]) + int(cached)))
     return float(min(free)) / 2**30
+
+
+def return_free_memory() -> None:
+    """Give memory that this process has freed back to the system, where the C library can be asked (glibc).
+
+    glibc keeps freed blocks for later ones, in as many arenas as there were threads. What a closed model
+    leaves there would count as used beside the next model.
+    """
+    if platform.system() != "Linux":
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    if trim is not None:
+        trim(0)
 
 
 def _control_groups(controller: str, cgroups: Path, own: Path) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from core.store.cache import RequestCache
 from engines.protocols import (
     ChoiceRequest,
     ChoiceScores,
+    CountsDrawnTokens,
     Engine,
     GenerationRequest,
     HasOlderKeys,
@@ -126,6 +127,16 @@ class CachedEngine:
     def parameters(self) -> int | None:
         """Number of weights of the wrapped engine's model; None if it does not know it, as a server's."""
         return self._engine.parameters if isinstance(self._engine, KnowsSize) else None
+
+    @property
+    def drawn_tokens(self) -> int:
+        """Number of tokens drawn for answers, those of unfinished ones included where the engine counts them.
+
+        For other engines, such as a server's, the tokens of the complete answers in `counts`.
+        """
+        if isinstance(self._engine, CountsDrawnTokens):
+            return self._engine.drawn_tokens
+        return self.counts.completion_tokens
 
     @property
     def takes_questions(self) -> bool:

@@ -276,6 +276,16 @@ class ReportsProgress(Protocol):
 
 
 @runtime_checkable
+class CountsDrawnTokens(Protocol):
+    """An engine that counts the tokens of its answers while they are drawn, before an answer is complete."""
+
+    @property
+    def drawn_tokens(self) -> int:
+        """Number of tokens drawn so far, those of unfinished answers included. It may be some seconds old."""
+        ...
+
+
+@runtime_checkable
 class HasOlderKeys(Protocol):
     """An engine that knows which keys its requests had in older versions."""
 

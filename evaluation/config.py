@@ -33,6 +33,9 @@ class EvalConfig(Section):
     """Variants to compare: the policy before training (`base`, required), `base` with the constitution as its
     system prompt (`prompted`), and the policy after each training method. The chosen checkpoint (`steered`)
     is added if the run has one."""
+    prompts: int | None = Field(default=None, ge=1, json_schema_extra=ADDED)
+    """Maximum number of held-out prompts to answer, chosen by hash; the others are counted as excluded. With
+    fewer prompts, intervals are wider. Default: all."""
     sampling: EvalSampling = EvalSampling()
     """Sampling parameters of the answers."""
     kl: bool = True
@@ -40,6 +43,9 @@ class EvalConfig(Section):
     quality: bool = Field(default=True, json_schema_extra=ADDED)
     """True to measure what training costs: the loss of each variant on neutral text and reference answers
     that ship with Publius, and the loss of `base` on the variant's answers, in nats per token."""
+    texts: int | None = Field(default=None, ge=1, json_schema_extra=ADDED)
+    """Maximum number of neutral passages, and of reference answers, that losses are measured on, of forty
+    each; all kinds of passages stay. Default: all."""
     refusals: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
     """Prompts to measure over-refusal and under-refusal on: `builtin` for the eighty that ship, or a file
     with the columns `prompt` and `label` (`safe` or `unsafe`), such as XSTest's CSV, relative to the run

@@ -92,14 +92,18 @@ def token_logprobs(model: Any, row: PackedRow, *, head: torch.nn.Linear | None) 
         head: the model's output layer, if it is frozen and the only operation on the hidden states; None uses
             the model's own logits.
     """
-    inputs = {**row.inputs(), "logits_to_keep": row.predictors}
     if head is not None:
-        with bypassed(head):
-            hidden = model(**inputs).logits[0]
-        return frozen_logprobs(hidden, head, row.answer_ids)
-    logits: torch.Tensor = model(**inputs).logits[0]
+        return frozen_logprobs(states_at(model, row, row.predictors, head), head, row.answer_ids)
+    logits: torch.Tensor = model(**row.inputs(), logits_to_keep=row.predictors).logits[0]
     logits = logits if logits.dtype == torch.float64 else logits.float()
     return logits.log_softmax(dim=-1).gather(-1, row.answer_ids.unsqueeze(-1)).squeeze(-1)
+
+
+def states_at(model: Any, row: PackedRow, columns: torch.Tensor, head: torch.nn.Linear) -> torch.Tensor:
+    """Return the states (A, D) at columns (A,) of a packed row, which the output head maps to logits."""
+    with bypassed(head):
+        states: torch.Tensor = model(**row.inputs(), logits_to_keep=columns).logits[0]
+    return states
 
 
 def sum_by_answer(values: torch.Tensor, row: PackedRow) -> torch.Tensor:

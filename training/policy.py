@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError, first_line
 from core.lazy import require
+from core.machine import return_free_memory
 from core.notices import note
 from core.store.files import os_errors, sync_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, attach_adapter, read_settings
@@ -227,9 +228,10 @@ def keep_adapter_wide(policy: Any) -> None:
 
 
 def free_memory() -> None:
-    """Free the memory of models that went out of scope, as the next model may need the whole GPU."""
+    """Free the memory of models that went out of scope, as the next model may need all of it."""
     torch = require("torch", TRAIN_EXTRA)
     gc.collect()  # trainers and models are in reference cycles
+    return_free_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

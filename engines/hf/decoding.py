@@ -169,7 +169,8 @@ class DecodingBatch:
 
     def _keep(self, indices: list[int]) -> None:
         if not indices:
-            self.rows = []
+            # The next rows may come much later, and another stage may need the memory.
+            self.rows, self._cache = [], RowCache(self._model.config)
             return
         # Leading columns may be padding in all remaining rows.
         unused = int(self._mask[indices].any(dim=0).int().argmax())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError, PubliusError, type_and_first_line
 from core.libraries import is_out_of_memory, out_of_memory
+from core.machine import return_free_memory
 from core.notices import note, warn
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
@@ -55,6 +56,8 @@ class TransformersEngine(LocalEngine):
         self.computed_tokens = 0
         """Number of tokens that the model was run on, padding included; checks at load are not counted. Less
         than the tokens of all prompts and answers where prefixes are shared."""
+        self.drawn_tokens = 0
+        """Number of tokens drawn for answers, those of unfinished answers included."""
 
     @property
     def progress(self) -> int | None:
@@ -75,6 +78,7 @@ class TransformersEngine(LocalEngine):
                 warn(f"{self.model}: the model's step does not end; its thread is left behind")
                 self._queue = queue.SimpleQueue()  # the thread still reads the old one
             self._thread, self._steps = None, None
+            return_free_memory()
 
     @property
     def _decoding_version(self) -> int:
@@ -151,7 +155,7 @@ class TransformersEngine(LocalEngine):
                 self._steps = 0
                 while worker.collect(tickets):
                     adjust_threads()
-                    worker.work()
+                    self.drawn_tokens += worker.work()
                     if tickets is self._queue:  # else the engine was closed and this thread left behind
                         self._steps = (self._steps or 0) + 1
             error = EngineError("the engine was closed before it answered", where=self.model)

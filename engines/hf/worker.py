@@ -30,6 +30,8 @@ _GATHER_S = 0.01
 """Seconds that an idle engine waits for further requests after the first, to start with a larger batch."""
 _MOST_SCORED = 256
 """Maximum number of choices that are scored together: each has logits over the whole vocabulary."""
+_SCORED_TOKENS_ON_CPU = 2048
+"""Number of tokens of choices that are enough for one pass on a CPU. What shares a prefix is not divided."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,8 +121,12 @@ class TorchWorker:
                 (self._in_parts if ticket.parts else waiting).append(ticket)
             timeout = _GATHER_S
 
-    def work(self) -> None:
-        """Score one batch of choices, admit rows if there are free slots, and decode one step."""
+    def work(self) -> int:
+        """Score one batch of choices, admit rows if there are free slots, and decode one step.
+
+        Returns:
+            The number of tokens drawn.
+        """
         if self._choices:
             self._score()
         if self._in_parts:
@@ -128,8 +134,10 @@ class TorchWorker:
             self._resolve_with(ticket, partial(self._scored_in_parts, ticket))
         if self._drafts and self._should_admit():
             self._admit()
-        if self._batch.rows:
+        drawn = len(self._batch.rows)
+        if drawn:
             self._step()
+        return drawn
 
     def _new_batch(self) -> DecodingBatch:
         from engines.hf.decoding import DecodingBatch
@@ -228,7 +236,9 @@ class TorchWorker:
     def _score(self) -> None:
         """Score one batch of choices. If the model fails on it, each ticket is scored alone."""
         if self._packs:
-            tickets = _sharing(self._choices, self._limits.max_batch_tokens)
+            most = self._limits.max_batch_tokens
+            on_cpu = self._model.device.type == "cpu"
+            tickets = _sharing(self._choices, most, _SCORED_TOKENS_ON_CPU if on_cpu else most)
         else:
             longest = max(len(ticket.ids) for ticket in self._choices)
             count = max(1, min(self._limits.max_batch, self._limits.max_batch_tokens // longest))
@@ -333,11 +343,11 @@ def _similar(tickets: list[Ticket], count: int) -> list[Ticket]:
     return sorted(nearest, key=lambda ticket: len(ticket.ids))
 
 
-def _sharing(tickets: list[Ticket], budget: int) -> list[Ticket]:
+def _sharing(tickets: list[Ticket], budget: int, enough: int) -> list[Ticket]:
     """Return the oldest ticket and others with at most `budget` tokens, common prefixes counted once.
 
     Those that share a prefix stay together, in whatever order they came, and are divided only if they exceed
-    the budget by themselves.
+    the budget by themselves. Others are added only up to `enough` tokens.
     """
     waiting = tickets[: 2 * _MOST_SCORED]  # in order of age; more would take long to compare
     groups = sorted(prefix_groups([ticket.ids for ticket in waiting]))
@@ -345,12 +355,12 @@ def _sharing(tickets: list[Ticket], budget: int) -> list[Ticket]:
     for group in groups:
         members = [waiting[index] for index in group]
         size = len(prefix_tree([member.ids for member in members]))
-        if taken and (size > budget or len(taken) + len(members) > _MOST_SCORED):
+        if taken and (size > min(budget, enough) or len(taken) + len(members) > _MOST_SCORED):
             break
         if size > budget or len(members) > _MOST_SCORED:
             members = _within(members, budget)
         taken += members
-        budget -= size
+        budget, enough = budget - size, enough - size
     return sorted(taken, key=lambda ticket: len(ticket.ids))
 
 

@@ -80,6 +80,11 @@ class VllmEngine(LocalEngine):
         """A number that changes while the model draws tokens; None while it is loading."""
         return self._host.progress
 
+    @property
+    def drawn_tokens(self) -> int:
+        """Number of tokens that the host has drawn, for all engines that share it, as it last reported."""
+        return self._host.progress or 0
+
     def close(self) -> None:
         """Release the host. With its last engine it ends, and all its processes. Safe to call twice."""
         self._host.release(self)

@@ -77,7 +77,7 @@ class HostLink:
         self.max_tokens.set_running_or_notify_cancel()
         self._failed = False
         self.progress = 0
-        """A number that changes while the model draws tokens."""
+        """Number of tokens drawn, as the host last reported it; it changes while the model draws tokens."""
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         # The host's TMPDIR: temporary files that vLLM leaves behind are removed with it.
         self._folder = Path(tempfile.mkdtemp(prefix="publius-"))

@@ -67,7 +67,7 @@ class Backend(Protocol):
 
     @property
     def tokens(self) -> int:
-        """A number that changes while tokens are drawn."""
+        """Number of tokens drawn for finished and running requests."""
         ...
 
     def close(self) -> None:

@@ -116,7 +116,8 @@ class Progress(_Message):
 
     kind: Literal["progress"] = "progress"
     tokens: int
-    """A number that changes while tokens are drawn."""
+    """Number of tokens drawn for finished and running requests; if vLLM does not tell, a number that
+    changes."""
 
 
 class Down(_Message):

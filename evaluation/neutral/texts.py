@@ -7,13 +7,15 @@ with an answer. None of the questions is among the demo prompts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from core.digests import digest
+
+_Text = TypeVar("_Text", "NeutralPassage", "ReferenceAnswer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,21 @@ class ReferenceAnswer:
 
 
 @cache
-def neutral_passages() -> tuple[NeutralPassage, ...]:
-    """Return the neutral passages, of 60 to 120 words each."""
-    return tuple(NeutralPassage(**row) for row in _rows("passages.jsonl"))
+def neutral_passages(limit: int | None = None) -> tuple[NeutralPassage, ...]:
+    """Return the neutral passages, of 60 to 120 words each; at most `limit`, of all registers."""
+    return _spread([NeutralPassage(**row) for row in _rows("passages.jsonl")], limit)
 
 
 @cache
-def reference_answers() -> tuple[ReferenceAnswer, ...]:
-    """Return the reference answers, of 30 to 90 words each."""
-    return tuple(ReferenceAnswer(**row) for row in _rows("answers.jsonl"))
+def reference_answers(limit: int | None = None) -> tuple[ReferenceAnswer, ...]:
+    """Return the reference answers, of 30 to 90 words each; at most `limit`."""
+    return _spread([ReferenceAnswer(**row) for row in _rows("answers.jsonl")], limit)
+
+
+def _spread(texts: Sequence[_Text], limit: int | None) -> tuple[_Text, ...]:
+    """Return at most `limit` texts at equal distances, since neighbours are of one register."""
+    count = len(texts) if limit is None else min(limit, len(texts))
+    return tuple(texts[number * len(texts) // count] for number in range(count))
 
 
 def neutral_digest() -> str:

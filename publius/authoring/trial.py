@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from constitution.draw import in_scope
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, DataError
+from core.progress import progress
 from core.records import Comparison, CritiqueTrace, Judgment, Prompt, Sampling
 from core.terminal.interrupts import run_interruptibly
 from critique.comparisons import draft_against_revision
@@ -27,9 +29,10 @@ from labelers.config import LabelConfig
 from labelers.crowd.aggregate import aggregated_outcome
 from prompts.environment import PromptTemplates
 from publius.config.run_file import PromptsConfig, SplitConfig
-from publius.runs.engines import EngineMaker, make_engine
-from publius.runs.one_model import one_model, project_of
+from publius.runs.engines import EngineMaker, Engines, make_engine
+from publius.runs.one_model import engines_of_model, project_of
 from publius.sources.prompt_survey import survey
+from publius.stages.base import live_note
 from publius.stages.prompts import admitted_rows
 
 _ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
@@ -166,10 +169,11 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> Tried:
     constitutions = [load_constitution(name) for name in names]
     prompts, left = _prompts(trial)
     chosen = _chosen(constitutions[0], trial.principles, prompts)
-    with one_model(trial.model, project_of(trial.constitution), make, trial.engine) as engine:
+    with engines_of_model(trial.model, project_of(trial.constitution), make, trial.engine) as engines:
+        engine = engines.of("policy")
         require_labeler(engine, PromptTemplates())
         trials = [_PromptTrial(trial, c, engine, _named(c, chosen)) for c in constitutions]
-        return Tried(run_interruptibly(_all(prompts, trials)), left)
+        return Tried(run_interruptibly(_all(prompts, trials, engines)), left)
 
 
 def _prompts(trial: Trial) -> tuple[tuple[Prompt, ...], int]:
@@ -219,10 +223,18 @@ def _named(constitution: Constitution, chosen: Sequence[Principle]) -> tuple[Pri
 
 
 async def _all(
-    prompts: Sequence[Prompt], trials: Sequence[_PromptTrial]
+    prompts: Sequence[Prompt], trials: Sequence[_PromptTrial], engines: Engines
 ) -> tuple[tuple[TrialResult, ...], ...]:
-    tried = (asyncio.gather(*(one.run(prompt) for one in trials)) for prompt in prompts)
-    return tuple(tuple(results) for results in await asyncio.gather(*tried))
+    """Return the results of each prompt; meanwhile the progress line counts tokens."""
+    with progress("try", len(prompts)) as task:
+
+        async def run(prompt: Prompt) -> tuple[TrialResult, ...]:
+            results = await asyncio.gather(*(one.run(prompt) for one in trials))
+            task.advance()
+            return tuple(results)
+
+        async with live_note(task, engines, time.monotonic()):
+            return tuple(await asyncio.gather(*(run(prompt) for prompt in prompts)))
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,18 @@ class Engines:
         """Return the request counts of all engines since they were last taken."""
         return sum((engine.counts for engine in self._built.values()), RequestCounts())
 
+    def drawn_tokens(self) -> int:
+        """Return the number of tokens drawn for answers by all engines, those of unfinished ones included.
+
+        Engines count on from request to request; only differences mean something. A model that several
+        engines share counts once.
+        """
+        counted: list[CachedEngine] = []
+        for engine in self._built.values():
+            if not any(self.share_model(engine, other) for other in counted):
+                counted.append(engine)
+        return sum(engine.drawn_tokens for engine in counted)
+
     def stuck(self) -> tuple[int, float]:
         """Return the number of unanswered requests of the engine that is silent longest, and the seconds."""
         found = [engine.waiting.stuck() for engine in self._built.values()]

@@ -55,6 +55,18 @@ def one_model(
 ) -> Iterator[CachedEngine]:
     """Yield the engine of a model, with thinking disabled; at the end, print its request counts and close it.
 
+    Arguments and errors are those of `engines_of_model`.
+    """
+    with engines_of_model(name, project, make, engine) as engines:
+        yield engines.of("policy")
+
+
+@contextmanager
+def engines_of_model(
+    name: str, project: Path, make: EngineMaker = make_engine, engine: str = "transformers"
+) -> Iterator[Engines]:
+    """Yield engines whose policy is a model, for commands that show their progress; else as `one_model`.
+
     Args:
         name: a Hugging Face id, a folder, the embedded model, a server's model, or `scripted`.
         project: folder of the request cache.
@@ -72,7 +84,7 @@ def one_model(
     with open_cache(project) as cache:
         engines = Engines(ModelsConfig(policy=quick), config, cache, make)
         try:
-            yield engines.of("policy")
+            yield engines
         finally:
             note(engines.counts().summary())
             engines.close()

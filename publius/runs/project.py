@@ -17,6 +17,10 @@ from core.store.files import is_there, os_errors, write_atomic
 from publius.config.run_schema import RUN_SCHEMA_NAME, run_schema_text
 
 DEFAULT_PRESET = "helpful-honest-harmless"
+_EVAL_TOKENS = 112, 160
+"""Least and most tokens of an answer in the evaluation of a new project, which the embedded model answers."""
+_TOKENS_PER_WORD = 1.6
+"""Tokens of the embedded model's vocabulary for a word of English, with room for lists and names."""
 DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
 
@@ -31,7 +35,7 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
     contents = {
         "constitution.yaml": with_header(_own_constitution(preset, constitution)),
         SCHEMA_NAME: json_schema_text(),
-        "run.yaml": _run_file(prompts),
+        "run.yaml": _run_file(prompts, constitution),
         RUN_SCHEMA_NAME: run_schema_text(),
         "prompts.jsonl": prompts,
         ".gitignore": "/.publius/\n/runs/\n/compared-*.html\n",
@@ -76,11 +80,25 @@ def _comment(text: str) -> str:
     return textwrap.fill(text, 100, initial_indent="#       ", subsequent_indent="#       ") + "\n"
 
 
-def _run_file(prompts: str) -> str:
+def _run_file(prompts: str, constitution: Constitution) -> str:
     """Return the run file of a new project, which says how many of its prompts are for what."""
     template = (files("publius") / "templates" / "run.yaml").read_text(encoding="utf-8")
     splits = Counter(json.loads(line)["split"] for line in prompts.splitlines())
+    most = f"max_new_tokens: {_EVAL_TOKENS[1]}}}"  # the template itself is a valid run file
+    template = template.replace(most, f"max_new_tokens: {_eval_tokens(constitution)}}}")
     return template.replace("<TRAIN>", str(splits["train"])).replace("<TEST>", str(splits["test"]))
+
+
+def _eval_tokens(constitution: Constitution) -> int:
+    """Return the longest answer of a demonstration's evaluation, in tokens.
+
+    An answer that is cut off before it exceeds a word limit would pass for one that keeps it.
+    """
+    checks = [principle.check for principle in constitution.principles if principle.check]
+    words = [check.value for check in checks if check.kind == "max_words"]
+    longest = max((int(value) for value in words if isinstance(value, int)), default=_EVAL_TOKENS[1])
+    least, most = _EVAL_TOKENS
+    return min(most, max(least, round(_TOKENS_PER_WORD * longest)))
 
 
 def open_cache(project: Path, max_bytes: int | None = None) -> RequestCache:

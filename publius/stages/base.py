@@ -152,15 +152,19 @@ async def run_stage(
 
 @asynccontextmanager
 async def live_note(task: ProgressTask, engines: Engines, started: float) -> AsyncIterator[None]:
-    """Refresh the numbers in the progress line every second, even while no item completes."""
-    before = engines.counts().completion_tokens
+    """Refresh the numbers in the progress line every second, even while no item completes.
+
+    Tokens are counted while they are drawn, where an engine tells; others count with their answers.
+    """
+    drawn, answered = engines.drawn_tokens(), engines.counts().completion_tokens
 
     def show() -> None:
         counts = engines.counts()
-        written = (counts.completion_tokens - before) / (time.monotonic() - started)
-        parts = (counts.summary(), engines.server_state())
-        said = ", ".join(part for part in parts if part)
-        task.note(f"{written:,.0f} tokens/s, {said}{_waiting(engines)}")
+        # An engine in another process may report late.
+        tokens = max(engines.drawn_tokens() - drawn, counts.completion_tokens - answered)
+        per_s = tokens / (time.monotonic() - started)
+        parts = (f"{tokens:,} tokens", f"{per_s:,.0f} tokens/s", counts.summary(), engines.server_state())
+        task.note(", ".join(part for part in parts if part) + _waiting(engines))
 
     async def refresh() -> None:
         while True:
@@ -188,6 +192,20 @@ def prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:
     """Yield the run's prompts in the given splits, without those held out to choose a checkpoint by."""
     held_out = run.config.choose is not None
     return run.narrow(p for p in run.prompts if p.split in splits and not (held_out and run.is_validation(p)))
+
+
+def evaluated_prompts(run: Run) -> list[Prompt]:
+    """Return the held-out prompts that the evaluation answers: all, or those that `eval.prompts` chooses.
+
+    A smaller limit chooses a part of a larger one, whatever the order of the file. The others are excluded.
+    """
+    prompts, limit = list(prompts_of(run, {"test"})), run.config.eval.prompts
+    if limit is None:
+        return prompts
+    beyond = {prompt.id for prompt in sorted(prompts, key=lambda prompt: prompt.id)[limit:]}
+    for prompt_id in sorted(beyond):
+        run.exclude("eval", prompt_id, "beyond eval.prompts")
+    return [prompt for prompt in prompts if prompt.id not in beyond]
 
 
 def validation_prompts(run: Run) -> list[Prompt]:

@@ -38,7 +38,7 @@ from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.runs.reader import open_judgments
-from publius.stages.base import Stage, StageResult, prompts_of
+from publius.stages.base import Stage, StageResult, evaluated_prompts
 from publius.stages.judges.rated import (
     audit_of_judge,
     judged_findings,
@@ -69,7 +69,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     started = time.monotonic()
     engines.take_counts()
     run.forget_failures(_STAGE)
-    prompts = list(prompts_of(run, {"test"}))
+    prompts = evaluated_prompts(run)
     if not prompts:
         raise DataError(
             "no held-out prompts to evaluate on",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from core.machine import (
     cpu_quota,
     max_threads,
     processor_vendor,
+    return_free_memory,
     usable_cores,
 )
 
@@ -118,3 +120,23 @@ def test_where_the_counters_are_hidden_no_load_is_assumed(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(psutil, "cpu_times", hidden)
     assert OtherLoad(usable_cores()).measure() == 0.0
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"),
+    reason="the C library is not glibc",
+)
+def test_freed_memory_goes_back_to_the_system():
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+    size, count = 2**15, 2**12  # 128 MiB in blocks that glibc takes from its heap
+    blocks = [libc.malloc(size) for _ in range(count)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks[:-1]:  # the last one holds the end of the heap
+        libc.free(block)
+    before = psutil.Process().memory_info().rss
+    return_free_memory()
+    assert before - psutil.Process().memory_info().rss > size * count // 2
+    libc.free(blocks[-1])

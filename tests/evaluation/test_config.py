@@ -41,6 +41,8 @@ def test_base_alone_will_do():
         {"refused": "xstest.csv"},
         {"refusals": ""},
         {"refusal_prompts": 0},
+        {"prompts": 0},
+        {"texts": 0},
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(section):

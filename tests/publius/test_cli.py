@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from publius.config.run_file import load_run_config
 from tests.publius.invoking import here
 from tests.publius.projects import RUN, write_project
 
@@ -71,6 +72,19 @@ def test_init_project_checks_and_runs_dry(tmp_path):
     dry = ("--set", "engine.kind=scripted", "--set", "train=[]")
     done = here("run", tmp_path / "new" / "run.yaml", *dry)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("preset", "held_out", "tokens"), [("plain-and-brief", 48, 112), ("customer-support", 16, 160)]
+)
+def test_init_sizes_the_evaluation_for_two_cores_and_the_word_limits_of_the_preset(
+    tmp_path, preset, held_out, tokens
+):
+    here("init", tmp_path, "--preset", preset)
+    found = load_run_config(tmp_path / "run.yaml")
+    assert found.eval.sampling.max_new_tokens == tokens
+    assert (found.eval.prompts, found.eval.texts) == (24, 16)
+    assert f"# On the {held_out} test prompts" in (tmp_path / "run.yaml").read_text()
 
 
 def test_init_writes_the_schema_to_which_the_constitution_points(tmp_path):

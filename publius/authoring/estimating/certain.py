@@ -78,6 +78,8 @@ class CertainRequests:
             return StageFacts(count, count, begun=self.begun)
         splits = self._splits(stage)
         count = owed = self.count(splits)
+        if stage == "eval" and (limit := self.run.config.eval.prompts) is not None:
+            count = owed = min(count, limit)
         if stage == "critique" and not self.begun:
             owed = max(0, owed - len(self.run.traces))
         facts = StageFacts(count, owed, self.factor(count), begun=self.begun, cached=self.cached)

@@ -16,6 +16,7 @@ from core.records import Answer, Message, Prompt, Sampling
 from core.rewards import Sample
 from engines.protocols import GenerationRequest
 from evaluation.config import BASE, STEERED
+from evaluation.neutral.texts import neutral_passages
 from evaluation.win_rate import judge_wins
 from labelers.ai import AILabeler
 from labelers.rewards import LabelerReward
@@ -29,7 +30,7 @@ from publius.runs.engines import EngineRole, Engines, conversations
 from publius.runs.folder import Run
 from publius.runs.temporary import TemporaryRun
 from publius.sources.held_out import held_out_of
-from publius.stages.base import Stage, StageResult, prompts_of, validation_prompts
+from publius.stages.base import Stage, StageResult, evaluated_prompts, prompts_of, validation_prompts
 from publius.stages.compare import compare_answers, compare_stage, compared_splits
 from publius.stages.critique import critique_stage
 from publius.stages.judges.rated import is_rated, rated_answers
@@ -253,7 +254,7 @@ class DryStages:
                 self.run.exclude(method, prompt.id, reason)
 
     async def _evaluate(self, facts: StageFacts) -> None:
-        prompts = list(prompts_of(self.run, {"test"}))
+        prompts = evaluated_prompts(self.run)
         folders: dict[str, Path | None] = {
             name: self.run.adapter(name) for name in available_variants(self.run)
         }
@@ -266,8 +267,11 @@ class DryStages:
         config = self.run.config.eval
         tokens = self._tokens_of(answers)
         trained = self._tokens_of([a for a in answers if a.variant not in (BASE, "prompted")])
+        texts = float(NEUTRAL_TOKENS + REFERENCE_TOKENS)
+        if config.texts is not None:
+            texts *= min(1.0, config.texts / len(neutral_passages()))
         self.scored["eval"] = (2 * trained if config.kl else 0.0) + (
-            2 * tokens + len(folders) * (NEUTRAL_TOKENS + REFERENCE_TOKENS) if config.quality else 0.0
+            2 * tokens + len(folders) * texts if config.quality else 0.0
         )
         self.scored["eval"] += sampled
 

@@ -19,26 +19,29 @@ def encoded_answer(
     return EncodedAnswer(prompt_ids, ids)
 
 
-def encoded_passages(encoder: TurnEncoder) -> dict[str, EncodedAnswer]:
-    """Return the ids of the neutral passages as plain text, by id.
+def encoded_passages(encoder: TurnEncoder, limit: int | None = None) -> dict[str, EncodedAnswer]:
+    """Return the ids of the neutral passages, at most `limit`, as plain text, by id.
 
     The token before the text is the one that the tokenizer itself begins a text with, if there is one. Else
     the first token of the text is not predicted.
     """
     start = _start_of_text(encoder)
     rows: dict[str, EncodedAnswer] = {}
-    for passage in neutral_passages():
+    for passage in neutral_passages(limit):
         ids = tuple(encoder.plain(passage.text))
         rows[passage.id] = EncodedAnswer(start, ids) if start else EncodedAnswer(ids[:1], ids[1:])
     return rows
 
 
 def encoded_references(
-    under: HasConstitution, encoder: TurnEncoder, variant: str
+    under: HasConstitution, encoder: TurnEncoder, variant: str, limit: int | None = None
 ) -> dict[str, EncodedAnswer]:
-    """Return the ids of the reference answers, by id, each after its question as a variant sees it."""
+    """Return the ids of the reference answers, at most `limit`, by id, each after its question.
+
+    The question is encoded as a variant sees it.
+    """
     rows: dict[str, EncodedAnswer] = {}
-    for reference in reference_answers():
+    for reference in reference_answers(limit):
         turns = turns_for(under, variant, _prompt_of(reference))
         prompt_ids, (ids,) = encoder.encode_answers(turns, [WrittenAnswer(reference.answer, True)])
         rows[reference.id] = EncodedAnswer(prompt_ids, ids)

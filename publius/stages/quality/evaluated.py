@@ -32,12 +32,12 @@ def series_by_forward_passes(
     policies = Policies(run, {variant: run.adapter(variant) for variant in variants})
     by_prompt: list[Series] = []
     by_text: list[Series] = []
+    meter = LossMeter(run, policies, cache)
     try:
-        if config.kl:
+        if config.kl:  # first: it finds losses of base on the way
             with memory_errors("the KL divergence", run.folder, "eval.kl=false, or a smaller max_new_tokens"):
-                by_prompt += divergence_series(run, encoder, policies, cache, answers)
+                by_prompt += divergence_series(run, encoder, meter, answers)
         if config.quality:
-            meter = LossMeter(run, policies, cache)
             with memory_errors("the losses", run.folder, "eval.quality=false"):
                 by_prompt += fluency_series(run, meter, encoder, answers)
                 by_text += text_series(run, meter, encoder, variants)

@@ -109,6 +109,8 @@ def test_comparisons_that_are_judged_at_once_share_nothing_less(build: Build, tm
     parts = [shared_and_own(engine, comparison) for comparison in COMPARISONS]
     # The bound on tokens divides the questions into passes, each of which computes its prefixes again.
     assert engine.computed_tokens <= 1.2 * sum(map(sum, parts))
+    assert engine.progress is not None
+    assert engine.progress >= len(COMPARISONS)  # on a CPU each is enough for a pass
 
 
 @pytest.mark.parametrize("budget", [2048, 4096, 16384])

@@ -25,6 +25,14 @@ def test_every_reference_answer_has_30_to_90_words_and_a_question():
     assert all(answer.question.endswith(("?", ".")) for answer in answers)
 
 
+def test_a_limit_keeps_every_register_and_takes_texts_of_the_whole():
+    some = neutral_passages(16)
+    assert set(Counter(passage.register for passage in some).values()) == {2}
+    assert set(some) < set(neutral_passages())
+    assert len(set(reference_answers(16))) == 16
+    assert neutral_passages(100) == neutral_passages()
+
+
 def test_no_text_is_like_another_or_like_a_demo_prompt():
     rows = (files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
     demo = [row.get("prompt") or row["messages"][-1]["content"] for row in map(json.loads, rows)]

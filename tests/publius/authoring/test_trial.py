@@ -75,6 +75,8 @@ def test_prompts_of_a_file_are_tried_to_the_limit_and_summed_up(rules: Path):
     assert [f"\nPrompt {n} of 3" in done.stdout for n in (1, 2, 3, 4)] == [True, True, True, False]
     assert "\nAll 3 prompts\n" in done.stdout
     assert "3 prompts of the file not tried" in done.stderr
+    (last,) = [line for line in done.stderr.splitlines() if line.startswith("try  3/3")]
+    assert int(last.partition(" tokens,")[0].rpartition(" ")[2]) > 0  # the progress line counts them
     told = here("try", rules, "--model", "scripted", "--prompts", "p.jsonl", "--limit", 2, "--json")
     found = json.loads(told.stdout)
     assert [result["trace"]["prompt"]["tags"] for (result,) in found["prompts"]] == [["calm"]] * 2

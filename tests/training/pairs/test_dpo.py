@@ -15,7 +15,7 @@ from core.records import Message
 from engines.adapter import WEIGHTS
 from engines.config import ModelConfig
 from tests.training.jobs import DPO, OPTIM, SMALL, job, pairs, train
-from training.divergence import mean_token_kl
+from training.divergence import answer_divergences
 from training.examples import PreferencePair, encode_pair
 from training.pairs.dpo import train_dpo
 from training.policy import load_encoder, load_policy
@@ -53,14 +53,15 @@ def test_from_an_sft_adapter_the_divergence_is_zero_at_step_zero(tiny_folder: Pa
     model = ModelConfig(id=str(tiny_folder))
     policy: Any = load_policy(model, SMALL, "cpu", 0, sft)
     rows = [encode_pair(load_encoder(model), pair).chosen for pair in pairs(4)]
-    assert all(kl > 1e-4 for kl in mean_token_kl(policy, rows, rows))
+    assert all(found.kl > 1e-4 for found in answer_divergences(policy, rows, rows))
 
 
 def test_a_fresh_adapter_changes_nothing(tiny_folder: Path):
     model = ModelConfig(id=str(tiny_folder))
     policy: Any = load_policy(model, SMALL, "cpu", 0)
     rows = [encode_pair(load_encoder(model), pair).chosen for pair in pairs(4)]
-    assert mean_token_kl(policy, rows, rows) == pytest.approx([0.0] * 4, abs=1e-9)
+    found = [divergence.kl for divergence in answer_divergences(policy, rows, rows)]
+    assert found == pytest.approx([0.0] * 4, abs=1e-9)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tiny_folder: Path, tmp_path: Path):
