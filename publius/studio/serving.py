@@ -81,7 +81,7 @@ def open_studio(project: StudioProject, token: str | None, make: EngineMaker) ->
     stopped = threading.Event()
     feed.publish("project", _shown(project))
     feed.publish("files", {"files": files.digests()})
-    feed.when_opened(lambda: bench.do(lambda inner: inner.open()))
+    feed.when_opened(lambda: bench.post(lambda inner: inner.open()))
     try:
         bench.edit(read_constitution(project.constitution))
     except ConfigError as error:
