@@ -85,7 +85,8 @@ def read_constitution(source: str | Path, unsaved: Mapping[Path, str] | None = N
         ConfigError: The file does not exist or is not a valid constitution. There is one problem for each
             mistake in the file, in the files it extends and in their documents.
     """
-    chain = read_chain(source_path(source), unsaved)
+    path = Path(source) if unsaved and Path(source) in unsaved else source_path(source)
+    chain = read_chain(path, unsaved)
     problems = list(chain.problems)
     level: _Level | None = None
     for file in reversed(chain.documents):

@@ -28,6 +28,7 @@ from publius.stages.judges.trained import judged_constitution
 from publius.studio.bench.cards import Card, CardOrigin
 from publius.studio.bench.engines import BenchEngines
 from publius.studio.bench.labels import LabelMemory, LabelView, label_view
+from publius.studio.bench.pairs import answer_pair, same_pair
 from publius.studio.bench.prompts import FIRST_SAMPLED, pinned_prompts, sampled_prompts, write_pinned
 from publius.studio.bench.saved import SavedBench, settings_digest
 from publius.studio.bench.writing import known_answers, write_answers
@@ -79,6 +80,7 @@ class Bench:
         self._asked_earlier: Counter[str] = Counter()
         self._tokens_earlier = (0, 0)
         self._is_open = False
+        self._shown_engine: dict[str, Any] = {}
         self._judged: dict[str, Constitution] = {}
         self._configure(config)
 
@@ -124,8 +126,8 @@ class Bench:
         self._constitution = constitution
         self._before = self._before or constitution
         self._asked_before_edit = self._asked()
-        self._changed(at_once=True)
         self._refresh(PAUSE_S)
+        self._show()
 
     def add(self, prompt: Prompt, origin: CardOrigin) -> str:
         """Put a prompt on the bench and return its id.
@@ -297,7 +299,11 @@ class Bench:
         card.state = "done"
 
     async def _follow(self, card: Card, engines: Engines) -> None:
-        """Take over the answers under the current constitution if they are all known, or mark the card."""
+        """Mark a card whose answers would be others under the current constitution.
+
+        They stay until `rewrite`, even where all are known: labels before and after an edit are compared on
+        the same pair.
+        """
         constitution, trace = self._constitution, card.trace
         if constitution is None or trace is None or trace.constitution_digest == constitution.digest:
             card.is_stale = False
@@ -307,8 +313,8 @@ class Bench:
             return
         loop = loop_for(self._config, constitution, self._engines.templates, engines)
         known = await known_answers(loop, engines.of("policy"), engines.of("critic"), card.prompt)
-        card.is_stale = known is None
-        if known is not None:
+        card.is_stale = known is None or not same_pair(answer_pair(known), answer_pair(trace))
+        if known is not None and not card.is_stale:
             card.trace = known
 
     async def _judge(
@@ -366,11 +372,8 @@ class Bench:
             self._judged = {**dict(list(self._judged.items())[-_REMEMBERED:]), constitution.digest: known}
         return known
 
-    def _changed(self, at_once: bool = False) -> None:
-        if at_once:
-            self._show()
-        else:
-            self._later("show", _PUBLISH_S, self._show)
+    def _changed(self) -> None:
+        self._later("show", _PUBLISH_S, self._show)
 
     def _later(self, name: str, wait_s: float, call: Callable[[], None]) -> None:
         """Call a function once, however often it is wanted until then."""
@@ -379,7 +382,10 @@ class Bench:
             self._timers[name] = asyncio.get_running_loop().call_later(wait_s, call)
 
     def _show(self) -> None:
-        self._publish("engine", self._engines.as_json())
+        engine = self._engines.as_json()
+        if engine != self._shown_engine:
+            self._shown_engine = engine
+            self._publish("engine", engine)
         if self._constitution is not None:
             self._publish("bench", self._as_json(self._constitution))
 
@@ -437,7 +443,12 @@ class Bench:
         write_pinned(self._pinned_file, [card.prompt for card in self._cards.values() if card.pinned])
 
     def _save(self) -> None:
-        self._saved.keep(list(self._cards.values()), self._memory, settings_digest(self._config))
+        """Store what is known. A full disk is shown: the answers themselves are in the request cache."""
+        try:
+            self._saved.keep(list(self._cards.values()), self._memory, settings_digest(self._config))
+        except PubliusError as error:
+            self._problem = str(error)
+            self._changed()
 
 
 class _NotLoaded:

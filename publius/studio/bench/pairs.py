@@ -58,3 +58,9 @@ def _discarded(trace: CritiqueTrace, written: Revision) -> Comparison:
         Candidate(second.text, f"revision:{written.round}", second.finish_reason == "stop"),
         group=trace.id,
     )
+
+
+def same_pair(one: AnswerPair, other: AnswerPair) -> bool:
+    """Return True if two pairs have the same texts."""
+    texts = [(pair.draft.text, pair.revision.text if pair.revision else None) for pair in (one, other)]
+    return texts[0] == texts[1]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from core.digests import digest
 from core.records import CritiqueTrace, Judgment, Prompt
-from core.store.files import write_atomic
+from core.store.files import os_errors, write_atomic
 from publius.config.run_file import RunConfig
 from publius.studio.bench.cards import Card, CardOrigin
 from publius.studio.bench.labels import LabelMemory
@@ -75,6 +75,8 @@ class SavedBench:
             "traces": {c.prompt.id: c.trace.model_dump(mode="json") for c in cards if c.trace},
             "judgments": {key: judgment.model_dump(mode="json") for key, judgment in latest},
         }
+        with os_errors(self._path.parent):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path, json.dumps(self._content) + "\n", mode=0o600)
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from constitution.loader import LoadedConstitution
-from core.errors import PubliusError
-from core.records import Prompt
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.project import open_cache
@@ -82,10 +80,6 @@ class Workbench:
     def close(self) -> None:
         """Stop what is running and close the engines and the cache."""
         with self._closing:
-            try:
-                self.do(lambda bench: bench.close())
-            except PubliusError:
-                pass  # its disk is full: the answers are in the cache
-            finally:
-                self._thread.close()
-                self._cache.close()
+            self.do(lambda bench: bench.close())
+            self._thread.close()
+            self._cache.close()
