@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from constitution.loader import LoadedConstitution
+from core.records import Prompt
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.project import open_cache

@@ -76,7 +76,11 @@ class Client:
             response = connection.getresponse()
             content = response.read()
             kind = response.headers.get_content_type()
-            return response.status, json.loads(content) if kind == "application/json" else content, response.headers
+            return (
+                response.status,
+                json.loads(content) if kind == "application/json" else content,
+                response.headers,
+            )
         finally:
             connection.close()
 

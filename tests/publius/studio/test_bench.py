@@ -162,7 +162,9 @@ def test_answers_whose_writing_the_edit_touches_are_marked_and_rewritten_on_dema
     marked = on_bench.settled()
     stale = [card["id"] for card in marked["cards"] if card["stale"]]
     drawn = [
-        card["id"] for card in marked["cards"] if any("kind" in round_["principles"] for round_ in card["rounds"])
+        card["id"]
+        for card in marked["cards"]
+        if any("kind" in round_["principles"] for round_ in card["rounds"])
     ]
     assert stale == drawn != []
     asked = on_bench.asked()

@@ -49,9 +49,10 @@ def test_line_breaks_and_byte_order_mark_stay(files: ProjectFiles):
     read = files.read("constitution.yaml")
     assert read.text == CONSTITUTION
     files.save("constitution.yaml", read.text.replace("twelve", "ten"), read.digest, "tab")
-    assert path.read_bytes() == b"\xef\xbb\xbf" + CONSTITUTION.replace("twelve", "ten").replace(
-        "\n", "\r\n"
-    ).encode()
+    assert (
+        path.read_bytes()
+        == b"\xef\xbb\xbf" + CONSTITUTION.replace("twelve", "ten").replace("\n", "\r\n").encode()
+    )
 
 
 def test_permissions_and_links_stay(files: ProjectFiles, tmp_path: Path):
@@ -67,7 +68,9 @@ def test_permissions_and_links_stay(files: ProjectFiles, tmp_path: Path):
     assert target.stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.parametrize("name", ["../run.yaml", "/etc/passwd", ".publius/studio/access.json", "", "new.yaml"])
+@pytest.mark.parametrize(
+    "name", ["../run.yaml", "/etc/passwd", ".publius/studio/access.json", "", "new.yaml"]
+)
 def test_only_listed_files_can_be_opened(files: ProjectFiles, name: str):
     with pytest.raises(DataError, match="no file"):
         files.read(name)
