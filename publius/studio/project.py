@@ -66,8 +66,10 @@ class StudioProject:
         Raises:
             ConfigError: for every mistake in the run file.
         """
-        if self.run_file is not None:
-            return load_run_config(self.run_file)
+        return self.plain_config() if self.run_file is None else load_run_config(self.run_file)
+
+    def plain_config(self) -> RunConfig:
+        """Return the configuration of a project without a usable run file."""
         return build_run_config({"constitution": str(self.constitution), "prompts": "none", **_SMALL})
 
     def paths(self) -> dict[str, Path]:

@@ -105,7 +105,7 @@ def open_studio(
     board.look()
     feed.publish("project", _shown(project))
     feed.publish("files", {"files": files.digests()})
-    feed.when_opened(lambda: bench.do(lambda inner: inner.open()))
+    feed.when_opened(lambda: bench.post(lambda inner: inner.open()))
     try:
         bench.edit(read_constitution(project.constitution))
     except ConfigError as error:

@@ -76,7 +76,8 @@ class Bench:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._asked_before_edit: Counter[str] = Counter()
         self._usd = 0.0
-        self._problem = ""
+        self.problem = ""
+        """What the page says is wrong; empty if nothing is."""
         self._asked_earlier: Counter[str] = Counter()
         self._tokens_earlier = (0, 0)
         self._is_open = False
@@ -170,6 +171,7 @@ class Bench:
         self._is_stopped = False
         for card in [self._card(one) for one in identities] or list(self._cards.values()):
             if card.is_stale or card.trace is None or card.state == "failed":
+                self._cancel(lambda key, one=card.prompt.id: key == ("label", one))  # type: ignore[misc]
                 self._start("write", card, self._write(card))
 
     def stop(self) -> None:
@@ -189,9 +191,12 @@ class Bench:
     def configure(self, config: RunConfig) -> None:
         """Work with another configuration, such as that of an edited run file."""
         if settings_digest(config) == settings_digest(self._config):
+            self.problem = ""
+            self._changed()
             return
         self._cancel(lambda key: True)
         self._asked_earlier, self._tokens_earlier = self._asked(), self._tokens()
+        self.problem = ""
         engines = self._engines
         asyncio.get_running_loop().run_in_executor(None, engines.close)
         self._configure(config)
@@ -399,7 +404,7 @@ class Bench:
             "source": self._source,
             "busy": bool(self._tasks),
             "stopped": self._is_stopped,
-            "problem": self._problem,
+            "problem": self.problem,
             "cards": [self._card_json(card, constitution, before) for card in self._cards.values()],
             "principles": {p.id: {"text": p.text, "hard": p.hard} for p in constitution.principles},
             "asked": dict(asked),
@@ -436,7 +441,7 @@ class Bench:
         try:
             return pinned_prompts(self._pinned_file)
         except PubliusError as error:
-            self._problem = str(error)
+            self.problem = str(error)
             return []
 
     def _write_pinned(self) -> None:
@@ -447,7 +452,7 @@ class Bench:
         try:
             self._saved.keep(list(self._cards.values()), self._memory, settings_digest(self._config))
         except PubliusError as error:
-            self._problem = str(error)
+            self.problem = str(error)
             self._changed()
 
 

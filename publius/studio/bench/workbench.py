@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from constitution.loader import LoadedConstitution
+from core.errors import ConfigError
 from core.records import Prompt
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker, Engines, make_engine
@@ -36,14 +37,21 @@ class Workbench:
         publish: Callable[[str, dict[str, Any]], None],
         make: EngineMaker = make_engine,
     ) -> None:
-        config = project.config()
+        problem = ""
+        try:
+            config = project.config()
+        except ConfigError as error:  # the editor is where it is mended
+            config = project.plain_config()
+            problem = f"The bench has the settings of `publius try`, since the run file has mistakes. {error}"
         self._cache = open_cache(project.folder, config.cache.max_bytes)
         self._thread = BenchLoop()
         self._closing = threading.Lock()
         saved = SavedBench(Path(project.folder / STATE_FOLDER / "bench.json"))
 
         def made() -> Bench:
-            return Bench(project.folder / PINNED, saved, config, self._cache, make, publish)
+            bench = Bench(project.folder / PINNED, saved, config, self._cache, make, publish)
+            bench.problem = problem
+            return bench
 
         self._bench = self._thread.call(made)
         self._thread.call(self._bench.begin)
@@ -51,6 +59,10 @@ class Workbench:
     def do(self, call: Callable[[Bench], _T]) -> _T:
         """Call a function with the bench, on its thread, and return the result."""
         return self._thread.call(lambda: call(self._bench))
+
+    def post(self, call: Callable[[Bench], object]) -> None:
+        """Call a function with the bench, on its thread, without waiting for it."""
+        self._thread.loop.call_soon_threadsafe(lambda: call(self._bench))
 
     def edit(self, loaded: LoadedConstitution, source: str = "") -> None:
         """Show and ask for the labels under a constitution."""

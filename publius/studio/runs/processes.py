@@ -8,6 +8,7 @@ process with the same number for one of them.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -131,10 +132,8 @@ class RunProcesses:
         seen = self.seen(identity)
         if seen.state == "running":
             write_atomic(self._folder / identity / _STOPPED, "")
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it may just have ended
                 os.killpg(seen.started.pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass  # it has just ended
 
     def seen(self, identity: str) -> SeenRun:
         """Return a run as it is now. Raises DataError if there is no such run."""

@@ -285,3 +285,18 @@ def test_removed_pinned_file_and_damaged_state_are_no_obstacle(tmp_path: Path):
         assert len(opened.open()["cards"]) == 4
     finally:
         opened.bench.close()
+
+
+def test_mistake_in_the_run_file_is_said_and_mended_on_the_page(tmp_path: Path):
+    run_file = write_bench(tmp_path) / "run.yaml"
+    right = run_file.read_text()
+    run_file.write_text(right.replace("rounds: 2", "rounds: many"))
+    opened = OnBench(tmp_path)
+    try:
+        assert "run.yaml:6" in opened.shown.wait("bench", lambda bench: True)["problem"]
+        run_file.write_text(right)
+        opened.bench.configure(load_run_config(run_file))
+        opened.shown.wait("bench", lambda bench: bench["problem"] == "")
+        assert all(len(card["rounds"]) == 2 for card in opened.open()["cards"])
+    finally:
+        opened.bench.close()
