@@ -115,6 +115,7 @@ def studio_(
     """Edit the constitution in the browser and watch labels flip."""
     from publius.studio.serving import StudioRequest, serve_studio
     from publius.views.chat import print_studio
+    from publius.views.report.side_by_side import ReportViews
 
     request = StudioRequest(project, port, token)
-    serve_studio(request, lambda link: emit(link, as_json, print_studio, on_one_line=True))
+    serve_studio(request, lambda link: emit(link, as_json, print_studio, on_one_line=True), ReportViews())

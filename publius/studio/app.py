@@ -21,7 +21,10 @@ from core.web.hosts import Hosts
 from labelers.page.guard import Guard
 from publius.studio.bench.routes import bench_router
 from publius.studio.file_routes import file_router
+from publius.studio.ratings.routes import ratings_router
+from publius.studio.runs.routes import runs_router
 from publius.studio.state import Studio, signed_in, the_studio
+from publius.studio.talk.routes import talk_router
 
 MAX_STUDIO_BODY_BYTES = 4 * 2**20
 """Largest request: a file of a million characters, each of which JSON may escape."""
@@ -54,7 +57,7 @@ def build_studio(studio: Studio, hosts: Hosts) -> ASGIApp:
     """Return the web application, wrapped in the guard."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.studio = studio
-    for router in (page_router, file_router, bench_router):
+    for router in (page_router, file_router, bench_router, runs_router, talk_router, ratings_router):
         app.include_router(router)
     app.mount("/static", GZipMiddleware(StaticFiles(directory=_STATIC)))
     app.add_exception_handler(RequestValidationError, _on_invalid)

@@ -23,6 +23,10 @@ from publius.studio.bench.workbench import Workbench
 from publius.studio.feed import Feed
 from publius.studio.files import FileVersion, ProjectFiles
 from publius.studio.project import STATE_FOLDER, StudioProject
+from publius.studio.ratings.desk import RatingDesk
+from publius.studio.runs.board import RunBoard
+from publius.studio.runs.views import RunViews
+from publius.studio.talk.room import TalkRoom
 
 if TYPE_CHECKING:
     from publius.studio.state import Studio
@@ -44,13 +48,17 @@ class StudioRequest:
 
 
 def serve_studio(
-    request: StudioRequest, opened: Callable[[PageLink], None], make: EngineMaker = make_engine
+    request: StudioRequest,
+    opened: Callable[[PageLink], None],
+    views: RunViews,
+    make: EngineMaker = make_engine,
 ) -> None:
     """Serve the studio on this machine until the user interrupts.
 
     Args:
         request: options of the command.
         opened: called with the link once the page can be reached.
+        views: readings of runs by the report's code.
         make: builds an engine; tests pass their own.
 
     Raises:
@@ -62,23 +70,39 @@ def serve_studio(
     from publius.studio.app import build_studio
 
     project = StudioProject.of(request.project)
-    with listen(_LOOPBACK, request.port) as listening, open_studio(project, request.token, make) as studio:
+    with (
+        listen(_LOOPBACK, request.port) as listening,
+        open_studio(project, request.token, views, make) as studio,
+    ):
         port = listening.getsockname()[1]
         opened(PageLink(f"http://{_LOOPBACK}:{port}/#{studio.access.token}", project.folder))
         serve(build_studio(studio, Hosts.of(_LOOPBACK)), listening, _EXTRA)
 
 
 @contextmanager
-def open_studio(project: StudioProject, token: str | None, make: EngineMaker) -> Iterator[Studio]:
-    """Yield the studio of a project, which watches its files and works at its bench until the block ends."""
+def open_studio(
+    project: StudioProject, token: str | None, views: RunViews, make: EngineMaker
+) -> Iterator[Studio]:
+    """Yield the studio of a project, which watches it and works at its bench until the block ends."""
     from publius.studio.file_routes import announce
     from publius.studio.state import Studio
 
     files, feed = ProjectFiles(project), Feed()
     access = open_access(project.folder / STATE_FOLDER / "access.json", token)
     bench = Workbench(project, feed.publish, make)
-    studio = Studio(project, files, feed, bench, access, _user_name())
+    state = project.folder / STATE_FOLDER
+    desk = RatingDesk(project.folder, state / "queue", lambda: _principles(project), feed.publish)
+    talk = TalkRoom(project, files, bench, desk, feed.publish)
+
+    def runs_changed(topic: str, content: dict[str, Any]) -> None:
+        feed.publish(topic, content)
+        feed.publish("talk", talk.shown())  # a run may have trained a variant that can answer
+
+    board = RunBoard(project, views, runs_changed)
+    studio = Studio(project, files, feed, bench, access, _user_name(), board, desk, talk)
     stopped = threading.Event()
+    feed.provide("talk", talk.shown)
+    board.look()
     feed.publish("project", _shown(project))
     feed.publish("files", {"files": files.digests()})
     feed.when_opened(lambda: bench.post(lambda inner: inner.open()))
@@ -90,15 +114,21 @@ def open_studio(project: StudioProject, token: str | None, make: EngineMaker) ->
     def changed(version: FileVersion) -> None:
         announce(studio, version)
 
-    watching = threading.Thread(target=files.watch, args=(changed, stopped), name="files", daemon=True)
-    watching.start()
+    watching = [
+        threading.Thread(target=files.watch, args=(changed, stopped), name="files", daemon=True),
+        threading.Thread(target=board.watch, args=(stopped,), name="runs", daemon=True),
+    ]
+    for thread in watching:
+        thread.start()
     try:
         yield studio
     finally:
         studio.closed = True
         stopped.set()
-        watching.join(5.0)
+        for thread in watching:
+            thread.join(5.0)
         bench.close()
+        desk.close()
 
 
 def _shown(project: StudioProject) -> dict[str, Any]:
@@ -108,6 +138,15 @@ def _shown(project: StudioProject) -> dict[str, Any]:
         "constitution": project.constitution.name,
         "run_file": project.run_file.name if project.run_file else None,
     }
+
+
+def _principles(project: StudioProject) -> tuple[str, ...]:
+    """Return the texts of the project's principles; none if the constitution on disk is not valid."""
+    try:
+        loaded = read_constitution(project.constitution)
+    except ConfigError:
+        return ()
+    return tuple(principle.text for principle in loaded.constitution.principles)
 
 
 def _user_name() -> str:

@@ -11,6 +11,9 @@ from publius.studio.bench.workbench import Workbench
 from publius.studio.feed import Feed
 from publius.studio.files import ProjectFiles
 from publius.studio.project import StudioProject
+from publius.studio.ratings.desk import RatingDesk
+from publius.studio.runs.board import RunBoard
+from publius.studio.talk.room import TalkRoom
 
 
 @dataclass
@@ -24,6 +27,9 @@ class Studio:
     access: Access
     annotator: str
     """Name that the user's ratings have."""
+    runs: RunBoard
+    ratings: RatingDesk
+    talk: TalkRoom
     closed: bool = field(default=False)
 
 

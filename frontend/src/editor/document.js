@@ -57,6 +57,17 @@ export function typed(content) {
   draftSoon();
 }
 
+/** Change a file from another panel: `change` gets its text and returns the new one, or null to leave it. */
+export async function editElsewhere(name, change) {
+  if (file.value?.name !== name) await open(name);
+  const content = await change(text.value);
+  if (content === null || file.value.name !== name) return false;
+  replace(content);
+  note.value = "";
+  draftSoon();
+  return true;
+}
+
 function replace(content) {
   text.value = content;
   setEditor(content);

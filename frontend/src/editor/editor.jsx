@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { topic } from "../store.js";
 import { useKey } from "../shared/keys.jsx";
-import { bindEditor, file, isChanged, note, open, opening, problems, revert, save, saving, typed } from "./document.js";
+import { bindEditor, file, isChanged, note, open, opening, problems, revert, save, saving, text, typed } from "./document.js";
 import { OtherVersion, UnsavedText } from "./notices.jsx";
 import { goTo, makeEditor, sayProblem, setText, showProblems } from "./setup.js";
 
@@ -19,8 +19,15 @@ export function Editor() {
       setText(editor.current, content, shownName.current !== file.value.name);
       shownName.current = file.value.name;
     });
-    if (file.value) shownName.current = "";
-    return () => editor.current.view.destroy();
+    if (file.value) {
+      // The user was at another panel, or changed the text from there.
+      setText(editor.current, text.value, true);
+      shownName.current = file.value.name;
+    }
+    return () => {
+      bindEditor(() => {});
+      editor.current.view.destroy();
+    };
   }, []);
   const names = Object.keys(topic("files").value?.files ?? {});
   useEffect(() => {

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from constitution.loader import LoadedConstitution
 from core.errors import ConfigError
+from core.records import Prompt
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.project import open_cache
@@ -70,6 +71,16 @@ class Workbench:
     def configure(self, config: RunConfig) -> None:
         """Work with the configuration of an edited run file."""
         self.do(lambda bench: bench.configure(config))
+
+    def keep_prompt(self, prompt: Prompt) -> str:
+        """Put a prompt on the bench, pinned, and return its id. Raises DataError if the bench is full."""
+
+        def kept(bench: Bench) -> str:
+            identity = bench.add(prompt, "typed")
+            bench.pin(identity, True)
+            return identity
+
+        return self.do(kept)
 
     def submit(self, work: Callable[[Engines], Awaitable[_T]]) -> Future[_T]:
         """Run a coroutine with the engines of the project, which are opened if need be."""
