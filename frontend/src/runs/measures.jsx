@@ -22,7 +22,8 @@ function OneRun({ run }) {
 function Movement({ found }) {
   const variants = [...new Set(found.measures.map((row) => row.variant))];
   const [picked, setPicked] = useState("");
-  const variant = variants.includes(picked) ? picked : variants[0];
+  const common = variants.find((name) => found.measures.some((row) => row.variant === name && row.cells.every(Boolean)));
+  const variant = variants.includes(picked) ? picked : (common ?? variants[0]);
   if (!variants.length) return <p class="soft">None of these runs has been evaluated, so only their answers and preferences can be compared.</p>;
   const rows = found.measures.filter((row) => row.variant === variant);
   const prompts = found.prompts[variant];

@@ -63,7 +63,8 @@ def test_ratings_outlive_kills(tmp_path: Path, kills: int):
     with studio_on(tmp_path) as first:
         rater, port = Rater(first), first.port
         status, view, _ = rater.client.send("/api/ratings/select", {"run": run, "count": PAIRS})
-        assert (status, view["added"]) == (200, PAIRS)
+        assert status == 200
+        assert view["added"] >= 2 * kills  # near duplicates are left out
         first.kill()
     for number in range(kills):
         with studio_on(tmp_path, "--port", port) as studio:
