@@ -23,7 +23,7 @@ from publius.studio.talk.conversation import Talk, TalkFile, TalkTurn, Thumb, Va
 from publius.studio.talk.examples import principle_ids, with_example
 from publius.studio.talk.speakers import TalkVariant, talk_variants, variant_reply
 
-MOST_TALK_TURNS = 40
+TALK_TURNS = 40
 MOST_VARIANTS = 4
 _INTERRUPTED = "the studio was stopped before this was answered"
 _STOPPED = "stopped"
@@ -111,8 +111,8 @@ class TalkRoom:
         with self._lock:
             if self._asked is not None and not self._asked.done():
                 raise DataError("the last question is still being answered", accepted="wait, or stop it")
-            if len(self._talk.turns) >= MOST_TALK_TURNS:
-                raise DataError(f"the talk has {MOST_TALK_TURNS} turns", accepted="begin a new one")
+            if len(self._talk.turns) >= TALK_TURNS:
+                raise DataError(f"the talk has {TALK_TURNS} turns", accepted="begin a new one")
             number = len(self._talk.turns)
             turn = TalkTurn(f"{self._talk.id}-{number}", question, {name: VariantAnswer() for name in chosen})
             self._talk.turns.append(turn)
