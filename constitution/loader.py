@@ -74,17 +74,19 @@ def load_constitution(source: str | Path) -> Constitution:
     return read_constitution(source).constitution
 
 
-def read_constitution(source: str | Path) -> LoadedConstitution:
+def read_constitution(source: str | Path, unsaved: Mapping[Path, str] | None = None) -> LoadedConstitution:
     """Return a constitution with the source position of every value.
 
     Args:
         source: The name of a preset (as `str`), or a path. Write `./name` for a file named like a preset.
+        unsaved: Texts of an editor by absolute path, which are read in place of the files.
 
     Raises:
         ConfigError: The file does not exist or is not a valid constitution. There is one problem for each
             mistake in the file, in the files it extends and in their documents.
     """
-    chain = read_chain(source_path(source))
+    path = Path(source) if unsaved and Path(source) in unsaved else source_path(source)
+    chain = read_chain(path, unsaved)
     problems = list(chain.problems)
     level: _Level | None = None
     for file in reversed(chain.documents):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from constitution.file_form import as_mapping
 from constitution.passages import read_passages
 from core.errors import ConfigError, Problem, shell_command
 from core.text.explain import Loc, Misfit, one_of, yaml_line
-from core.text.yaml_file import Mark, YamlDocument, read_yaml
+from core.text.yaml_file import Mark, YamlDocument, parse_yaml, read_yaml
 
 MAX_LEVELS = 16
 """Maximum number of `extends` levels."""
@@ -105,13 +106,18 @@ class Chain:
         return not self.problems and "extends" not in self.documents[-1].value
 
 
-def read_chain(path: Path) -> Chain:
+def read_chain(path: Path, unsaved: Mapping[Path, str] | None = None) -> Chain:
     """Return a file and all files it extends, directly or indirectly.
+
+    Args:
+        path: The file.
+        unsaved: Texts of an editor by absolute path, which are read in place of the files.
 
     Raises:
         ConfigError: The file itself cannot be read.
     """
-    chain = Chain([as_mapping(read_yaml(path))])
+    edited = {os.path.realpath(file): text for file, text in (unsaved or {}).items()}
+    chain = Chain([as_mapping(_document(path, edited))])
     seen = {os.path.realpath(path): str(path)}
     while True:
         last = chain.documents[-1]
@@ -123,13 +129,18 @@ def read_chain(path: Path) -> Chain:
         if misfit is None:
             seen[os.path.realpath(path)] = str(path)
             try:
-                chain.documents.append(as_mapping(read_yaml(path)))
+                chain.documents.append(as_mapping(_document(path, edited)))
                 continue
             except ConfigError as error:
                 chain.problems += error.problems
         else:
             chain.problems.append(last.problem(misfit))
         return chain
+
+
+def _document(path: Path, edited: Mapping[str, str]) -> YamlDocument:
+    text = edited.get(os.path.realpath(path))
+    return read_yaml(path) if text is None else parse_yaml(text, path)
 
 
 def _base_path(document: YamlDocument, name: str) -> Path:

@@ -24,7 +24,7 @@ from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, benchmark, chat, eval_reward
 from publius.commands.runs import compare, critique, eval_, label, run, runs, sample_, show
-from publius.commands.serving import serve_
+from publius.commands.serving import serve_, studio_
 from publius.commands.settings_help import SettingsCommand
 from publius.commands.setup import doctor, init, models_app
 from publius.commands.steering import steer_
@@ -165,6 +165,7 @@ app.command()(show)
 app.command()(runs)
 app.command()(chat)
 app.command("serve")(serve_)
+app.command("studio")(studio_)
 app.command()(export)
 app.command("push")(push_)
 app.command()(diff)

@@ -31,10 +31,16 @@ _HEADERS = {
 
 
 class Guard:
-    """Reject foreign hosts, foreign origins and large bodies before anything else runs."""
+    """Reject foreign hosts, foreign origins and large bodies before anything else runs.
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
-        self._app, self._hosts = app, hosts
+    Args:
+        app: the application. A header that it sets itself, such as a stricter policy, is kept.
+        hosts: accepted values of the Host header.
+        max_body_bytes: size of the largest request.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Hosts, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app, self._hosts, self._max_body_bytes = app, hosts, max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request to the application, or respond with the reason for rejecting it."""
@@ -43,7 +49,9 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS.items()]
+                own = {name for name, _ in message["headers"]}
+                more = (header for header in _HEADERS.items() if header[0] not in own)
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
         headers = dict(scope["headers"])
@@ -52,7 +60,7 @@ class Guard:
             await respond(send_guarded, 403, {"error": refusal})
             return
         try:
-            body = await bounded_body(receive, headers, MAX_BODY_BYTES, BODY_S)
+            body = await bounded_body(receive, headers, self._max_body_bytes, BODY_S)
         except RejectedBodyError as error:
             await respond(send_guarded, error.status, {"error": error.reason})
             return
@@ -62,11 +70,11 @@ class Guard:
         host = headers.get(b"host", b"").decode("latin-1")
         if not self._hosts.accepts(host):
             return f"unknown host name {host!r}; start the server with --allow-host to accept it"
-        if method in ("GET", "HEAD"):
-            return None
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        if method in ("GET", "HEAD") and not origin:
+            return None  # browsers send none with a request of the page itself
         if origin not in (f"http://{host.lower()}", f"https://{host.lower()}"):
             return "the request comes from another site"
-        if OWN_HEADER not in headers:
+        if method not in ("GET", "HEAD") and OWN_HEADER not in headers:
             return "the request does not come from the page (no X-Publius header)"
         return None

@@ -93,7 +93,7 @@ def chat(
     as_json: AsJson = False,
 ) -> None:
     """Chat with the policy before and after training, side by side."""
-    from publius.chat import ChatRequest
+    from publius.serving.chat import ChatRequest
     from publius.views.chat import chat_with
 
     if (folder is None) == (model is None):

@@ -1,4 +1,4 @@
-"""The command `serve`."""
+"""The commands `serve` and `studio`."""
 
 from __future__ import annotations
 
@@ -91,3 +91,31 @@ def serve_(
     )
     stopped = serve_models(request, lambda where: emit(where, as_json, print_listening, on_one_line=True))
     emit(stopped, as_json, print_stopped, on_one_line=True)
+
+
+def studio_(
+    project: Annotated[
+        Path,
+        typer.Argument(
+            help="A project's folder, or its run file or constitution. If not given: the current folder.",
+            metavar="[PROJECT]",
+            show_default=False,
+        ),
+    ] = Path(),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 picks a free one.")] = 8322,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="Token of the link. If not given: the project's own, made at the first start.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Edit the constitution in the browser and watch labels flip."""
+    from publius.studio.serving import StudioRequest, serve_studio
+    from publius.views.chat import print_studio
+    from publius.views.report.side_by_side import ReportViews
+
+    request = StudioRequest(project, port, token)
+    serve_studio(request, lambda link: emit(link, as_json, print_studio, on_one_line=True), ReportViews())

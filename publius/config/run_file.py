@@ -14,7 +14,7 @@ from core.records import Split
 from core.settings import ADDED, OPERATIONAL, Section
 from core.store.files import is_there
 from core.text.explain import MisfitError
-from core.text.yaml_file import read_yaml, validate
+from core.text.yaml_file import parse_yaml, read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig, SampleConfig
 from engines.config import ROLES, EngineConfig, ModelConfig, ModelsConfig
 from evaluation.config import ChooseConfig, EvalConfig
@@ -343,17 +343,18 @@ class DataTrainingConfig(TrainingSections):
         return self
 
 
-def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_run_config(path: Path, overrides: Sequence[str] = (), unsaved: str | None = None) -> RunConfig:
     """Return the run file as a configuration with absolute paths.
 
     Args:
         path: the run file.
         overrides: `a.b=value` each, with the value in YAML. They take precedence over the file.
+        unsaved: text of an editor, which is read in place of the file.
 
     Raises:
         ConfigError: for every mistake in the file or the overrides, with its position.
     """
-    document = read_yaml(path)
+    document = read_yaml(path) if unsaved is None else parse_yaml(unsaved, path)
     _refuse_constitution(path, document.value)
     value = with_overrides(RunConfig, document.value, overrides)
     return _with_absolute_paths(validate(document, RunConfig, value), path.parent)

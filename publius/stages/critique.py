@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from constitution.schema import Constitution
 from core.errors import ConfigError
 from core.records import Prompt, Split
-from critique.loop import CritiqueLoop
+from critique.loop import CritiqueLoop, LoopRules
 from critique.requests import needs_beginning
 from critique.statistics import LoopStatistics
+from prompts.environment import PromptTemplates
+from publius.config.run_file import RunConfig
 from publius.runs.engines import Engines
 from publius.runs.folder import Run, loop_rules_of
 from publius.stages.base import StageResult, StageWork, prompts_of, run_stage
-from publius.stages.scoring import scorer_of
+from publius.stages.scoring import scorer_for
 
 
 async def critique_stage(run: Run, engines: Engines) -> StageResult:
@@ -65,7 +68,18 @@ def loop_of(run: Run, engines: Engines) -> CritiqueLoop:
     Raises:
         ConfigError: `critique.judge` is set, and critic and labeler cannot be loaded at once.
     """
-    config = run.config.critique
+    return loop_for(run.config, run.constitution, run.templates, engines, loop_rules_of(run.manifest))
+
+
+def loop_for(
+    settings: RunConfig,
+    constitution: Constitution,
+    templates: PromptTemplates,
+    engines: Engines,
+    rules: LoopRules = "guarded",
+) -> CritiqueLoop:
+    """Return the critique loop of a configuration, as `loop_of` does of a run."""
+    config = settings.critique
     if config.judge and not engines.fit_together("critic", "labeler"):
         raise ConfigError(
             "the labeler judges revisions while the critic writes them, and both models do not fit at once",
@@ -73,13 +87,13 @@ def loop_of(run: Run, engines: Engines) -> CritiqueLoop:
             accepted="false, one model for both roles, or GPUs of their own (models.ROLE.engine.gpus)",
         )
     return CritiqueLoop(
-        run.constitution,
+        constitution,
         engines.of("policy"),
         engines.of("critic"),
         config,
-        run.config.seed,
-        run.templates,
-        scorer_of(run, engines, judge=config.judge),
-        loop_rules_of(run.manifest),
+        settings.seed,
+        templates,
+        scorer_for(settings, constitution, templates, engines, judge=config.judge),
+        rules,
         begun=needs_beginning(engines.parameters_of("critic")),
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from constitution.schema import Constitution
 from core.errors import ConfigError
 from critique.scoring import AnswerScorer
 from labelers.modes.table import require_yes_or_no
 from labelers.rewards import LabelerReward
+from prompts.environment import PromptTemplates
+from publius.config.run_file import RunConfig
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.stages.base import Stage
@@ -43,14 +46,23 @@ def scorer_of(run: Run, engines: Engines, *, judge: bool) -> AnswerScorer:
         ConfigError: if the labeler may think before it answers yes or no.
         EngineError: if one of these words is not a single token of the labeler's tokenizer.
     """
-    config = run.config
-    judged = any(principle.check is None for principle in run.constitution.principles)
+    return scorer_for(run.config, run.constitution, run.templates, engines, judge=judge)
+
+
+def scorer_for(
+    config: RunConfig,
+    constitution: Constitution,
+    templates: PromptTemplates,
+    engines: Engines,
+    *,
+    judge: bool,
+) -> AnswerScorer:
+    """Return the scorer of a configuration, as `scorer_of` does of a run."""
+    judged = any(principle.check is None for principle in constitution.principles)
     if not (judge and config.label.principles and judged):
-        return AnswerScorer(run.constitution)
+        return AnswerScorer(constitution)
     engine = engines.of("labeler")
-    require_yes_or_no(engine, run.templates, config.label)
+    require_yes_or_no(engine, templates, config.label)
     limit = conversations(config.engine)
-    labeler = LabelerReward(
-        run.constitution, run.templates, config.label, engine, config.seed, concurrency=limit
-    )
-    return AnswerScorer(run.constitution, labeler)
+    labeler = LabelerReward(constitution, templates, config.label, engine, config.seed, concurrency=limit)
+    return AnswerScorer(constitution, labeler)

@@ -1,4 +1,4 @@
-"""Input and output of `publius chat` (messages typed, answers side by side); output of `publius serve`."""
+"""Input and output of `publius chat` (messages typed, replies side by side); output of `serve`, `studio`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from core.errors import ConfigError, RequestError
 from core.notices import note
 from core.records import Prompt
 from core.terminal.interrupts import run_interruptibly
-from publius.chat import Chat, ChatReply, ChatRequest, Replies, open_chat
+from core.web.links import PageLink
 from publius.console import emit, heading, out
 from publius.runs.engines import EngineMaker, make_engine
+from publius.serving.chat import Chat, ChatReply, ChatRequest, Replies, open_chat
 from publius.serving.served import Listening, Stopped
 from publius.sources.prompts import read_prompts
 
@@ -152,3 +153,9 @@ def print_stopped(stopped: Stopped) -> None:
     """Print the number of answers."""
     counts = [f"{count:,} {kind}" for kind, count in stopped.answered.items()]
     out.print(f"stopped; answered {' and '.join(counts) or 'nothing'}")
+
+
+def print_studio(link: PageLink) -> None:
+    """Print the link to the page."""
+    out.print(f"Open {link.url}")
+    note(f"The studio works on {link.folder} and is reached from this machine only; Ctrl-C stops it")

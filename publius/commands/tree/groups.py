@@ -14,7 +14,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Run": ("run", "steer", "runs", "cache"),
     "Train": ("train",),
     "Measure": ("eval", "eval-reward", "audit", "benchmark", "report"),
-    "Use": ("chat", "serve"),
+    "Use": ("studio", "chat", "serve"),
     "Set-up": ("doctor", "models", "schema"),
 }
 """Commands by job, in the order of the help. Those in none come last, under `Other`."""

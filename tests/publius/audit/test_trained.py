@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from publius.chat import ChatRequest
+from publius.serving.chat import ChatRequest
 from publius.views.chat import chat_with
 from tests.publius.invoking import here, options
 from tests.publius.test_chat import Speakers

@@ -12,11 +12,11 @@ import pytest
 from core.notices import LOGGER
 from engines.adapter import adapter_digest
 from evaluation.choice import Checkpoint
-from publius.chat import ChatRequest, open_chat
 from publius.config.run_file import load_run_config
 from publius.models.export import export_model
 from publius.runs.inputs import decisive_settings
 from publius.runs.reader import RunReader
+from publius.serving.chat import ChatRequest, open_chat
 from publius.stages.quality.choose import _complies
 from publius.stages.quality.steered import read_choice
 from publius.stages.runner import RunRequest, execute, planned_stages

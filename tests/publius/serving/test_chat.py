@@ -22,8 +22,8 @@ from core.records import Generation, Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
-from publius.chat import ChatRequest, open_chat
 from publius.console import SafeConsole
+from publius.serving.chat import ChatRequest, open_chat
 from publius.stages.runner import RunRequest, execute
 from publius.views.chat import chat_with, print_replies
 from tests.publius.invoking import here

@@ -1,0 +1,189 @@
+// Pairs of answers to rate, one at a time, by keyboard alone if wanted.
+
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { call, Refused } from "../net.js";
+import { topic } from "../store.js";
+import { useKey } from "../shared/keys.jsx";
+import { PlainText } from "../shared/text.jsx";
+
+const view = signal(null); // what is on the screen
+const said = signal("");
+const sending = signal("");
+
+const VERDICTS = [
+  ["first", "1", "First is better"],
+  ["second", "2", "Second is better"],
+  ["tie", "t", "Equally good"],
+  ["both_bad", "b", "Both bad"],
+  ["skip", "s", "Skip"],
+];
+
+/** Ask the server and show its answer; what cannot be delivered is kept and sent again. */
+async function send(path, body, saying) {
+  if (sending.value) return;
+  sending.value = path;
+  said.value = "";
+  try {
+    view.value = await call(`/api/ratings/${path}`, body);
+    said.value = saying(view.value);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    said.value = error.message;
+    if (error.status === 409) view.value = await call("/api/ratings/view");
+  } finally {
+    sending.value = "";
+  }
+}
+
+export function RatingsPanel() {
+  const queued = topic("ratings").value;
+  useEffect(() => {
+    send("view", undefined, () => "");
+  }, [queued?.queued]);
+  const shown = view.value;
+  return (
+    <main class="page ratings">
+      <div class="bar flat">
+        <h1>Ratings</h1>
+        {shown && (
+          <p class="soft" id="progress">
+            {shown.decided} decided, {shown.left} left
+          </p>
+        )}
+        <span class="space" />
+        {shown && <FromRun />}
+      </div>
+      {!shown && <p class="soft">{said.value || "Opening the ratings ..."}</p>}
+      {shown && (shown.task ? <Pair key={shown.task.id} shown={shown} /> : <Done shown={shown} />)}
+      <p class="said" role="status">
+        {said.value}
+      </p>
+      {shown && (
+        <p class="soft">
+          Ratings are stored in <code>{shown.folder}/</code> as judgments of {shown.annotator}. <code>label.humans: [{shown.folder}]</code> in a run file uses them, and{" "}
+          <code>publius audit labeler --gold {shown.folder}</code> measures the labeler by them.
+        </p>
+      )}
+    </main>
+  );
+}
+
+function Pair({ shown }) {
+  const { task, question } = shown;
+  const began = useRef(performance.now());
+  const [comment, setComment] = useState("");
+  const decide = (verdict) =>
+    send(
+      "decide",
+      {
+        request: crypto.randomUUID(),
+        task: task.id,
+        verdict,
+        comment,
+        duration_s: Math.round(performance.now() - began.current) / 1000,
+      },
+      (next) => (next.left ? `Stored. ${next.left} left` : "Stored. That was the last one"),
+    );
+  for (const [verdict, key, title] of VERDICTS) useKey(key, `rate: ${title.toLowerCase()}`, () => decide(verdict));
+  useKey("ArrowLeft", "rate: the first is better", () => decide("first"));
+  useKey("ArrowRight", "rate: the second is better", () => decide("second"));
+  return (
+    <section class="pair" aria-label="Pair to rate">
+      <article class="card">
+        <div class="prompt whole">
+          {task.prompt.map((message, number) => (
+            <div key={number} class={number === task.prompt.length - 1 ? "" : "turns"}>
+              {task.prompt.length > 1 && <span class="turns">{message.role}</span>}
+              <PlainText text={message.content} />
+            </div>
+          ))}
+        </div>
+        <div class="side two">
+          {task.answers.map((text, number) => (
+            <div class="one" key={number}>
+              <h3>{number === 0 ? "First" : "Second"}</h3>
+              <PlainText text={text} />
+            </div>
+          ))}
+        </div>
+      </article>
+      <h2>{question.text}</h2>
+      {question.guide.length > 0 && (
+        <details>
+          <summary>By these principles ({question.guide.length})</summary>
+          <ul class="guide">
+            {question.guide.map((text) => (
+              <li key={text}>
+                <PlainText text={text} />
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      <div class="verdicts" role="group" aria-label="Your rating">
+        {VERDICTS.map(([verdict, key, title]) => (
+          <button key={verdict} type="button" aria-disabled={Boolean(sending.value)} aria-keyshortcuts={key} onClick={() => decide(verdict)}>
+            {title} <kbd>{key}</kbd>
+          </button>
+        ))}
+        <Undo shown={shown} />
+      </div>
+      <label class="comment">
+        Comment, stored with the rating
+        <input value={comment} maxLength={4000} onInput={(event) => setComment(event.currentTarget.value)} />
+      </label>
+    </section>
+  );
+}
+
+function Undo({ shown }) {
+  const undo = () => shown.undo && send("undo", { judgment: shown.undo }, () => "Taken back; rate it again");
+  useKey("u", "take the last rating back", undo);
+  return (
+    <button type="button" class="quiet" disabled={!shown.undo} aria-keyshortcuts="u" onClick={undo}>
+      Undo <kbd>u</kbd>
+    </button>
+  );
+}
+
+function Done({ shown }) {
+  return (
+    <section class="card">
+      <h2>{shown.decided ? "Everything is rated" : "Nothing to rate yet"}</h2>
+      <p>Pairs come from a run: choose one above, and the pairs that ratings would help most are queued. Or ask a question in Talk and queue its answers; thumbs there are ratings too.</p>
+      <div class="row">
+        <Undo shown={shown} />
+      </div>
+    </section>
+  );
+}
+
+function FromRun() {
+  const runs = (topic("runs").value?.runs ?? []).filter((run) => "label" in run.stages);
+  const [run, setRun] = useState("");
+  const [count, setCount] = useState(20);
+  if (!runs.length) return null;
+  const name = runs.some((one) => one.run === run) ? run : runs[0].run;
+  const fill = (event) => {
+    event.preventDefault();
+    send("select", { run: name, count }, (answer) => (answer.added ? `${answer.added} pairs of ${name} are queued` : `All selected pairs of ${name} are in the queue already`));
+  };
+  return (
+    <form class="filters" onSubmit={fill}>
+      <label>
+        Queue pairs of
+        <select value={name} onChange={(event) => setRun(event.currentTarget.value)}>
+          {runs.map((one) => (
+            <option key={one.run}>{one.run}</option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Pairs
+        <input type="number" min={1} max={1000} value={count} onInput={(event) => setCount(Number(event.currentTarget.value) || 1)} />
+      </label>
+      <button>Queue</button>
+    </form>
+  );
+}

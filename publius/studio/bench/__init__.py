@@ -1,0 +1,1 @@
+"""The live bench: chosen prompts, critiqued, revised and labelled again as the constitution is edited."""

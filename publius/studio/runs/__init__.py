@@ -1,0 +1,1 @@
+"""Runs of the project on the page: started as processes, watched, stopped, resumed and compared."""

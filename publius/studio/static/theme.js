@@ -1,0 +1,1 @@
+(()=>{var t=document.documentElement,a=matchMedia("(prefers-color-scheme: dark)"),e=()=>{t.dataset.theme=localStorage.getItem("theme")??(a.matches?"dark":"light")};e();a.addEventListener("change",e);addEventListener("publius-theme",()=>{localStorage.setItem("theme",t.dataset.theme==="dark"?"light":"dark"),e()});})();

@@ -1,0 +1,1 @@
+"""Talks with the base, prompted and trained policy side by side, and what their turns become."""
