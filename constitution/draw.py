@@ -16,16 +16,22 @@ from operator import itemgetter
 from typing import Literal
 
 from constitution.checks.evaluate import matches
+from constitution.checks.prompted import is_decidable
 from constitution.schema import Principle, Scope
 from core.digests import derive_uniforms
 from core.records import Prompt
 
 
 def in_scope(principle: Principle, prompt: Prompt) -> bool:
-    """Return whether the principle applies to the prompt, by the prompt's tags and last message."""
+    """Return whether the principle applies to the prompt, by the prompt's tags and last message.
+
+    A check for the language of the question does not apply to a question that does not show one.
+    """
     applies, exempt = principle.applies_to, principle.exempt
-    return (applies is None or covers(applies, prompt)) and not (
-        exempt is not None and covers(exempt, prompt)
+    return (
+        is_decidable(principle.check, prompt)
+        and (applies is None or covers(applies, prompt))
+        and not (exempt is not None and covers(exempt, prompt))
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from constitution.checks.findings import finding
+from constitution.checks.prompted import check_on
 from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted, turns_of
 from core.records import Generation, Prompt, Sampling
@@ -46,15 +47,18 @@ class AnswerToRevise:
     @property
     def findings(self) -> str | None:
         """What the principles' machine checks found wrong in the answer; None if nothing."""
-        found = (finding(p.check, self.reply) for p in self.principles if p.check is not None)
-        return "; ".join(filter(None, found)) or None
+        return "; ".join(filter(None, map(self._finding, self.principles))) or None
 
     @property
     def is_decided_by_checks(self) -> bool:
         """True if the checks of all principles fail, and none asks for a critique in its own words."""
-        return all(
-            p.check is not None and not p.critique and finding(p.check, self.reply) for p in self.principles
-        )
+        return all(not p.critique and self._finding(p) for p in self.principles)
+
+    def _finding(self, principle: Principle) -> str | None:
+        """Return what a principle's check found wrong in the answer; None if nothing, or without a check."""
+        if principle.check is None:
+            return None
+        return finding(check_on(principle.check, self.prompt), self.reply)
 
 
 @dataclass(frozen=True)

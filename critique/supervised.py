@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from constitution.checks.evaluate import evaluate
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution
 from core.digests import derive_uniform
@@ -104,7 +105,11 @@ def target_of(trace: CritiqueTrace, constitution: Constitution) -> Target | str:
     answers, usable = trace.answers(), _usable(trace)
     if not usable:
         return "every answer was empty or cut off"
-    checks = [p.check for p in constitution.principles if p.check is not None and in_scope(p, trace.prompt)]
+    checks = [
+        check_on(p.check, trace.prompt)
+        for p in constitution.principles
+        if p.check is not None and in_scope(p, trace.prompt)
+    ]
 
     def worth(candidate: tuple[int, Generation]) -> tuple[float, int]:
         number, answer = candidate

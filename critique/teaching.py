@@ -17,6 +17,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from constitution.checks.kinds import Check
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.repair.beginnings import insertions, openings, started
 from constitution.repair.edits import repaired
@@ -144,7 +145,7 @@ class AnswerSampler:
 
     def _checks(self, prompt: Prompt) -> list[Check]:
         principles = self.constitution.principles
-        return [p.check for p in principles if p.check is not None and in_scope(p, prompt)]
+        return [check_on(p.check, prompt) for p in principles if p.check is not None and in_scope(p, prompt)]
 
 
 def _number_of(way: Way, so_far: Sequence[ScoredAnswer]) -> int:

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Literal
 
 from constitution.checks.evaluate import evaluate
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution
 from core.records import Answer
@@ -147,7 +148,10 @@ def checked_answers(answers: Sequence[Answer], constitution: Constitution) -> tu
     graded: list[float] = []
     for answer in answers:
         scored = [
-            (principle.weight, evaluate(principle.check, answer.generation.text).score)
+            (
+                principle.weight,
+                evaluate(check_on(principle.check, answer.prompt), answer.generation.text).score,
+            )
             for principle in constitution.principles
             if principle.check is not None and in_scope(principle, answer.prompt)
         ]

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from constitution.checks.evaluate import count_words, evaluate
 from constitution.checks.kinds import Check
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.errors import DataError
@@ -167,7 +168,7 @@ def is_empty(text: str) -> bool:
 
 def _passed(principle: Principle, check: Check, answers: Sequence[Answer]) -> dict[str, float]:
     return {
-        a.prompt.id: float(evaluate(check, a.generation.text).passed)
+        a.prompt.id: float(evaluate(check_on(check, a.prompt), a.generation.text).passed)
         for a in answers
         if in_scope(principle, a.prompt)
     }

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from constitution.checks.evaluate import evaluate
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
@@ -50,8 +51,8 @@ def check_probability(score_a: float, score_b: float, confidence: float) -> floa
 
 def _judge(comparison: Comparison, principle: Principle, confidence: float) -> Judgment:
     assert principle.check is not None
-    a = evaluate(principle.check, comparison.response_a)
-    b = evaluate(principle.check, comparison.response_b)
+    asked = check_on(principle.check, comparison.prompt)
+    a, b = evaluate(asked, comparison.response_a), evaluate(asked, comparison.response_b)
     p_a = check_probability(a.score, b.score, confidence)
     both_fail = not a.passed and not b.passed
     check = principle.check.model_dump(mode="json")

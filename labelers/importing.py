@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from core.errors import DataError, RequestError
 from core.records import Comparison, Exclusion, Judgment
 from core.store.record_store import RecordFile, RecordStore
+from core.text.names import folded_name
 from labelers.formats.opinions import Pair, records_of
 from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
 
@@ -160,7 +161,7 @@ class LabelImport:
         earlier = [] if is_new else list(self._judgments.children(comparison.id))
         used = is_new and not judgments
         for judgment in judgments:
-            if self._judgments.append(judgment):
+            if not any(_repeats(judgment, other) for other in earlier) and self._judgments.append(judgment):
                 self._count(judgment, earlier, row)
                 earlier.append(judgment)
                 used = True
@@ -175,7 +176,7 @@ class LabelImport:
         # Unnamed annotators are called "<comparison id>:<number>" (formats/opinions.py) and are not counted.
         named = judgment.annotator is not None and not judgment.annotator.startswith(judgment.comparison_id)
         if judgment.annotator is not None and named:
-            self.tally.annotators.add(judgment.annotator)
+            self.tally.annotators.add(folded_name(judgment.annotator))
         taken_back = {judgment.supersedes, *(other.supersedes for other in earlier)}
         if judgment.id not in taken_back and any(
             _contradicts(judgment, other) for other in earlier if other.id not in taken_back
@@ -193,8 +194,23 @@ class LabelImport:
 
 
 def _contradicts(one: Judgment, other: Judgment) -> bool:
-    who, also = ((j.labeler, j.annotator, j.model, j.dimension, j.principle_id) for j in (one, other))
-    return who == also and one.verdict != other.verdict
+    return _about(one) == _about(other) and one.verdict != other.verdict
+
+
+def _repeats(one: Judgment, other: Judgment) -> bool:
+    """Return whether a judgment repeats one by the same annotator whose name is written in another case.
+
+    If the name is written alike, the ids are the same, and the store sees it.
+    """
+    is_other_case = one.annotator != other.annotator and None not in (one.annotator, other.annotator)
+    same = _about(one) == _about(other) and (one.verdict, one.group) == (other.verdict, other.group)
+    return is_other_case and same and one.supersedes is None
+
+
+def _about(judgment: Judgment) -> tuple[str | None, ...]:
+    """Return who judged, and in which respect."""
+    who = None if judgment.annotator is None else folded_name(judgment.annotator)
+    return judgment.labeler, who, judgment.model, judgment.dimension, judgment.principle_id
 
 
 def _storable(text: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from constitution.checks.evaluate import evaluate
+from constitution.checks.prompted import check_on
 from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
 from core.chat import turns_of
@@ -43,7 +44,7 @@ _Result = TypeVar("_Result")
 def check_scores(constitution: Constitution, sample: Sample) -> list[tuple[Principle, float]]:
     """Return the score in [0, 1] of each machine check that applies to the prompt, with its principle."""
     return [
-        (principle, evaluate(principle.check, sample.text).score)
+        (principle, evaluate(check_on(principle.check, sample.prompt), sample.text).score)
         for principle in constitution.principles
         if principle.check is not None and in_scope(principle, sample.prompt)
     ]

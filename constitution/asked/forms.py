@@ -9,6 +9,7 @@ from typing import Any
 from constitution.asked.lines import CheckLine
 from constitution.asked.phrasing import denials, framed
 from constitution.asked.quantities import NUMBER, spoken_number
+from constitution.checks.language import SAME
 
 EMOJI = r"\u2600-\u27BF\u2B50\U0001F000-\U0001FAFF"
 """Ranges of a regular expression: the symbols and pictographs that are shown as emoji."""
@@ -67,6 +68,15 @@ _LIST = framed(r"(?:(?:bullet(?:ed)?|numbered)[ -])?lists?|bullets?(?: points?)?
 _TEXT = framed(r"(?:plain |running |flowing |continuous )*(?:prose|running text)")
 _JSON = framed(r"(?:valid |pure )*json(?P<type> objects?| arrays?| lists?)?(?: and nothing else)?")
 _LANGUAGE = framed(rf"(?P<language>{'|'.join(LANGUAGE_CODES)})(?: language)?")
+_ASKER = (
+    r"(?:questions?|users?|customers?|messages?|prompts?|readers?|visitors?|person(?: who (?:asks|writes))?)"
+)
+_SAME_LANGUAGE = framed(
+    rf"(?:same )?language (?:of|as|that|in which|used (?:by|in)) (?:(?:the|their|a|its) )?{_ASKER}"
+    r"(?:'s? (?:question|message))?"
+    r"(?: (?:writes?|wrote|asks?|asked|uses?|used|speaks?|is|was|is written|was asked)(?: in)?)?"
+    rf"|{_ASKER}'s? language"
+)
 _PERSON = framed(r"(?P<person>first|second|third)[ -]person(?: perspective| voice| point of view)?")
 _QUESTION = framed(
     rf"{_ENDING} (?:with|in|on|by asking) (?:a |one |exactly one )?(?:short |single )?question(?: mark)?"
@@ -189,6 +199,12 @@ def _language(found: re.Match[str]) -> CheckLine | None:
     return CheckLine("language", LANGUAGE_CODES[found["language"]])
 
 
+def _same_language(found: re.Match[str]) -> CheckLine | None:
+    before = found["before"]
+    spoken = re.search(r"\b(?:in|speaks?|uses?|using) (?:only |always |the )*$", before)
+    return CheckLine("language", SAME) if spoken and not denials(before) else None
+
+
 def _person(found: re.Match[str]) -> CheckLine | None:
     return None if denials(found["before"]) else CheckLine("person", found["person"])
 
@@ -209,6 +225,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], CheckLine | None]
     (_TEXT, _text),
     (_JSON, _json),
     (_LANGUAGE, _language),
+    (_SAME_LANGUAGE, _same_language),
     (_PERSON, _person),
     (_GRADE, _grade),
 )

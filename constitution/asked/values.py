@@ -9,6 +9,7 @@ from typing import Any, get_args
 from constitution.asked.forms import LANGUAGE_CODES
 from constitution.asked.quantities import NUMBER, spoken_number
 from constitution.checks.kinds import KINDS_OF_PHRASES, PhraseListName
+from constitution.checks.language import SAME
 
 EXAMPLES: Mapping[str, Any] = {
     "max_words": 60,
@@ -36,6 +37,16 @@ _PERSONS = {
     "3": "third",
     "they": "third",
 }
+_SAME_AS = (
+    "question",
+    "the question",
+    "prompt",
+    "user",
+    "message",
+    "same as question",
+    "same as the question",
+)
+"""Words for the language of the question."""
 _TRUE, _FALSE = ("true", "yes", "on", "required", "must"), ("false", "no", "off", "forbidden", "never")
 
 
@@ -54,6 +65,8 @@ def as_value(kind: str, raw: object) -> Any:
     if kind == "json":
         return raw if isinstance(raw, Mapping) else None
     text = str(raw).strip()
+    if kind == "language" and text.casefold() in _SAME_AS:
+        return SAME
     if kind == "language":
         return LANGUAGE_CODES.get(text.casefold(), text.casefold().partition("-")[0].partition("_")[0])
     if kind == "person":

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from constitution.checks import kinds
 from constitution.checks.json_schema import NotJson, count_errors, parse_answer
 from constitution.checks.kinds import Check
-from constitution.checks.language import language_probability
+from constitution.checks.language import SAME, language_probability
 from constitution.checks.prose import list_share, sentences
 from constitution.checks.refusal import refuses
 from constitution.checks.wording import (
@@ -199,6 +199,8 @@ def _(check: kinds.JsonAnswer, text: str) -> float:
 
 @_score.register
 def _(check: kinds.Language, text: str) -> float:
+    if check.value == SAME:  # without a question; `constitution.checks.prompted` reads it
+        return 1.0
     passed, probability = language_probability(text[:SEARCHED_CHARACTERS], check.value)
     return 1.0 if passed else probability
 

@@ -222,12 +222,13 @@ class Language(Part):
     Otherwise the score is the language's probability. Fenced code and web addresses do not count. An answer
     with fewer than 24 bytes of letters in UTF-8 (24 Latin, 12 Cyrillic or 8 Chinese letters) passes, because
     it is too short to identify. Languages that hardly differ in writing count as one: hr, bs and sr; id and
-    ms; no, nb and nn.
+    ms; no, nb and nn. `same` is the language of the last user message; the principle does not apply to a
+    message that does not show one, as it is too short (24 bytes) or no language has a probability of 0.9.
     """
 
     kind: Literal["language"]
     value: LanguageCode
-    """ISO 639-1 code, such as `en`."""
+    """ISO 639-1 code, such as `en`, or `same` for the language of the question."""
 
 
 class Format(Part):

@@ -20,6 +20,8 @@ _CODES = (
 LANGUAGES = tuple(_CODES.split())
 """The ISO 639-1 codes that py3langid distinguishes. It knows 34 other languages, which have longer codes.
 They are excluded because some are so close to a major language that they would claim its short texts."""
+SAME = "same"
+"""The value of a check for the language of the last user message, whichever that is."""
 TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn", "no"}))
 """Groups of languages that hardly differ in writing and count as one."""
 SHORT_BYTES = 24
@@ -32,12 +34,13 @@ _ADDRESS = re.compile(r"\S+://\S+|`[^`\n]*`")
 
 
 def _known(code: str) -> str:
-    if code not in LANGUAGES:
-        raise ValueError(f"unknown language {yaml_line(code)}; accepted: {one_of(LANGUAGES, code)}")
+    if code not in (SAME, *LANGUAGES):
+        accepted = f"{SAME}, the language of the question, or {one_of(LANGUAGES, code)}"
+        raise ValueError(f"unknown language {yaml_line(code)}; accepted: {accepted}")
     return code
 
 
-LanguageCode = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": list(LANGUAGES)})]
+LanguageCode = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": [SAME, *LANGUAGES]})]
 
 
 def language_probability(text: str, code: str) -> tuple[bool, float]:

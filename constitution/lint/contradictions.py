@@ -14,7 +14,7 @@ from typing import Any
 
 from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
-from constitution.checks.language import TWINS
+from constitution.checks.language import SAME, TWINS
 from constitution.lint.subject import Hit, LintContext, may_lack_spaces, scopes_overlap
 from constitution.schema import Constitution, Principle
 from core.text.explain import Loc, yaml_line
@@ -206,8 +206,8 @@ def _forms(by_kind: _ByKind) -> Iterator[Hit]:
 
 
 def _are_distinct(one: Checked, two: Checked) -> bool:
-    """Return False for two languages that count as one (`TWINS`), else True."""
-    return not any({one.value, two.value} <= twins for twins in TWINS)
+    """Return False for two languages that count as one (`TWINS`) or may be one (`same`), else True."""
+    return SAME not in (one.value, two.value) and not any({one.value, two.value} <= twins for twins in TWINS)
 
 
 def _clashes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from constitution.checks.evaluate import count_words, evaluate, matches
+from constitution.checks.prompted import check_on
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Example, Principle
 from core.text.explain import Loc, yaml_line
@@ -66,10 +67,11 @@ def _example(example: Example, principle: Principle, loc: Loc) -> Iterator[Hit]:
         )
     elif principle.check is not None and principle.check.kind != "python":  # only `publius test` runs code
         kind = principle.check.kind
-        if not evaluate(principle.check, example.good).passed:
+        check = check_on(principle.check, example.prompt)
+        if not evaluate(check, example.good).passed:
             what = f"the good answer fails the check {kind}"
             yield Hit("L402", (*loc, "good"), what, "fix the answer, or the check")
-        if evaluate(principle.check, example.bad).passed:
+        if evaluate(check, example.bad).passed:
             what = f"the bad answer passes the check {kind}"
             yield Hit("L403", (*loc, "bad"), what, "fix the answer, or move the example")
     applies, exempt = principle.applies_to, principle.exempt

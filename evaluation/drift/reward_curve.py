@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from constitution.checks.evaluate import evaluate
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution
 from core.records import Prompt
@@ -79,7 +80,7 @@ class RewardCurve:
 def share_of_checks(constitution: Constitution, prompt: Prompt, text: str) -> float | None:
     """Return the share of the machine checks in scope that an answer passes; None if none is in scope."""
     passed = [
-        evaluate(principle.check, text).passed
+        evaluate(check_on(principle.check, prompt), text).passed
         for principle in constitution.principles
         if principle.check is not None and in_scope(principle, prompt)
     ]

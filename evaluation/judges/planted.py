@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from constitution.checks.evaluate import evaluate
+from constitution.checks.prompted import check_on
 from constitution.repair.draft import Draft
 from constitution.repair.edits import repaired
 from constitution.schema import Constitution, Principle
@@ -78,8 +79,9 @@ def checked_pairs(constitution: Constitution, each: int = CHECKED_EACH) -> tuple
 def _checked(principle: Principle, each: int) -> Iterator[KnownPair]:
     check = principle.check
     assert check is not None
-    found = 0
+    asked, found = check, 0
     for answer in reference_answers():
+        check = check_on(asked, answer.question)
         texts = [*_variants(answer), repaired([check], answer.answer)]
         passing = [text for text in texts if text and evaluate(check, text).passed]
         failing = [text for text in texts if text and not evaluate(check, text).passed]

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from constitution.checks.evaluate import evaluate
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
@@ -178,7 +179,7 @@ def _broken_hard_checks(comparison: Comparison, answer: str, constitution: Const
         principle.id
         for principle in constitution.principles
         if principle.hard and principle.check is not None and in_scope(principle, comparison.prompt)
-        if not evaluate(principle.check, answer).passed
+        if not evaluate(check_on(principle.check, comparison.prompt), answer).passed
     ]
 
 

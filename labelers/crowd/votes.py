@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.records import Judgment
+from core.text.names import folded_name
 
 MACHINES = frozenset({"ai", "check"})
 """Automatic labelers. Any other name is a source of human judgments."""
@@ -45,8 +46,13 @@ class Vote:
 
 
 def annotator_of(judgment: Judgment) -> str:
-    """Return the annotator's name: `source/annotator`, or the source alone if the annotator is unnamed."""
-    return f"{judgment.labeler}/{judgment.annotator}" if judgment.annotator else judgment.labeler
+    """Return the annotator's name: `source/annotator`, or the source alone if the annotator is unnamed.
+
+    The name is folded: `Marta` in a table and `marta` on the annotation page are one person.
+    """
+    if not judgment.annotator:
+        return judgment.labeler
+    return f"{judgment.labeler}/{folded_name(judgment.annotator)}"
 
 
 def current_judgments(judgments: Iterable[Judgment]) -> list[Judgment]:

@@ -41,6 +41,12 @@ _SYNONYMS: Mapping[Outcome, tuple[str, ...]] = {
     "both_bad": ("both_bad", "bothbad", "tie_(bothbad)", "tie_(both_bad)", "neither", "both_are_bad"),
     "skip": ("skip", "skipped", "unsure", "not_sure"),
 }
+VERDICT_NOT_RECOGNISED = "the verdict is not recognised"
+ACCEPTED_VERDICTS = (
+    "a, b, tie, both_bad or skip (also left, right, response_1, response_2, equal, neither); other words "
+    "with --verdicts a=THEIRS,b=THEIRS"
+)
+"""What the column of the verdict may hold, and how other words are mapped to it."""
 _WHOLE = re.compile(r"\d+\.0+")
 """A whole number as tables write it in a column with gaps."""
 _NOUNS = ("response", "model", "text", "answer", "option", "output", "completion", "choice", "assistant")
@@ -208,7 +214,7 @@ def outcome_of(value: Any, what: str = "the verdict") -> Outcome:
         found = _WORDS.get(word) or _side_of(word)
         if found is not None:
             return found
-    raise RequestError(f"{what} is not recognised", detail=shown(value))
+    raise RequestError(f"{what} is not recognised", detail=shown(value))  # VERDICT_NOT_RECOGNISED
 
 
 def _side_of(word: str) -> Outcome | None:

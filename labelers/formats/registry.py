@@ -32,8 +32,11 @@ from labelers.formats.source import GROUP, LabelSource, Row
 from labelers.formats.tools.argilla import Argilla
 from labelers.formats.tools.icai import AnnotatedPairs, IcaiTable
 from labelers.formats.tools.label_studio import LabelStudio
+from labelers.formats.tools.sheets import BlindSheet, PreferenceTable
 
 BUILT_IN: tuple[LabelSource, ...] = (
+    BlindSheet(),
+    PreferenceTable(),
     AnnotatedPairs(),
     LabelStudio(),
     Argilla(),

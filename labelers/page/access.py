@@ -14,12 +14,12 @@ import hmac
 import json
 import re
 import secrets
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError, DataError, RunStateError, shell_command
 from core.store.files import os_errors, write_atomic
+from core.text.names import folded_name
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _NAME = re.compile(r"\w[\w .@+-]{0,39}")
@@ -86,14 +86,10 @@ def _same(given: str, expected: str) -> bool:
 def clean_name(given: str) -> str:
     """Return an annotator's name as stored in records: NFKC-normalised, lower case, single spaces.
 
-    NFKC maps full-width letters, ligatures and other forms of a letter to the letter itself, so one annotator
-    with two keyboards is not counted as two.
-
     Raises:
         DataError: if it is not a valid name.
     """
-    name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given).casefold())
-    name = " ".join(name.split())
+    name = folded_name(given)
     if not _NAME.fullmatch(name):
         raise DataError(
             "this name cannot be used",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
+from constitution.checks.prompted import check_on
 from constitution.lint.examples import mixed_uses
 from constitution.loader import LoadedConstitution, read_constitution
 from constitution.schema import Example, Principle
@@ -171,7 +172,8 @@ def _exams(loaded: LoadedConstitution) -> Iterator[Exam]:
 
 
 def _by_check(exam: Exam, check: Check) -> ExamResult:
-    good, bad = evaluate(check, exam.example.good), evaluate(check, exam.example.bad)
+    asked = check_on(check, exam.example.prompt)
+    good, bad = evaluate(asked, exam.example.good), evaluate(asked, exam.example.bad)
     detail = "; ".join(
         f"the {name} answer {'passes' if result.passed else 'fails'} {check.kind} {yaml_line(check.value)}"
         f" (score {result.score:.2f})"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from constitution.checks.findings import finding
+from constitution.checks.prompted import TOO_SHORT, check_on, is_decidable
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
@@ -60,7 +61,7 @@ class PrincipleOutcome:
     text: str
     outcome: ReplyOutcome
     finding: str | None = None
-    """What a failed check found."""
+    """What a failed check found, or why a check decides nothing about this prompt."""
     p: float | None = None
     """Probability that the reply follows the principle, by the model."""
 
@@ -140,9 +141,10 @@ def _outcomes(
         if applies is None:
             yield PrincipleOutcome(principle.id, principle.text, "unknown")
         elif not applies:
-            yield PrincipleOutcome(principle.id, principle.text, "elsewhere")
+            told = prompt is None or is_decidable(principle.check, prompt)
+            yield PrincipleOutcome(principle.id, principle.text, "elsewhere", None if told else TOO_SHORT)
         elif principle.check is not None:
-            found = finding(principle.check, reply)
+            found = finding(check_on(principle.check, prompt) if prompt else principle.check, reply)
             outcome: ReplyOutcome = "passed" if found is None else "failed"
             yield PrincipleOutcome(principle.id, principle.text, outcome, found)
         elif judged is None:
@@ -155,6 +157,8 @@ def _outcomes(
 def _applies(principle: Principle, prompt: Prompt | None, tags: tuple[str, ...]) -> bool | None:
     """Return whether a principle applies; None if that depends on a prompt or tags that are not given."""
     scope = principle.applies_to
+    if prompt is None and not is_decidable(principle.check, ""):
+        return None
     if scope is not None and ((scope.pattern and prompt is None) or (scope.tags and not tags)):
         return None
     return in_scope(principle, prompt or Prompt.of("-", tags, source="check"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from constitution.checks.findings import finding
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
@@ -300,5 +301,6 @@ def _outcomes(constitution: Constitution, trace: CritiqueTrace) -> Iterator[Chec
     for principle in constitution.principles:
         if principle.check is not None:
             applies = in_scope(principle, trace.prompt)
-            found = (finding(principle.check, answer.text) if applies else None for answer in (draft, last))
+            check = check_on(principle.check, trace.prompt)
+            found = (finding(check, answer.text) if applies else None for answer in (draft, last))
             yield CheckOutcome(principle, applies, *found)

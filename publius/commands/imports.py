@@ -27,9 +27,9 @@ def labels(
     format: Annotated[
         str,
         typer.Option(
-            help="hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, helpsteer3, "
-            "pku-saferlhf, rankings, icai-csv, icai-json, columns, the name of a plugin, or module:function; "
-            "auto detects the format from the columns.",
+            help="sheet, pairs, hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, "
+            "helpsteer3, pku-saferlhf, rankings, icai-csv, icai-json, columns, the name of a plugin, or "
+            "module:function; auto detects the format from the columns.",
         ),
     ] = "auto",
     columns: Annotated[
@@ -56,6 +56,7 @@ def labels(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse the import if anything would be excluded.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace another import in the folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import human labels. Each label of each annotator becomes a judgment of a comparison."""
@@ -66,7 +67,7 @@ def labels(
 
     names = ColumnNames(parse_columns(columns or []), parse_verdicts(verdicts or []))
     source = DataSource(file, subset, split)
-    imported = import_labels(LabelsRequest(source, to, format, names, labeler, strict))
+    imported = import_labels(LabelsRequest(source, to, format, names, labeler, strict, force))
     emit(imported, as_json, print_imported_labels)
 
 

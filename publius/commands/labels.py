@@ -128,6 +128,13 @@ def select(
         Path | None,
         typer.Option(help="Write them to this .jsonl file instead of standard output.", metavar="FILE"),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write them as a blind sheet to fill in with a spreadsheet; import labels reads it back.",
+            metavar="FILE.csv",
+        ),
+    ] = None,
     control: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Share of the budget drawn at random, for unbiased estimates."),
@@ -144,9 +151,14 @@ def select(
     from core.store.files import write_atomic
     from labelers.selection import Selection
     from publius.labels.selecting import select_questions
-    from publius.views.annotation import print_selected
+    from publius.labels.sheet import require_sheet_name, write_sheet
+    from publius.views.annotation import print_selected, print_sheet
 
+    if sheet is not None:
+        require_sheet_name(sheet)
     selected = select_questions(folder, Selection(budget, control, diversity, seed))
     if to is not None:
         write_atomic(to, selected.lines())
-    print_selected(selected, to)
+    print_selected(selected, is_written=to is not None or sheet is not None)
+    if sheet is not None:
+        print_sheet(write_sheet(folder, selected.questions, sheet))

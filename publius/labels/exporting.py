@@ -19,6 +19,9 @@ from publius.runs.records import RunFiles
 
 Form = Literal["argilla", "label-studio", "icai"]
 LABEL_FORMS: tuple[Form, ...] = ("argilla", "label-studio", "icai")
+_TABLES = frozenset({"csv", "tsv", "xlsx", "xls", "ods", "excel", "sheet", "spreadsheet"})
+_A_SHEET = "publius select RUN --budget N --sheet FILE.csv"
+"""The command that writes comparisons for people with a spreadsheet."""
 Labelled = tuple[Comparison, list[Judgment]]
 
 
@@ -46,7 +49,12 @@ def export_labels(folder: Path, form: str, to: Path) -> ExportedLabels:
         RunStateError: if the file exists, or cannot be written.
     """
     if form not in LABEL_FORMS:
-        raise ConfigError(f"unknown format {form!r}", where="--labels", accepted=one_of(LABEL_FORMS, form))
+        raise ConfigError(
+            f"unknown format {form!r}",
+            where="--labels",
+            accepted=one_of(LABEL_FORMS, form),
+            run=_A_SHEET if form.casefold() in _TABLES else None,
+        )
     with os_errors(to):
         if to.exists():
             raise RunStateError("the file already exists", where=str(to), accepted="--to a new file")

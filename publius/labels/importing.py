@@ -23,6 +23,8 @@ from core.store.files import os_errors, require_empty, sync_folder, write_atomic
 from core.store.record_store import RecordStore
 from core.terminal.interrupts import all_or_nothing
 from labelers.crowd.votes import MACHINES
+from labelers.formats.columns import NAMES, TARGETS
+from labelers.formats.fields import ACCEPTED_VERDICTS, VERDICT_NOT_RECOGNISED
 from labelers.formats.registry import (
     AUTO_SOURCE,
     Recognised,
@@ -32,7 +34,9 @@ from labelers.formats.registry import (
     source_named,
 )
 from labelers.formats.source import LabelSource, Row
+from labelers.formats.tools.sheets import BlindSheet, PreferenceTable
 from labelers.importing import DUPLICATE_JUDGMENT, LabelImport, RowOccurrences, Tallied, Tally
+from labelers.page.tasks import HUMAN_LABELER
 from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
 from publius.sources.label_rows import ACCEPTED, label_rows
@@ -41,12 +45,15 @@ from publius.sources.unusable import nearest_format, nothing_usable, suggested_c
 from training.examples import ExcludedExample
 
 SUMMARY = "import.json"
+_FILES = (SUMMARY, "comparisons.jsonl", "judgments.jsonl", "exclusions.jsonl")
 _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
 _TARGETS = ("prompt", "response_a", "response_b", "verdict")
 """Our columns that any table of labels can be mapped to."""
 _ANY_TABLE = "columns"
 """The format of tables that no tool wrote; as a name it says nothing."""
+_OUR_TABLES = (BlindSheet.name, PreferenceTable.name)
+"""Formats of people whom Publius asked: a person has one name there and on the annotation page."""
 _SHOWN_PROBLEMS = 10
 """Maximum number of reasons in the error of `--strict`."""
 _Summary = dict[str, Any]
@@ -61,10 +68,12 @@ class LabelsRequest:
     format: str = AUTO_SOURCE
     names: ColumnNames = field(default_factory=ColumnNames)
     labeler: str | None = None
-    """Name of the judgments' source. If None, the format's name or, for a table in no tool's format, the
-    name of the file without its ending."""
+    """Name of the judgments' source. If None, the format's name; for a table in no tool's format, the name of
+    the file without its ending; for our own sheets, `human`, as on the annotation page."""
     strict: bool = False
     """True to refuse the import if anything at all would be skipped."""
+    force: bool = False
+    """True to replace another import that the folder holds."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +93,8 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
 
     Raises:
         ConfigError: if the format is unknown, a column does not exist, or the labeler's name is reserved.
-        DataError: if the file cannot be read or its format is not recognised, or if `strict` is set and
-            something would be skipped.
+        DataError: if the file cannot be read or its format is not recognised, if its labels are the machines'
+            own, or if `strict` is set and something would be skipped.
         RunStateError: if the folder holds something else.
     """
     if request.labeler in MACHINES:
@@ -99,11 +108,12 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     _refuse_unreadable(source, first)
     found = _format_of(request, first)
     request.names.check(found.source, first)
+    _refuse_machine_labels(found.source, request, first)
     labeler = request.labeler or _name_of(source, found.source.name)
     identity = _identity(request, source, found.source.name, labeler)
     # Earlier versions named the source of every table after the format.
     earlier = _identity(request, source, found.source.name, request.labeler or found.source.name)
-    done = _done_before(request.to, {identity, earlier})
+    done = _done_before(request, {identity, earlier})
     if done is None:
         every = request.names.applied(itertools.chain(first, rows))
         again = lambda: request.names.applied(label_rows(source))  # noqa: E731
@@ -116,6 +126,8 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
 
 def _name_of(source: DataSource, format: str) -> str:
     """Return the name of the judgments' source, by which tables and mixes call it."""
+    if format in _OUR_TABLES:
+        return HUMAN_LABELER
     if format != _ANY_TABLE:
         return format
     name = "-".join(source.path.name.partition(".")[0].split())
@@ -139,12 +151,36 @@ def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
     if request.format != AUTO_SOURCE:
         return Recognised(source_named(request.format), "given by --format")
     try:
-        return recognise(list(request.names.applied(first)), request.source.name)
+        found = recognise(list(request.names.applied(first)), request.source.name)
     except DataError as error:
         (problem,) = error.problems
         row = next((row.values for row in first if isinstance(row.values, Mapping)), {})
         more = nearest_format(list(map(str, row))) + suggested_columns(row, _TARGETS)
         raise DataError(problem.what, where=problem.where, accepted=f"{problem.accepted}{more}") from error
+    if _maps_any_table(request.names, found.source):
+        return Recognised(source_named(_ANY_TABLE), "--columns names both answers")
+    return found
+
+
+def _maps_any_table(names: ColumnNames, found: LabelSource) -> bool:
+    """Return whether the user maps both answers, in a table that looks like another format without these."""
+    mapped = names.columns.keys()
+    return found.columns is not None and set(NAMES) <= mapped <= TARGETS and not mapped <= found.columns
+
+
+def _refuse_machine_labels(found: LabelSource, request: LabelsRequest, first: list[Row]) -> None:
+    """Raise a DataError for our own table of preferences if no person has added a decision to it."""
+    if not isinstance(found, PreferenceTable):
+        return
+    rows = (row.values for row in request.names.applied(first) if isinstance(row.values, Mapping))
+    if not any(map(found.has_decisions, rows)):
+        raise DataError(
+            "the labels in this table are the machines' (publius show --to, or preferences.jsonl)",
+            where=request.source.name,
+            accepted="a column better that a person filled in (chosen, rejected, tie, both_bad or skip) and "
+            "their name in who, or --columns better=NAME; --format trl imports the machines' labels",
+            run="publius select RUN --budget N --sheet FILE.csv",
+        )
 
 
 def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: str) -> str:
@@ -161,12 +197,13 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
     return digest("import", content, source.subset, source.split, format, labeler, names)
 
 
-def _done_before(to: Path, identities: Collection[str]) -> _Summary | None:
-    """Return the summary of this import if the folder holds it; None if the folder is new or empty.
+def _done_before(request: LabelsRequest, identities: Collection[str]) -> _Summary | None:
+    """Return the summary of this import if the folder holds it; None if the folder is to be written.
 
     Raises:
-        RunStateError: if the folder holds anything else.
+        RunStateError: if the folder holds anything else, except another import that is to be replaced.
     """
+    to = request.to
     with os_errors(to):
         try:
             summary = json.loads((to / SUMMARY).read_bytes())
@@ -177,9 +214,17 @@ def _done_before(to: Path, identities: Collection[str]) -> _Summary | None:
         return summary | {"folder": str(to), "already": True}
     accepted = "a new or empty folder for --to, one for each import"
     if isinstance(summary, dict):
-        raise RunStateError("the folder holds another import", where=str(to), accepted=accepted)
+        if request.force and _is_an_import(to):
+            return None
+        replaced = accepted if request.force else f"{accepted}; or --force to replace it"
+        raise RunStateError("the folder holds another import", where=str(to), accepted=replaced)
     require_empty(to, accepted)
     return None
+
+
+def _is_an_import(folder: Path) -> bool:
+    """Return whether a folder holds the files of an import and nothing else, so that it can be replaced."""
+    return {path.name for path in folder.iterdir()} <= {*_FILES, "index.sqlite", ".lock"}
 
 
 def _written(
@@ -201,12 +246,22 @@ def _written(
         write_atomic(staging / SUMMARY, json.dumps({"identity": identity, **summary}, indent=2) + "\n")
         with os_errors(request.to):
             (staging / ".lock").unlink(missing_ok=True)
-            staging.rename(request.to)
-            sync_folder(request.to.parent)  # makes the new name durable
+            _put_in_place(staging, request.to)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return summary
+
+
+def _put_in_place(staging: Path, to: Path) -> None:
+    """Rename a complete folder to its name; an import that is there is moved aside first, then removed."""
+    replaced = to.with_name(f".{to.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if (to / SUMMARY).exists():
+        to.rename(replaced)
+    staging.rename(to)
+    sync_folder(to.parent)  # makes the new name durable
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> DataError:
@@ -216,7 +271,11 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
         for reason, seen in sorted(tally.dropped.items(), key=lambda entry: entry[1].rows[0])
     ]
     what = f"none of the {tally.rows:,} rows can be used" if tally.rows > 1 else "the only row cannot be used"
-    hint = found.source.summary + suggested_columns(tally.first, _TARGETS)
+    hint = found.source.summary
+    if VERDICT_NOT_RECOGNISED in tally.dropped:
+        hint = ACCEPTED_VERDICTS
+    elif found.source.name not in _OUR_TABLES:
+        hint += suggested_columns(tally.first, _TARGETS)
     return nothing_usable(what, request.source.name, first, list(tally.columns), hint)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from core.errors import ConfigError
 from core.text.explain import one_of
 from core.text.literals import parsed_literal
+from labelers.formats.columns import TARGETS
 from labelers.formats.source import LabelSource, Row
 from publius.sources.rows import SourceRow
 
@@ -17,6 +18,8 @@ _AnyRow = TypeVar("_AnyRow", Row, SourceRow)
 _STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 """One step of a path: a key, or a position in a list."""
 _PATH = re.compile(r"([^.\[\]]+|\[-?\d+\])((\.[^.\[\]]+)|\[-?\d+\])*")
+_ANY_TABLE = "columns"
+_VERDICT_COLUMNS = ("verdict", "better")
 _VERDICTS = ("a", "b", "tie", "both_bad", "skip")
 
 
@@ -50,22 +53,26 @@ class ColumnNames:
         Raises:
             ConfigError: if the source does not read one of our columns, or no row has one of the user's.
         """
-        self.check_columns(source.columns, f"the format {source.name}", [row.values for row in rows])
+        others = f"; or --format {_ANY_TABLE}, which reads any table"
+        self.check_columns(source.columns, f"the format {source.name}", [row.values for row in rows], others)
 
-    def check_columns(self, ours: Collection[str] | None, reader: str, rows: Sequence[Any]) -> None:
+    def check_columns(
+        self, ours: Collection[str] | None, reader: str, rows: Sequence[Any], others: str = ""
+    ) -> None:
         """Refuse columns that do not exist.
 
         Args:
             ours: the columns that are read; None for all.
             reader: what reads them, for the error.
             rows: the values of the first rows, before names are applied.
+            others: what else reads our columns of labels, for the error.
 
         Raises:
             ConfigError: if `ours` lacks one of our columns, or no row has one of the user's.
         """
         for target, theirs in self.columns.items():
             if ours is not None and target not in ours:
-                accepted = one_of(sorted(ours), target)
+                accepted = one_of(sorted(ours), target) + (others if target in TARGETS else "")
                 raise ConfigError(f"{reader} has no column {target!r}", where="--columns", accepted=accepted)
             values = [row for row in rows if isinstance(row, Mapping)]
             if values and all(_found(row, theirs) is _NOTHING for row in values):
@@ -80,9 +87,9 @@ class ColumnNames:
             found = _found(row.values, theirs)
             if found is not _NOTHING:
                 values[target] = found
-        if self.verdicts and "verdict" in values:
-            word = self.verdicts.get(_spelled(values["verdict"]))
-            values["verdict"] = values["verdict"] if word is None else word
+        for name in _VERDICT_COLUMNS if self.verdicts else ():
+            if name in values:
+                values[name] = self.verdicts.get(_spelled(values[name]), values[name])
         return replace(row, values=values)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from core.errors import shell_command
 from core.notices import counted, note
 from labelers.page.tasks import Task
 from publius.console import out, print_lines
 from publius.labels.annotating import Collected, Links
 from publius.labels.selecting import SelectedQuestions
+from publius.labels.sheet import WrittenSheet
 
 
 def print_links(links: Links) -> None:
@@ -28,14 +28,23 @@ def print_collected(collected: Collected) -> None:
         out.print(line)
 
 
-def print_selected(selected: SelectedQuestions, to: Path | None) -> None:
-    """Print the comparisons, unless they were written to `to`, and how many are the random control."""
-    if to is None:
+def print_selected(selected: SelectedQuestions, *, is_written: bool) -> None:
+    """Print the comparisons, unless they were written to a file, and how many are the random control."""
+    if not is_written:
         print_lines(selected.lines())
     questions, budget = selected.questions, selected.budget
     controls = sum(question.control for question in questions)
     fewer = f" (all that are left; {budget:,} were requested)" if len(questions) < budget else ""
     note(f"{len(questions):,} comparisons{fewer}, {controls:,} of them drawn at random")
+
+
+def print_sheet(sheet: WrittenSheet) -> None:
+    """Print what the person who gets a sheet fills in, and the command that reads it back."""
+    out.print(f"wrote {sheet.path}: {counted(sheet.rows, 'row')}, without the machines' labels")
+    if sheet.quoted:
+        note(f"{counted(sheet.quoted, 'cell')} with an apostrophe in front, against formulas")
+    note("In each row, fill in better (1, 2, tie, both_bad or skip), who (a name) and, if you like, comment")
+    note(f"When it is back: publius import labels {shell_command(str(sheet.path))} --to people/NAME")
 
 
 def _kinds(tasks: tuple[Task, ...]) -> str:

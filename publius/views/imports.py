@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.notices import counted
+from labelers.formats.fields import ACCEPTED_VERDICTS, VERDICT_NOT_RECOGNISED
 from publius.authoring.importing import ImportedConstitution, _places, _some
 from publius.console import heading, out
 from publius.labels.importing import ImportedLabels
@@ -44,6 +45,10 @@ def _reasons(title: str, entries: list[Mapping[str, Any]]) -> None:
     for entry in entries:
         detail = f": {entry['detail']}" if entry["detail"] else ""
         out.print(f"  {entry['count']:>8,}  {entry['reason']}{_rows(entry, detail)}")
+        if entry["reason"] == VERDICT_NOT_RECOGNISED:
+            out.print(
+                f"            accepted: {ACCEPTED_VERDICTS}; add --force to import into the same folder"
+            )
 
 
 def _rows(entry: Mapping[str, Any], detail: str = "") -> str:

@@ -29,6 +29,9 @@ def print_reply(result: CheckedReply) -> None:
     if counts["unknown"]:
         names = ", ".join(found.principle for found in result.outcomes if found.outcome == "unknown")
         note(f"only for some prompts, so give --tag or --prompt: {names}")
+    for found in result.outcomes:
+        if found.outcome == "elsewhere" and found.finding:
+            note(f"{found.principle}: not decided, {found.finding}")
     if counts["elsewhere"]:
         note(f"{counts['elsewhere']} not for this prompt")
 

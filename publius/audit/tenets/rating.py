@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from constitution.checks.evaluate import evaluate
 from constitution.checks.findings import finding
 from constitution.checks.kinds import Check
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.concurrency import for_each
@@ -152,7 +153,7 @@ class TenetRater:
             return None  # the whole reply is the passage
         shorter = [without(text, span) for span in spans]
         if principle.check is not None:
-            check = principle.check
+            check = check_on(principle.check, before[-1].content)
             whole = evaluate(check, text).score
             scores: list[float | None] = [evaluate(check, one).score if one else None for one in shorter]
         else:
@@ -184,8 +185,9 @@ def surest_violations(ratings: Iterable[TenetRating], each: int) -> Iterator[Ten
 def _checked(reply: AuditedReply, principle: Principle, check: Check) -> TenetRating:
     """Return the rating by a machine check: that of the first reply that fails it, or of the last one."""
     turns = list(rated_turns(reply))
-    failed = ((number, text) for number, _, text in turns if not evaluate(check, text).passed)
-    number, text = next(failed, (turns[-1][0], None))
+    asked = ((number, check_on(check, before[-1].content), text) for number, before, text in turns)
+    failed = ((number, one, text) for number, one, text in asked if not evaluate(one, text).passed)
+    number, check, text = next(failed, (turns[-1][0], check, None))
     return TenetRating.of(
         reply,
         principle.id,

@@ -17,6 +17,7 @@ from core.lazy import require
 from core.records import Message, Preference
 from core.store.files import is_there, write_stream
 from core.store.scan import scan_records
+from labelers.formats.tools.sheets import FORMULA
 from publius.runs.manifest import read_manifest
 from publius.runs.pairs.filters import LeftOut, PreferenceFilter
 from publius.runs.reader import RecordsReader
@@ -40,9 +41,6 @@ _COLUMNS = {
     "comparison_id": "string",
 }
 """Columns of every table with their types."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings of a cell that a spreadsheet takes for a formula."""
-
 _Row = dict[str, Any]
 
 
@@ -94,14 +92,14 @@ def write_table(
     types = {**_COLUMNS, **{f"p:{name}": "float64" for name in principles}}
     named = {name: f"{name} (own)" if name in types else name for name in carried}
     types |= {named[name]: dtype for name, dtype in carried.items()}
-    left_out, counts = LeftOut(conditions), _Counts()
+    left_out, counts = LeftOut(conditions), TableCounts()
     with ExitStack() as stack:
         files = stack.enter_context(RecordsReader(folder)) if carried else None
         rows = (
             _row(preference) | _own(files, named, preference.prompt_id)
             for preference in left_out.passing(scan_records(folder / "preferences.jsonl", Preference))
         )
-        write_stream(to, (_csv if ending == ".csv" else _parquet)(rows, types, counts))
+        write_stream(to, (csv_parts if ending == ".csv" else _parquet)(rows, types, counts))
     return WrittenTable(to, counts.rows, tuple(types), counts.quoted, left_out.reasons)
 
 
@@ -127,7 +125,7 @@ def require_table_name(to: Path) -> str:
 
 
 @dataclass
-class _Counts:
+class TableCounts:
     """Counts of a table while it is written."""
 
     rows: int = 0
@@ -170,7 +168,7 @@ def _own(files: RecordsReader | None, named: Mapping[str, str], prompt_id: str) 
     return {column: values.get(name) for name, column in named.items()}
 
 
-def _csv(rows: Iterable[_Row], types: Mapping[str, str], counts: _Counts) -> Iterator[bytes]:
+def csv_parts(rows: Iterable[_Row], types: Mapping[str, str], counts: TableCounts) -> Iterator[bytes]:
     """Yield the parts of a CSV file in UTF-8, with the mark by which spreadsheets recognise it."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -186,15 +184,15 @@ def _csv(rows: Iterable[_Row], types: Mapping[str, str], counts: _Counts) -> Ite
     yield text.getvalue().encode()
 
 
-def _cell(value: Any, counts: _Counts) -> Any:
+def _cell(value: Any, counts: TableCounts) -> Any:
     """Return a cell that no spreadsheet takes for a formula: texts of models must not be run."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and value.startswith(FORMULA):
         counts.quoted += 1
         return "'" + value
     return "" if value is None else value
 
 
-def _parquet(rows: Iterable[_Row], types: Mapping[str, str], counts: _Counts) -> Iterator[bytes]:
+def _parquet(rows: Iterable[_Row], types: Mapping[str, str], counts: TableCounts) -> Iterator[bytes]:
     """Yield the parts of a Parquet file, a group of rows at a time."""
     arrow, parquet = require("pyarrow", _EXTRA), require("pyarrow.parquet", _EXTRA)
     kinds = {"float64": arrow.float64(), "int64": arrow.int64(), "bool": arrow.bool_()}

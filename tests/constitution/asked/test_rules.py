@@ -64,6 +64,10 @@ RULES = {
     "Ask only one question at a time.": r"{kind: not_regex, value: '(?s)\?.*\?'}",
     "No exclamation marks!": "{kind: not_regex, value: '!'}",
     "Always reply in English": "{kind: language, value: en}",
+    "Answer in the language of the question.": "{kind: language, value: same}",
+    "Answer in the customer's language.": "{kind: language, value: same}",
+    "Always reply in the same language as the user.": "{kind: language, value: same}",
+    "The reply is in the language in which the customer writes.": "{kind: language, value: same}",
     "Reply with valid JSON.": "{kind: json, value: {}}",
     "Written in the second person.": "{kind: person, value: second}",
     "Reading level at most grade 8.": "{kind: max_grade, value: 8}",
@@ -104,7 +108,6 @@ Use bullet points where they help.
 The reply has a list of all steps.
 Contains a list
 No emojis if the customer is angry.
-Answer in the customer's language.
 Answer in plain English.
 The reply does not answer in English.
 Don't promise refunds.

@@ -50,7 +50,7 @@ BAD = [
     ("{kind: phrase_list, value: flatery}",
      f"value is 'flatery'; accepted: {LISTS} (did you mean 'flattery'?)"),
     ("{kind: language, value: eng}",
-     f"unknown language 'eng'; accepted: {one_of(LANGUAGES, 'eng')}"),
+     f"unknown language 'eng'; accepted: same, the language of the question, or {one_of(LANGUAGES, 'eng')}"),
     ("{kind: json, value: []}", "value is empty; accepted: a JSON Schema, or {} for any JSON"),
     ("{kind: json, value: any}", "value is 'any'; accepted: a JSON Schema, or {} for any JSON"),
     ("{kind: json, value: {const: .nan}}",

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from constitution.checks.evaluate import count_words, evaluate
+from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution
 from core.records import Answer, Candidate, CritiqueTrace, Generation, Prompt
@@ -220,4 +221,4 @@ def _checks(constitution: Constitution | None, prompt: Prompt, text: str) -> Ite
     """Yield the machine checks in scope with their results."""
     for principle in constitution.principles if constitution else ():
         if principle.check is not None and in_scope(principle, prompt):
-            yield principle.id, evaluate(principle.check, text).passed
+            yield principle.id, evaluate(check_on(principle.check, prompt), text).passed
