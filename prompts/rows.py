@@ -36,7 +36,9 @@ PROMPT_COLUMN_ORDER = (
 )
 """Columns that may hold a prompt. The first one with a readable value is read."""
 OUR_COLUMNS = ("prompt", "messages", "input", "system", "tags", "source", "split")
-"""Columns that `prompts.columns` can map a user's column to."""
+"""Columns of prompts that `prompts.columns` can map a user's column to."""
+ANSWER_COLUMNS = ("chosen", "rejected", "response_a", "response_b", "origin_a", "origin_b")
+"""Columns of pairs that it can, for `publius label --pairs` alone."""
 _SYSTEMS = ("system", "system_prompt", "system_message", "systeminstruction", "system_instruction")
 ADDED_COLUMNS = ("input", "context")
 """Columns that an instruction is about (Alpaca, Dolly)."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from core.digests import derive_uniform
 from core.records import Message, Prompt, Split
@@ -150,9 +150,3 @@ def normalised(messages: Sequence[Message]) -> str:
     """Return the words of all messages, case-folded, with single spaces and no punctuation."""
     text = "\n".join(message.content for message in messages)
     return " ".join(re.findall(r"\w+", text.casefold()))
-
-
-def row_tags(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the tags of a row; a single word is a list of one tag."""
-    tags = row.get("tags") or ()
-    return (tags,) if isinstance(tags, str) else tuple(tags)

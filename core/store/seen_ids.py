@@ -1,4 +1,4 @@
-"""A set of ids on disk, for files with more ids than fit in memory."""
+"""Ids on disk, each with its place, for files with more ids than fit in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REMEDY = "a writable folder for temporary files (TMPDIR)"
 _SCHEMA = """
 PRAGMA cache_size = -512;
 PRAGMA journal_mode = OFF;
-CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE ids (id TEXT PRIMARY KEY, place TEXT) WITHOUT ROWID;
 BEGIN;
 """
 
@@ -30,14 +30,22 @@ class SeenIds:
             self._connection = sqlite3.connect("", isolation_level=None)  # "" is a temporary file
             self._connection.executescript(_SCHEMA)
 
-    def add(self, id: str) -> bool:
-        """Add an id; return True if it was not in the set.
+    def add(self, id: str, place: str = "") -> bool:
+        """Add an id with the place where it was seen; return True if it was not in the set.
 
         Raises:
             RunStateError: The disk is full, or the folder for temporary files is not writable.
         """
         with self._errors:
-            return self._connection.execute("INSERT OR IGNORE INTO ids VALUES (?)", (id,)).rowcount > 0
+            return (
+                self._connection.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (id, place)).rowcount > 0
+            )
+
+    def place_of(self, id: str) -> str:
+        """Return the place with which an id was added; empty if it was not."""
+        with self._errors:
+            row = self._connection.execute("SELECT place FROM ids WHERE id = ?", (id,)).fetchone()
+        return "" if row is None else str(row[0])
 
     def close(self) -> None:
         """Delete the set."""

@@ -71,9 +71,30 @@ class Columns(RowSource):
             weight=1.0 if weight is None else weight,
             shown_first=_shown_first(values),
         )
-        origins = (maybe_text(values, "origin_a") or NAMES[0], maybe_text(values, "origin_b") or NAMES[1])
-        pair = pair_of(sides, [opinion], origins, cell_tags(values.get("tags")))
+        pair = pair_of(sides, [opinion], _origins(values), cell_tags(values.get("tags")))
         return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
+
+
+class UnjudgedColumns(RowSource):
+    """A table with two responses per row; a verdict is not read."""
+
+    name = "pairs"
+    summary = "a table with prompt, response_a and response_b, or columns mapped to these"
+    columns = PROMPT_COLUMNS | {*NAMES, "origin_a", "origin_b", "tags"}
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like such a table, or None."""
+        return "it has the columns response_a and response_b" if set(NAMES) <= row.keys() else None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pair of a row, response_a first, without an opinion."""
+        sides = _sides(values)
+        pair = pair_of(sides, (), _origins(values), cell_tags(values.get("tags")))
+        return RowLabels((number,), (pair,), notes=oddities(sides.prompt))
+
+
+def _origins(values: Mapping[str, Any]) -> tuple[str, str]:
+    return maybe_text(values, "origin_a") or NAMES[0], maybe_text(values, "origin_b") or NAMES[1]
 
 
 def _sides(values: Mapping[str, Any]) -> Sides:

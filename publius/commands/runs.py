@@ -144,7 +144,21 @@ def label(
     run_file: MaybeRun = None,
     overrides: Overrides = None,
     resume: Resume = None,
-    pairs: Annotated[Path | None, typer.Option(help="Label the pairs of this .jsonl file.")] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Label the pairs of answers of this file, data set folder or Hugging Face id.",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS,...",
+            help="With --pairs: map our columns to the file's, as in "
+            "prompt=question,response_a=old,response_b=new; may be repeated.",
+        ),
+    ] = None,
     constitution: Annotated[
         str | None, typer.Option(help=f"With --pairs: the constitution; {DEFAULT_PRESET} if not given.")
     ] = None,
@@ -160,22 +174,24 @@ def label(
     as_json: AsJson = False,
 ) -> None:
     """Label the comparisons of a run, or the pairs of a file."""
+    from publius.sources.column_names import parse_columns
     from publius.stages.label_pairs import PairsRequest, label_pairs
     from publius.views.run_summary import print_summary
 
     if (pairs is None) == (run_file is None):
         raise typer.BadParameter("give either a RUN.yaml or --pairs FILE")
     if run_file is not None:
-        if (constitution, model, to) != (None, None, None):
+        if (constitution, model, to, columns) != (None, None, None, None):
             raise typer.BadParameter(
-                "--constitution, --model and --to require --pairs; RUN.yaml names its own"
+                "--constitution, --model, --to and --columns require --pairs; RUN.yaml names its own"
             )
         run_stages(run_file, overrides, ("label",), resume, as_json)
     elif pairs is not None:
         if resume is not None:
             raise typer.BadParameter("--resume requires a RUN.yaml; --pairs resumes automatically")
         chosen = (constitution or DEFAULT_PRESET, model or EMBEDDED_NAME, to or Path())
-        request = PairsRequest(pairs, *chosen, tuple(overrides or ()))
+        names = parse_columns(columns or (), "prompt=question,response_a=old,response_b=new")
+        request = PairsRequest(pairs, *chosen, tuple(overrides or ()), names)
         emit(label_pairs(request), as_json, print_summary)
 
 

@@ -276,7 +276,9 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
         hint = ACCEPTED_VERDICTS
     elif found.source.name not in _OUR_TABLES:
         hint += suggested_columns(tally.first, _TARGETS)
-    return nothing_usable(what, request.source.name, first, list(tally.columns), hint)
+    columns = [name for name in tally.columns if name not in request.names.columns]
+    counts = {reason: seen.count for reason, seen in tally.dropped.items()}
+    return nothing_usable(what, request.source.name, first, columns, hint, counts)
 
 
 def _clear(staging: Path) -> None:

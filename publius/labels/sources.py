@@ -22,9 +22,11 @@ from labelers.page.session import GoldTask
 from labelers.page.tasks import pair_task
 from publius.runs.pairs.filters import PreferenceFilter
 from publius.runs.reader import RecordsReader, RunReader
-from publius.sources.pairs import read_pairs
+from publius.sources.pairs import read_pair_rows
+from publius.sources.prompts import PromptFile
 
 _SELECTED = '{"comparison_id": "..."} on each line, as `publius select RUN --budget N --to FILE` writes it'
+_GOLD = "prompt, chosen and rejected, or another form of labels with one verdict a pair, in --gold-questions"
 
 
 @dataclass(frozen=True)
@@ -212,12 +214,14 @@ def gold_questions(path: Path) -> tuple[GoldTask, ...]:
         DataError: the file does not hold pairs, or a pair does not say which answer is better.
     """
     gold = []
-    for comparison in read_pairs(path):
-        if "chosen" not in (comparison.origin_a, comparison.origin_b):
-            raise DataError(
-                "the pair does not say which answer is better",
-                where=comparison.group,
-                accepted='{"prompt", "chosen", "rejected"} on each line of --gold-questions',
-            )
-        gold.append(GoldTask(pair_task(comparison), "a" if comparison.origin_a == "chosen" else "b"))
+    for row in read_pair_rows(PromptFile(path), verdicts=True):
+        if not row.pairs:
+            why = row.skipped[0]
+            what = f"{why.reason} ({why.detail})" if why.detail else why.reason
+            raise DataError(what, where=str(path.parent / row.place), accepted=_GOLD)
+        for pair in row.pairs:
+            if pair.better is None:
+                what = "the pair does not say which answer is better"
+                raise DataError(what, where=str(path.parent / row.place), accepted=_GOLD)
+            gold.append(GoldTask(pair_task(pair.comparison), pair.better))
     return tuple(gold)

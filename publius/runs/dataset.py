@@ -171,12 +171,13 @@ def _all_rows(
             else _sft(selection.of("sft", files.traces.sorted()), own)
         ),
         "preference": (
-            (p.prompt, {**_hard(p), **own(p.prompt_id)})
+            (p.prompt, {**_hard(p), **own(p.comparison_id, p.prompt_id)})
             for p in selection.of("preference", preferences.sorted())
             if p.p_chosen > 0.5
         ),
         "soft": (
-            (p.prompt, {**_soft(p), **own(p.prompt_id)}) for p in selection.of("soft", preferences.sorted())
+            (p.prompt, {**_soft(p), **own(p.comparison_id, p.prompt_id)})
+            for p in selection.of("soft", preferences.sorted())
         ),
         "judgments": _judgments(files, selection.of("judgments", files.judgments.sorted()), own),
         **(
@@ -185,15 +186,15 @@ def _all_rows(
     }
 
 
-def _own_columns(files: RunFiles, carried: Collection[str], prompt_id: str) -> _Row:
-    """Return the user's columns of a prompt as one column; a prompt that came with labels has empty ones."""
+def _own_columns(files: RunFiles, carried: Collection[str], *ids: str) -> _Row:
+    """Return the user's columns of a pair or a prompt as one column; what came with labels has empty ones."""
     if not carried:
         return {}
-    found = files.prompt_columns.get(prompt_id).columns if prompt_id in files.prompt_columns else {}
+    found = files.own_columns(*ids)
     return {OWN_COLUMNS: {name: found.get(name) for name in carried}}
 
 
-def _sft(traces: Iterable[CritiqueTrace], own: Callable[[str], _Row]) -> Iterator[_Sample]:
+def _sft(traces: Iterable[CritiqueTrace], own: Callable[..., _Row]) -> Iterator[_Sample]:
     for trace in traces:
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
@@ -203,7 +204,7 @@ def _sft(traces: Iterable[CritiqueTrace], own: Callable[[str], _Row]) -> Iterato
 
 
 def _best_of_k(
-    files: RunFiles, own: Callable[[str], _Row], count: int, selection: RowSelection
+    files: RunFiles, own: Callable[..., _Row], count: int, selection: RowSelection
 ) -> Iterator[_Sample]:
     """Yield the answers that SFT learns from the samples."""
     for prompt in files.prompts.sorted():
@@ -213,7 +214,7 @@ def _best_of_k(
             yield prompt.messages, {**row, **own(prompt.id)}
 
 
-def _samples(samples: Iterable[ScoredAnswer], own: Callable[[str], _Row]) -> Iterator[_Sample]:
+def _samples(samples: Iterable[ScoredAnswer], own: Callable[..., _Row]) -> Iterator[_Sample]:
     for sample in samples:
         row = {
             **_answered(sample.prompt, sample.answer),
@@ -258,9 +259,7 @@ def _soft(preference: Preference) -> _Row:
     }
 
 
-def _judgments(
-    files: RunFiles, judgments: Iterable[Judgment], own: Callable[[str], _Row]
-) -> Iterator[_Sample]:
+def _judgments(files: RunFiles, judgments: Iterable[Judgment], own: Callable[..., _Row]) -> Iterator[_Sample]:
     for judgment in judgments:
         comparison = files.comparison(judgment.comparison_id)
         orders = judgment.orders
@@ -279,7 +278,7 @@ def _judgments(
                 "log_odds_a_shown_first": orders.a_first if orders else None,
                 "log_odds_a_shown_second": orders.b_first if orders else None,
                 "answer_mass": judgment.answer_mass,
-                **own(comparison.prompt.id),
+                **own(comparison.id, comparison.prompt.id),
             },
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from core.records import (
     Answer,
@@ -31,8 +32,16 @@ class RunFiles:
 
     @property
     def prompt_columns(self) -> RecordFile[PromptColumns]:
-        """The user's own columns of the prompts. A derived file, written as a whole; open it only to read."""
+        """The user's own columns of the prompts, or of the pairs of `label --pairs` by their comparisons.
+
+        A derived file, written as a whole; open it only to read.
+        """
         return self.store.open("prompt_columns.jsonl", PromptColumns)
+
+    def own_columns(self, *ids: str) -> Mapping[str, Any]:
+        """Return the user's columns of the first id that has any; a prompt that came with labels has none."""
+        found = next((own for own in ids if own in self.prompt_columns), None)
+        return {} if found is None else self.prompt_columns.get(found).columns
 
     @property
     def traces(self) -> RecordFile[CritiqueTrace]:

@@ -77,6 +77,8 @@ class TrainingRows(Generic[_Example]):
 class _Reading:
     """Columns seen and read, and what happened to the rows, collected while they are read."""
 
+    mapped: frozenset[str] = frozenset()
+    """Our names that the user mapped: they are no columns of the data set."""
     seen: dict[str, None] = field(default_factory=dict)
     columns: dict[str, None] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
@@ -91,7 +93,7 @@ class _Reading:
             raise RequestError("the row cannot be read", detail=str(row.values))
         if not isinstance(row.values, Mapping):
             raise RequestError("the row is not an object with columns", detail=repr(row.values)[:60])
-        self.columns |= dict.fromkeys(map(str, row.values))
+        self.columns |= dict.fromkeys(name for name in map(str, row.values) if name not in self.mapped)
         return row.values
 
     def note_columns(self, columns: Mapping[str, Any], names: frozenset[str]) -> None:
@@ -139,7 +141,7 @@ def read_preferences(source: DataSource, names: ColumnNames | None = None) -> Tr
     names = names or ColumnNames()
     source, first, rows = _opened(source, names, _PREFERENCES)
     reader = _pair_reader(first, source, names)
-    reading, found = _Reading(), list[PreferencePair]()
+    reading, found = _Reading(frozenset(names.columns)), list[PreferencePair]()
     again = lambda: names.applied(read_rows(source))  # noqa: E731
     for row in without_empty_column(rows, "p_chosen", again):
         try:
@@ -178,7 +180,8 @@ def read_answers(source: DataSource, names: ColumnNames | None = None) -> Traini
     applied = [row.values for row in names.applied(first)]
     if isinstance(applied[0], Mapping) and not has_answers(applied[0]):
         raise _unknown(source, first, _ANSWERS, suggested_columns(applied[0], _ANSWER_TARGETS))
-    reading, found, openings = _Reading(), list[AnsweredPrompt](), dict[str, tuple[Message, ...]]()
+    reading, found = _Reading(frozenset(names.columns)), list[AnsweredPrompt]()
+    openings: dict[str, tuple[Message, ...]] = {}
     talks, several, labels = 0, 0, labels_in(applied)
     for row in rows:
         try:

@@ -1,77 +1,209 @@
-"""`publius label --pairs FILE`: comparisons from pairs that were not made by a run."""
+"""Pairs of answers in any file, as `publius import labels` and training read them; no verdict is needed.
+
+`publius label --pairs` judges them, and gold questions of the annotation page take their better answer from
+them. A row that cannot be used is skipped with its place and the reason. Errors are raised only for problems
+of the whole file: one that cannot be read, a mapped column that does not exist, or not one usable pair.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from core.conversations import shared_start
-from core.errors import DataError
-from core.records import Comparison, Message, Prompt
-from core.store.jsonl import Unreadable, json_value, numbered, read_errors
-from prompts.sources import row_tags
+from core.errors import DataError, RequestError
+from core.records import Comparison
+from core.store.containers import kind_of
+from labelers.formats.columns import Columns, UnjudgedColumns
+from labelers.formats.opinions import Pair, records_of
+from labelers.formats.registry import most_specific
+from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
+from publius.sources.column_names import ColumnNames
+from publius.sources.empty_columns import without_empty_column
+from publius.sources.label_rows import label_rows
+from publius.sources.prompt_survey import ColumnSurvey
+from publius.sources.prompts import PromptSource
+from publius.sources.rows import DataSource, with_split
+from publius.sources.unusable import nothing_usable, suggested_pair_columns
+from training.examples import ExcludedExample
 
-_READ = {"prompt", "chosen", "rejected", "response_a", "response_b", "tags"}
-_MESSAGES = TypeAdapter(tuple[Message, ...])
-_ACCEPTED = (
-    '.jsonl with {"prompt", "chosen", "rejected"} or {"prompt", "response_a", "response_b"} on each line, '
-    "each text or a list of messages; or whole conversations as chosen and rejected"
+PAIR_FORMS = (
+    "columns chosen and rejected, or response_a and response_b, with prompt unless they are whole "
+    "conversations; or a format of labels"
 )
+_PEEKED = 25
+"""Rows used to recognise the format and to check the names of columns."""
+_FIRST = 3
+"""Skipped rows that an error shows if no pair can be used."""
+_LINES = (".jsonl", ".ndjson")
 
 
-def read_pairs(path: Path, unread: set[str] | None = None) -> Iterator[Comparison]:
-    """Yield the comparisons of a `.jsonl` file of pairs.
+@dataclass(frozen=True, slots=True)
+class JudgedPair:
+    """One pair of a row."""
 
-    Args:
-        path: the file.
-        unread: gets the names of the columns that are not read.
+    comparison: Comparison
+    better: str | None
+    """The answer that the file calls better: `a` or `b`; None for a tie, or without a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """One row, or several that belong together, with its pairs or the reason why there are none."""
+
+    place: str
+    """Place of the first row by the file's name: `pairs.jsonl:17`, or `pairs.csv row 17`."""
+    values: Mapping[str, Any]
+    """The row as it was read, by the user's columns; empty if it is not an object with columns."""
+    read: frozenset[str]
+    """The user's columns that were read."""
+    pairs: tuple[JudgedPair, ...]
+    skipped: tuple[Skipped, ...] = ()
+    """Parts of the row that are not used; without pairs, the first is the reason."""
+    rows: int = 1
+
+
+@dataclass
+class PairSurvey(ColumnSurvey):
+    """The content of a file of pairs."""
+
+    rows: int = 0
+    pairs: int = 0
+    judged: int = 0
+    """Pairs with a verdict of the file's own."""
+    skipped: list[ExcludedExample] = field(default_factory=list)
+    """The first rows that are not used."""
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: PairRow) -> None:
+        """Count one row."""
+        self.rows += row.rows
+        self.pairs += len(row.pairs)
+        self.judged += sum(pair.better is not None for pair in row.pairs)
+        if not row.pairs:
+            why = row.skipped[0]
+            self.reasons[why.reason] += row.rows
+            if len(self.skipped) < _FIRST:
+                self.skipped.append(ExcludedExample(row.place, why.reason, why.detail))
+        self.count_columns(row.values, row.read if row.pairs else ())
+
+
+def survey_pairs(source: PromptSource) -> PairSurvey:
+    """Return what a file of pairs holds.
 
     Raises:
-        DataError: at the first line that is not a pair, with the file and line.
+        DataError: it cannot be read, or no pair can be used.
+        ConfigError: a mapped column, or one that is to be carried, does not exist.
     """
-    empty = True
-    with read_errors(path, _ACCEPTED), path.open(encoding="utf-8") as file:
-        for number, line in numbered(file):
-            empty = False
-            where, row = f"{path}:{number}", json_value(line.rstrip("\r\n"))
-            if isinstance(row, Unreadable):
-                raise DataError(str(row), where=where, accepted=_ACCEPTED)
-            yield _comparison(row, where, path.stem)
-            if unread is not None:
-                unread.update(map(str, set(row) - _READ))
-    if empty:
-        raise DataError("the file has no pairs", where=str(path), accepted=_ACCEPTED)
+    found, first = PairSurvey(), None
+    for row in read_pair_rows(source):
+        first = first or row.values
+        found.add(row)
+    found.require_columns(source.keep or ())
+    if not found.pairs:
+        hint = PAIR_FORMS + suggested_pair_columns(first)
+        raise nothing_usable(
+            "there are no pairs", str(source.path), found.skipped, list(found.columns), hint, found.reasons
+        )
+    return found
 
 
-def _comparison(row: Any, where: str, source: str) -> Comparison:
-    try:
-        names = ("chosen", "rejected") if "chosen" in row else ("response_a", "response_b")
-        first, second = (_messages(row[name], "assistant") for name in names)
-        prompt = _messages(row["prompt"], "user") if "prompt" in row else first[: shared_start(first, second)]
-        answers = [
-            conversation[len(prompt) :] if "prompt" not in row else conversation
-            for conversation in (first, second)
-        ]
-        if any(len(answer) != 1 or answer[0].role != "assistant" for answer in answers):
-            raise ValueError("the two sides must differ only in the last message, an assistant's answer")
-        asked = Prompt.of(prompt, tags=row_tags(row), source=source)
-        one, two = (answer[0].content for answer in answers)
-        return Comparison.of(asked, (one, names[0]), (two, names[1]), group=where)
-    except ValidationError as error:
-        raise DataError(
-            error.errors()[0]["msg"].removeprefix("Value error, "), where=where, accepted=_ACCEPTED
-        ) from error
-    except KeyError as error:
-        raise DataError(f"the column {error} is missing", where=where, accepted=_ACCEPTED) from error
-    except (TypeError, ValueError) as error:
-        raise DataError(str(error), where=where, accepted=_ACCEPTED) from error
+def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[PairRow]:
+    """Yield the rows of a file of pairs, in order.
+
+    Args:
+        source: the file, a data set folder or a Hugging Face id, with the user's names for our columns.
+        verdicts: True to read the verdicts of a table of `response_a` and `response_b`, too; a row without
+            one is then skipped.
+
+    Raises:
+        DataError: the file cannot be read, or its columns hold no pairs.
+        ConfigError: a mapped column does not exist.
+        MissingExtraError: the package datasets is needed and not installed.
+    """
+    data = with_split(DataSource(str(source.path), source.subset, source.split))
+    names = ColumnNames(dict(source.columns))
+    rows = label_rows(data)
+    first = list(islice(rows, _PEEKED))
+    names.check_columns(None, "label --pairs", [row.values for row in first])  # before a format is missed
+    reader = _reader_of(names, first, data.name, verdicts=verdicts)
+    names.check(reader, first)
+    again = lambda: names.applied(label_rows(data))  # noqa: E731
+    seen: dict[int, Mapping[str, Any]] = {}
+    applied = without_empty_column(names.applied(_kept(chain(first, rows), seen)), "p_chosen", again)
+    for labels in reader.read(applied):
+        together = [seen.pop(number, {}) for number in labels.rows]
+        values = together[0]
+        read = frozenset(values) if reader.columns is None else reader.columns | names.read
+        yield _pair_row(labels, _place(data.path, labels.rows[0]), values, read, _stem(data.path))
 
 
-def _messages(value: Any, role: str) -> tuple[Message, ...]:
-    """Return a column's value as messages. A string becomes one message of the given role."""
-    if isinstance(value, str):
-        return _MESSAGES.validate_python([{"role": role, "content": value}])
-    return _MESSAGES.validate_python(value)
+def _reader_of(names: ColumnNames, first: list[Row], where: str, *, verdicts: bool) -> LabelSource:
+    """Return the source that reads the pairs: of a plain table, also without a verdict.
+
+    Raises:
+        DataError: if none does.
+    """
+    if not first:
+        raise DataError("the file has no pairs", where=where, accepted=PAIR_FORMS)
+    values = [row.values for row in names.applied(first) if isinstance(row.values, Mapping)]
+    found = most_specific(values)
+    plain = UnjudgedColumns()
+    is_plain = found is None or (isinstance(found, Columns) and not verdicts)
+    if is_plain and any(map(plain.recognises, values)):
+        return plain
+    if found is not None:
+        return found
+    if not values:
+        problem = first[0].problem or "the row is not an object with columns"
+        raise DataError(problem, where=f"{where}:{first[0].number}", accepted=PAIR_FORMS)
+    columns = ", ".join(map(str, values[0])) or "none"
+    accepted = PAIR_FORMS + suggested_pair_columns(values[0])
+    raise DataError(f"found columns: {columns}", where=f"{where}:{first[0].number}", accepted=accepted)
+
+
+def _kept(rows: Iterable[Row], seen: dict[int, Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield the rows, and hold the columns of each until its labels are complete."""
+    for row in rows:
+        if isinstance(row.values, Mapping):
+            seen[row.number] = row.values
+        yield row
+
+
+def _pair_row(
+    labels: RowLabels, place: str, values: Mapping[str, Any], read: frozenset[str], source: str
+) -> PairRow:
+    skipped, pairs = list(labels.skipped), []
+    for pair in labels.pairs:
+        try:
+            pairs.append(_judged(pair, place, source))
+        except RequestError as error:
+            skipped.append(Skipped(error.reason, error.detail))
+        except ValidationError as error:
+            skipped.append(Skipped(error.errors()[0]["msg"].removeprefix("Value error, ")))
+    if not pairs and not skipped:
+        skipped.append(Skipped("the row has no pair"))
+    return PairRow(place, values, read, tuple(pairs), tuple(skipped), len(labels.rows))
+
+
+def _judged(pair: Pair, place: str, source: str) -> JudgedPair:
+    """Return the comparison of a pair, with the better answer if all verdicts of the row agree on one."""
+    comparison, judgments = records_of(pair, source)
+    verdicts = {judgment.verdict for judgment in judgments}
+    better = verdicts.pop() if len(verdicts) == 1 else None
+    grouped = comparison if comparison.group else comparison.model_copy(update={"group": place})
+    return JudgedPair(grouped, better if better in ("a", "b") else None)
+
+
+def _place(path: Path, number: int) -> str:
+    return f"{path.name}:{number}" if kind_of(path) in _LINES else f"{path.name} row {number}"
+
+
+def _stem(path: Path) -> str:
+    """Return a file's name without its endings, the source of its prompts."""
+    return Path(path.name.removesuffix(".gz")).stem

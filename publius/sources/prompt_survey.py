@@ -14,12 +14,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any, NoReturn
 
 from core.errors import ConfigError, DataError, shell_command
 from core.store.near_duplicates import GramCounts
 from core.text.explain import one_of
-from prompts.rows import PROMPT_COLUMN_ORDER, READ_COLUMNS, text_cell
+from prompts.rows import ANSWER_COLUMNS, OUR_COLUMNS, PROMPT_COLUMN_ORDER, READ_COLUMNS, text_cell
 from prompts.sources import compared_text
 from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
 
@@ -27,7 +28,9 @@ _MAX_COLUMNS = 100
 _SHORT = 1000
 """Mean characters in the cells of a column that is carried to the export without being named."""
 _FIRST = 3
-"""Skipped rows that an error shows if no row can be used."""
+"""Reasons that an error shows, each with its first row, if no row can be used."""
+_SHOWN_CELL, _SHOWN_CELLS = 40, 3
+"""Characters of a cell, and cells, that identify a row in an exclusion."""
 _INTEGERS = range(-(2**63), 2**63)
 """Integers that Arrow, and therefore `datasets`, can store."""
 _TIMES = (date, time, timedelta, Decimal)
@@ -71,39 +74,14 @@ class ColumnUse:
 
 
 @dataclass
-class PromptSurvey:
-    """The content of a data set of prompts."""
+class ColumnSurvey:
+    """The user's columns in a data set."""
 
-    grams: GramCounts = field(default_factory=GramCounts)
-    rows: int = 0
-    usable: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    first: list[PromptRow] = field(default_factory=list)
-    """The first skipped rows."""
     columns: dict[str, ColumnUse] = field(default_factory=dict)
-    lost: Counter[str] = field(default_factory=Counter)
-    """Rows by optional column whose value could not be read, such as `tags`."""
-    notes: Counter[str] = field(default_factory=Counter)
-    """Rows by how their prompt was read, where that is not plain."""
-    absent: set[str] | None = None
-    """Our names of mapped columns that no row has."""
 
-    def add(self, row: PromptRow) -> None:
-        """Count one row."""
-        self.rows += 1
-        if row.values or self.absent is not None:
-            self.absent = set(row.absent) if self.absent is None else self.absent & row.absent
-        read: Iterable[str] = ()
-        if row.parsed is None:
-            self.reasons[row.reason] += 1
-            self.first += [row] if len(self.first) < _FIRST else []
-        else:
-            self.usable += 1
-            self.lost.update(row.parsed.lost)
-            self.notes.update([row.parsed.note] if row.parsed.note else [])
-            self.grams.add(compared_text(row.parsed.prompt))
-            read = row.parsed.read
-        for name, value in row.values.items():
+    def count_columns(self, values: Mapping[str, Any], read: Collection[str]) -> None:
+        """Count the cells of a row; `read` are the names of its columns that were read."""
+        for name, value in values.items():
             if name in self.columns or len(self.columns) < _MAX_COLUMNS:
                 self.columns.setdefault(str(name), ColumnUse()).add(value, name in read)
 
@@ -123,6 +101,47 @@ class PromptSurvey:
             name for name, use in self.columns.items() if use.kinds and not use.read and name not in carried
         ]
 
+    def require_columns(self, keep: Sequence[str]) -> None:
+        """Raise ConfigError for a column in `prompts.keep` that no row has."""
+        for name in keep:
+            if self.columns and name not in self.columns:
+                _refuse_column("prompts.keep", name, self)
+
+
+@dataclass
+class PromptSurvey(ColumnSurvey):
+    """The content of a data set of prompts."""
+
+    grams: GramCounts = field(default_factory=GramCounts)
+    rows: int = 0
+    usable: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    first: list[PromptRow] = field(default_factory=list)
+    """The first skipped row of each of the first reasons."""
+    lost: Counter[str] = field(default_factory=Counter)
+    """Rows by optional column whose value could not be read, such as `tags`."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """Rows by how their prompt was read, where that is not plain."""
+    absent: set[str] | None = None
+    """Our names of mapped columns that no row has."""
+
+    def add(self, row: PromptRow) -> None:
+        """Count one row."""
+        self.rows += 1
+        if row.values or self.absent is not None:
+            self.absent = set(row.absent) if self.absent is None else self.absent & row.absent
+        read: Iterable[str] = ()
+        if row.parsed is None:
+            self.reasons[row.reason] += 1
+            self.first += [row] if self.reasons[row.reason] == 1 and len(self.first) < _FIRST else []
+        else:
+            self.usable += 1
+            self.lost.update(row.parsed.lost)
+            self.notes.update([row.parsed.note] if row.parsed.note else [])
+            self.grams.add(compared_text(row.parsed.prompt))
+            read = row.parsed.read
+        self.count_columns(row.values, frozenset(read))
+
     def misspelt(self) -> dict[str, str]:
         """Return our column for each column that is not read and has nearly its name, such as `tag`."""
         found = {}
@@ -141,6 +160,10 @@ def survey(source: PromptSource) -> PromptSurvey:
         DataError: it cannot be read, or no row can be used.
         ConfigError: a column in `prompts.columns` or `prompts.keep` does not exist.
     """
+    for ours in sorted(source.columns.keys() & set(ANSWER_COLUMNS)):
+        what, accepted = "a column of pairs, not of prompts", f"one of {', '.join(OUR_COLUMNS)}"
+        run = "publius label --pairs FILE --columns ..., to label pairs"
+        raise ConfigError(what, where=f"prompts.columns.{ours}", accepted=accepted, run=run)
     found = PromptSurvey()
     for row in read_prompt_rows(source):
         found.add(row)
@@ -148,17 +171,22 @@ def survey(source: PromptSource) -> PromptSurvey:
         raise DataError("the file contains no prompts", where=str(source.path), accepted=PROMPT_FORMS)
     for ours in sorted(found.absent or ()):
         _refuse_column(f"prompts.columns.{ours}", source.columns[ours], found)
-    for name in source.keep or ():
-        if found.columns and name not in found.columns:
-            _refuse_column("prompts.keep", name, found)
+    found.require_columns(source.keep or ())
     if not found.usable:
         _refuse_all(source, found)
     return found
 
 
-def carried_values(row: PromptRow, carried: Mapping[str, str]) -> dict[str, CarriedValue]:
+def carried_values(values: Mapping[str, Any], carried: Mapping[str, str]) -> dict[str, CarriedValue]:
     """Return a row's cells of the carried columns, each as the column's type."""
-    return {name: _cell(row.values.get(name), dtype) for name, dtype in carried.items()}
+    return {name: _cell(values.get(name), dtype) for name, dtype in carried.items()}
+
+
+def described_row(place: str, values: Mapping[str, Any], carried: Mapping[str, str]) -> str:
+    """Return a row's place with its first short cells of the user's own columns, among them mostly an id."""
+    cells = (f"{name} {cell}" for name, cell in carried_values(values, carried).items() if cell is not None)
+    shown = list(islice((cell for cell in cells if len(cell) <= _SHOWN_CELL), _SHOWN_CELLS))
+    return f"{place} ({', '.join(shown)})" if shown else place
 
 
 def _cell(value: Any, dtype: str) -> CarriedValue:
@@ -169,15 +197,13 @@ def _cell(value: Any, dtype: str) -> CarriedValue:
     return float(value) if dtype == "float64" else bool(value) if dtype == "bool" else int(value)
 
 
-def _refuse_column(where: str, name: str, found: PromptSurvey) -> NoReturn:
+def _refuse_column(where: str, name: str, found: ColumnSurvey) -> NoReturn:
     raise ConfigError(f"no column {name!r}", where=where, accepted=one_of(found.columns, name))
 
 
 def _refuse_all(source: PromptSource, found: PromptSurvey) -> NoReturn:
-    """Raise an error with the first rows' reasons, the columns, and the mapping that would read them."""
-    shown = "; ".join(
-        f"{row.place}: {row.reason}{f' ({row.detail})' if row.detail else ''}" for row in found.first
-    )
+    """Raise an error with the reasons, the columns, and the mapping that would read the rows."""
+    shown = "; ".join(_first_of_reason(row, found.reasons[row.reason]) for row in found.first)
     columns = f"; columns: {', '.join(found.columns)}" if found.columns else ""
     what = f"none of the {found.rows:,} rows is a prompt: {shown}{columns}"
     guess = _likely_prompt(found.columns)
@@ -188,6 +214,11 @@ def _refuse_all(source: PromptSource, found: PromptSurvey) -> NoReturn:
         else None
     )
     raise DataError(what, where=str(source.path), accepted=PROMPT_FORMS, run=run)
+
+
+def _first_of_reason(row: PromptRow, rows: int) -> str:
+    more = f" and {rows - 1:,} more" if rows > 1 else ""
+    return f"{row.place}{more}: {row.reason}{f' ({row.detail})' if row.detail else ''}"
 
 
 def _likely_prompt(columns: Mapping[str, ColumnUse]) -> str | None:

@@ -37,22 +37,33 @@ _TWO = (("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second
 
 
 def nothing_usable(
-    what: str, where: str, excluded: Sequence[ExcludedExample], columns: Sequence[str], hint: str = ""
+    what: str,
+    where: str,
+    excluded: Sequence[ExcludedExample],
+    columns: Sequence[str],
+    hint: str = "",
+    counts: Mapping[str, int] | None = None,
 ) -> DataError:
     """Return the error of a data set without a usable row.
 
     Args:
         what: what is missing, such as `there are no rows to train on`.
         where: the data set.
-        excluded: the excluded rows with their reasons.
+        excluded: the excluded rows with their reasons, or the first of each reason beside `counts`.
         columns: the columns of the data set.
         hint: what would read them, such as a `--columns`.
+        counts: number of rows by reason; those of `excluded` if not given.
     """
-    reasons = Counter(row.reason for row in excluded)
-    counts = "; ".join(f"{count:,} excluded: {reason}" for reason, count in reasons.most_common(_FIRST))
-    details = (f"{row.id}: {row.reason}" + (f", {row.detail}" if row.detail else "") for row in excluded)
+    reasons = Counter(row.reason for row in excluded) if counts is None else Counter(counts)
+    said = "; ".join(f"{count:,} excluded: {reason}" for reason, count in reasons.most_common(_FIRST))
+    first: dict[tuple[str, str], ExcludedExample] = {}
+    for row in excluded:
+        first.setdefault((row.reason, row.detail), row)
+    details = (
+        f"{row.id}: {row.reason}" + (f", {row.detail}" if row.detail else "") for row in first.values()
+    )
     found = ", ".join(columns)[:_COLUMNS] or "none"
-    text = f"{what} ({counts}; first {'; '.join(islice(details, _FIRST))}; columns: {found})"
+    text = f"{what} ({said}; first {'; '.join(islice(details, _FIRST))}; columns: {found})"
     return DataError(" ".join(text.split()), where=where, accepted=hint.removeprefix("; ") or None)
 
 
@@ -78,6 +89,26 @@ def suggested_columns(row: Any, targets: Sequence[str]) -> str:
     renamed = {ours: theirs for ours, theirs in (mapped or {}).items() if ours != theirs}
     given = [f"{ours}={theirs}" for ours, theirs in renamed.items()] if _is_read(row, renamed) else []
     return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
+
+
+def suggested_pair_columns(row: Any) -> str:
+    """Return `; or --columns ...` for the columns of a row that look like two answers; no verdict is needed.
+
+    Two columns that no word tells apart are the first two texts beside the prompt.
+    """
+    if not isinstance(row, Mapping):
+        return ""
+    names = [name for name in _paths(row) if _is_text_path(name, row)]
+    prompt = _mapped(names, ("prompt",), row)
+    if prompt is None:
+        return ""
+    answers = [name for name in names if name not in prompt.values() and _is_like(name, "completion")]
+    two = _two(names) or (tuple(answers[:2]) if len(answers) > 1 else None)
+    if two is None:
+        return ""
+    mapped = prompt | dict(zip(("response_a", "response_b"), two, strict=True))
+    given = ",".join(f"{ours}={theirs}" for ours, theirs in mapped.items() if ours != theirs)
+    return f"; or {shell_command('--columns', given)}" if given else ""
 
 
 def _is_read(row: Mapping[str, Any], columns: Mapping[str, str]) -> bool:

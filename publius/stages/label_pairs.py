@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from core.notices import note
-from core.records import Comparison
+from core.errors import shell_command
+from core.notices import counted, note
+from core.records import PromptColumns
 from core.store.seen_ids import SeenIds
 from engines.cached import RequestCounts
-from publius.config.run_file import build_run_config
+from publius.config.run_file import PromptsConfig, build_run_config
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.folder import Run
-from publius.sources.pairs import read_pairs
+from publius.runs.inputs import digest_lines
+from publius.sources.pairs import PairSurvey, read_pair_rows, survey_pairs
+from publius.sources.prompt_survey import carried_values, described_row
 from publius.stages.outcome import RunOutcome
+from publius.stages.prompts import PROMPTS_SUMMARY, described_columns
 from publius.stages.runner import StagePlan, run_plan
+
+DUPLICATE_PAIR = "duplicate pair"
+PROMPT_COLUMNS = "prompt_columns.jsonl"
+_COMPARE = "compare"
 
 
 @dataclass(frozen=True)
@@ -24,10 +33,13 @@ class PairsRequest:
     """Answer pairs to judge under a constitution."""
 
     pairs: Path
+    """A file, a data set folder or a Hugging Face id."""
     constitution: str
     model: str
     project: Path
     overrides: Sequence[str] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The user's column for each of ours."""
 
 
 def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOutcome:
@@ -36,27 +48,102 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     Raises:
         PubliusError: for any error that the user can fix. Completed work is saved.
     """
-    unread: set[str] = set()
-    for _ in read_pairs(request.pairs, unread):
-        pass  # read to the end first, so an error in the last line is raised before any pair is copied
-    if unread:
-        note(f"pairs: columns not read: {', '.join(sorted(unread))}")
+    path = str(request.pairs.resolve()) if request.pairs.expanduser().exists() else str(request.pairs)
     settings = {
         "name": "pairs",
         "constitution": request.constitution,
-        "prompts": str(request.pairs.resolve()),
+        "prompts": {"path": path, "columns": dict(request.columns)} if request.columns else path,
         "models": {"policy": request.model},
     }
     config = build_run_config(settings, request.overrides)
-    ingest = partial(import_pairs, comparisons=read_pairs(request.pairs))
-    return run_plan(StagePlan(config, request.project, ("label",), ingest, pairs_only=True), make)
+    ingestion = PairIngestion(config.prompts)
+    plan = StagePlan(config, request.project, ("label",), ingestion, check=ingestion.check, pairs_only=True)
+    return run_plan(plan, make)
 
 
-def import_pairs(run: Run, comparisons: Iterable[Comparison]) -> None:
-    """Write comparisons to a run as the compare stage does; duplicates are excluded."""
-    with SeenIds() as seen:
-        for comparison in comparisons:
-            if not seen.add(comparison.id):
-                run.exclude("compare", comparison.id, "duplicate pair", comparison.group)
-            run.comparisons.append(comparison)
-    run.record_stage("compare", len(run.comparisons), RequestCounts(), 0.0)
+class PairIngestion:
+    """The import of a run's pairs: `check` before the run folder exists, then a call with the open run."""
+
+    def __init__(self, source: PromptsConfig) -> None:
+        self._source = source
+
+    @cached_property
+    def _survey(self) -> PairSurvey:
+        return survey_pairs(self._source)
+
+    def check(self) -> None:
+        """Read the whole file. Raises DataError or ConfigError if a run cannot use it."""
+        _ = self._survey
+
+    def __call__(self, run: Run) -> None:
+        """Write the pairs to the run as the compare stage does; exclude rows and repeats with the reason."""
+        recorded = run.manifest["stages"].get(_COMPARE)
+        if recorded is None or recorded["records"] != len(run.comparisons):
+            self._copy(run)
+        elif not self._has_carried(run):
+            run.manifest[PROMPTS_SUMMARY] = (run.manifest.get(PROMPTS_SUMMARY) or {}) | self._carry(run)
+            run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)
+
+    def _copy(self, run: Run) -> None:
+        """Write the pairs to the run; exclude rows without one, and pairs that repeat an earlier one."""
+        carried = self._survey.carried(self._source.keep)
+        with SeenIds() as seen:
+            for row in read_pair_rows(self._source):
+                described = described_row(row.place, row.values, carried)
+                for part in row.skipped if row.pairs else row.skipped[:1]:
+                    run.exclude(_COMPARE, row.place, part.reason, part.detail)
+                for pair in row.pairs:
+                    own = pair.comparison.id
+                    if not seen.add(own, described):
+                        detail = f"{described} repeats {seen.place_of(own)}"
+                        run.exclude(_COMPARE, own, DUPLICATE_PAIR, detail)
+                    run.comparisons.append(pair.comparison)
+        run.manifest[PROMPTS_SUMMARY] = {"rows": self._survey.rows, **self._carry(run)}
+        run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)
+        self._report(run.manifest[PROMPTS_SUMMARY], run.excluded(_COMPARE))
+
+    def _carry(self, run: Run) -> dict[str, Any]:
+        """Write the carried columns of the pairs, if there are any; return what the manifest holds."""
+        carried = self._survey.carried(self._source.keep)
+        if carried or (run.folder / PROMPT_COLUMNS).exists():
+            run.replace_prompt_columns(self._column_records(carried))
+        return {
+            "keep": self._keep,
+            "carried": carried,
+            "ignored": self._survey.unread(carried),
+            "lines": digest_lines(run.folder / PROMPT_COLUMNS).digest,
+        }
+
+    def _has_carried(self, run: Run) -> bool:
+        """Return True if the run has the columns that were asked for, as they were written."""
+        found = run.manifest.get(PROMPTS_SUMMARY)
+        if found is None:  # imported by a version that carried none
+            return False
+        return (found.get("keep"), found.get("lines")) == (
+            self._keep,
+            digest_lines(run.folder / PROMPT_COLUMNS).digest,
+        )
+
+    def _column_records(self, carried: dict[str, str]) -> Iterator[PromptColumns]:
+        with SeenIds() as seen:
+            for row in read_pair_rows(self._source) if carried else ():
+                for pair in row.pairs:
+                    if seen.add(pair.comparison.id):  # of duplicates, the run has the first
+                        cells = carried_values(row.values, carried)
+                        yield PromptColumns(id=pair.comparison.id, row=row.place, columns=cells)
+
+    @property
+    def _keep(self) -> list[str] | None:
+        return None if self._source.keep is None else list(self._source.keep)
+
+    def _report(self, summary: dict[str, Any], excluded: Mapping[str, int]) -> None:
+        """Log what the user should know about the import: skipped rows, columns and verdicts."""
+        if excluded:
+            reasons = ", ".join(f"{reason} ({count:,})" for reason, count in excluded.items())
+            note(f"pairs: {counted(self._survey.rows, 'row')}, {sum(excluded.values()):,} skipped: {reasons}")
+        for line in described_columns(summary):
+            note(f"pairs: {line}")
+        if self._survey.judged:
+            run = shell_command("publius", "import", "labels", str(self._source.path), "--to", "DIR")
+            judged = counted(self._survey.judged, "pair")
+            note(f"pairs: {judged} with a verdict, which is not used; to use it: {run}, and label.humans")

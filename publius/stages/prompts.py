@@ -103,7 +103,7 @@ class PromptIngestion:
                 if row.parsed is None or row.parsed.prompt.id not in run.prompts:
                     continue
                 if seen.add(row.parsed.prompt.id):  # of duplicates, the run has the first
-                    cells = carried_values(row, carried)
+                    cells = carried_values(row.values, carried)
                     yield PromptColumns(id=row.parsed.prompt.id, row=row.place, columns=cells)
 
     @property
@@ -149,13 +149,8 @@ def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]
             f"prompts: the column {name!r} is not read; did you mean {ours!r}? "
             f"(prompts.columns: {{{ours}: {name}}})"
         )
-    for title, names in (
-        ("carried to the export", list(summary["carried"])),
-        ("not read", summary["ignored"]),
-    ):
-        if names:
-            more = f" and {len(names) - _SHOWN_COLUMNS:,} more" if len(names) > _SHOWN_COLUMNS else ""
-            note(f"prompts: columns {title}: {', '.join(names[:_SHOWN_COLUMNS])}{more}")
+    for line in described_columns(summary):
+        note(f"prompts: {line}")
     for name, rows in summary["unreadable"].items():
         warn(f"prompts: {name} could not be read in {counted(rows, 'row')}, whose prompts are used without")
     if summary["near_duplicates"]:
@@ -163,3 +158,14 @@ def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]
             f"prompts: {counted(summary['near_duplicates'], 'near-duplicate')} of other prompts, used in the "
             "split of those; to skip them: --set prompts.duplicates=near"
         )
+
+
+def described_columns(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which of the user's columns are carried to the export, and which are not read."""
+    for title, names in (
+        ("carried to the export", list(summary["carried"])),
+        ("not read", summary["ignored"]),
+    ):
+        if names:
+            more = f" and {len(names) - _SHOWN_COLUMNS:,} more" if len(names) > _SHOWN_COLUMNS else ""
+            yield f"columns {title}: {', '.join(names[:_SHOWN_COLUMNS])}{more}"

@@ -96,7 +96,7 @@ def write_table(
     with ExitStack() as stack:
         files = stack.enter_context(RecordsReader(folder)) if carried else None
         rows = (
-            _row(preference) | _own(files, named, preference.prompt_id)
+            _row(preference) | _own(files, named, preference)
             for preference in left_out.passing(scan_records(folder / "preferences.jsonl", Preference))
         )
         write_stream(to, (csv_parts if ending == ".csv" else _parquet)(rows, types, counts))
@@ -160,11 +160,11 @@ def conversation_text(messages: Sequence[Message]) -> str:
     return "\n\n".join(f"{message.role}: {message.content}" for message in messages)
 
 
-def _own(files: RecordsReader | None, named: Mapping[str, str], prompt_id: str) -> _Row:
-    """Return the user's columns of a prompt; a prompt that came with labels has none."""
-    if files is None or prompt_id not in files.prompt_columns:
+def _own(files: RecordsReader | None, named: Mapping[str, str], preference: Preference) -> _Row:
+    """Return the user's columns of a pair or of its prompt, by the names in the table."""
+    if files is None:
         return {}
-    values = files.prompt_columns.get(prompt_id).columns
+    values = files.own_columns(preference.comparison_id, preference.prompt_id)
     return {column: values.get(name) for name, column in named.items()}
 
 

@@ -199,7 +199,7 @@ def test_port_in_use_is_told(folder):
         (["--gold", "2"], "has judged only 0 of the 3"),
         (["--gold", "1", "--rank"], "--gold cannot be combined with --select"),
         (["--select", "/no/such/file"], "cannot be read"),
-        (["--gold-questions", "/no/such/file"], "cannot be read"),
+        (["--gold-questions", "/no/such/file"], "no such file or folder"),
         (["--port", "70000"], "--port"),
         (["--gold-share", "0.9"], "--gold-share"),
         (["--annotators-per", "0"], "--annotators-per"),

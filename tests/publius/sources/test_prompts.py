@@ -380,7 +380,10 @@ def the_error(source: PromptFile) -> PubliusError:
 def test_file_without_a_known_column_names_columns_rows_and_the_mapping(tmp_path: Path):
     rows = [{"ticket": f"T{n}", "body": f"My tea is late, order {n}.", "lang": "en"} for n in range(5)]
     error = the_error(PromptFile(written(tmp_path, lines(*rows))))
-    assert "none of the 5 rows is a prompt: prompts.jsonl:1: no column holds a prompt" in str(error)
+    assert (
+        "none of the 5 rows is a prompt: prompts.jsonl:1 and 4 more: no column holds a prompt; columns:"
+        in str(error)
+    )
     assert "columns: ticket, body, lang" in str(error)
     assert 'prompts.columns={"prompt": "body"}' in (error.problems[0].run or "")
 

@@ -1,0 +1,209 @@
+"""Pairs of answers in files of many forms become the comparisons of a run, with the user's own columns."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ConfigError, DataError
+from core.records import Comparison, Message, Prompt
+from publius.labels.sources import gold_questions
+from publius.runs.dataset import OWN_COLUMNS, export_run
+from publius.runs.manifest import read_manifest
+from publius.stages.label_pairs import PairsRequest, label_pairs
+from tests.publius.invoking import files_of, here
+from tests.publius.projects import CONSTITUTION, Recorder, record_lines
+
+NAMES = {"prompt": "question", "response_a": "reply_old", "response_b": "reply_new"}
+SIDES = (("chosen", "One"), ("rejected", "Two"))
+
+
+def lines(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def ticket(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "ticket": f"T-{number}",
+        "question": f"How do I reset number {number}?",
+        "reply_old": f"You cannot reset number {number}, I am afraid.",
+        "reply_new": f"Open Settings, then choose {number}.",
+        **more,
+    }
+
+
+def labelled(pairs: Path, columns: dict[str, str] | None = None, *overrides: str) -> Path:
+    constitution = pairs.parent / "constitution.yaml"
+    constitution.write_text(CONSTITUTION)
+    given = ("engine.kind=scripted", *overrides)
+    request = PairsRequest(pairs, str(constitution), "m", pairs.parent, given, columns or {})
+    return label_pairs(request, Recorder()).folder
+
+
+def comparisons(folder: Path) -> list[Comparison]:
+    found = record_lines(folder).get("comparisons.jsonl", [])
+    return [Comparison.model_validate_json(line) for line in found]
+
+
+def test_columns_of_ones_own_are_mapped_and_the_others_are_carried_to_table_and_export(tmp_path: Path):
+    pairs = lines(tmp_path / "two.jsonl", [ticket(n, opened="2026-09-05") for n in range(6)])
+    folder = labelled(pairs, NAMES)
+    assert len(comparisons(folder)) == 6
+    assert {c.prompt.source for c in comparisons(folder)} == {"two"}
+    assert {origin for c in comparisons(folder) for origin in (c.origin_a, c.origin_b)} == {
+        "response_a",
+        "response_b",
+    }
+    assert read_manifest(folder)["prompts"]["carried"] == {"ticket": "string", "opened": "string"}
+    export_run(folder, tmp_path / "data")
+    for config in ("preference", "soft", "judgments"):
+        paths = (tmp_path / "data" / config).glob("*.jsonl")
+        rows = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+        assert rows
+        for row in rows:
+            number = row["prompt"][0]["content"].removeprefix("How do I reset number ").removesuffix("?")
+            assert row[OWN_COLUMNS] == {"ticket": f"T-{number}", "opened": "2026-09-05"}
+    table = tmp_path / "pairs.csv"
+    assert here("show", folder, "--to", table).returncode == 0
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert {row["ticket"] for row in cells} == {f"T-{n}" for n in range(6)}
+
+
+def test_two_pairs_of_one_prompt_keep_their_own_columns(tmp_path: Path):
+    rows = [ticket(1), ticket(1, reply_old="Ask your admin.", ticket="T-other")]
+    folder = labelled(lines(tmp_path / "two.jsonl", rows), NAMES)
+    own = {row["id"]: row["columns"] for row in map(json.loads, record_lines(folder)["prompt_columns.jsonl"])}
+    assert {own[c.id]["ticket"] for c in comparisons(folder)} == {"T-1", "T-other"}
+
+
+def test_mapped_columns_are_part_of_the_run_and_resume_it(tmp_path: Path):
+    pairs = lines(tmp_path / "two.jsonl", [ticket(n) for n in range(3)])
+    folder = labelled(pairs, NAMES)
+    before = record_lines(folder)
+    assert labelled(pairs, NAMES) == folder
+    assert record_lines(folder) == before
+    swapped = NAMES | {"response_a": "reply_new", "response_b": "ticket"}
+    assert labelled(pairs, swapped) != folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "prompt,response_a,response_b\nHi,One,Two\n"),
+        ("a.tsv", "question\tchosen\trejected\nHi\tOne\tTwo\n"),
+        ("a.json", json.dumps([{"instruction": "Hi", "chosen": "One", "rejected": "Two"}])),
+        ("a.jsonl", json.dumps({"prompt": "Hi", "response_a": "One", "response_b": "Two", "verdict": "??"})),
+        (
+            "a.jsonl",
+            json.dumps(
+                {
+                    "conversation_a": [
+                        {"role": "user", "content": "Hi"},
+                        {"role": "assistant", "content": "One"},
+                    ],
+                    "conversation_b": [
+                        {"role": "user", "content": "Hi"},
+                        {"role": "assistant", "content": "Two"},
+                    ],
+                    "model_a": "x",
+                    "model_b": "y",
+                    "winner": "model_a",
+                }
+            ),
+        ),
+        ("a.jsonl", json.dumps({side: f"\n\nHuman: Hi\n\nAssistant: {text}" for side, text in SIDES})),
+    ],
+)  # fmt: skip
+def test_any_form_of_pairs_is_read(tmp_path: Path, name: str, content: str):
+    path = tmp_path / name
+    path.write_text(content)
+    (pair,) = comparisons(labelled(path))
+    assert pair.prompt.messages == (Message(role="user", content="Hi"),)
+    assert {pair.response_a, pair.response_b} == {"One", "Two"}
+
+
+def test_ids_are_those_of_the_texts_as_they_are_written(tmp_path: Path):
+    talk = (Message(role="user", content="x "), Message(role="assistant", content="y"))
+    rows = [
+        {"prompt": " Hi \n", "chosen": "  a\n", "rejected": "b  ", "tags": ["t"]},
+        {
+            "prompt": [m.model_dump() for m in (*talk, Message(role="user", content="z"))],
+            "chosen": [{"role": "assistant", "content": " q "}],
+            "rejected": [{"role": "assistant", "content": "r"}],
+        },
+    ]
+    first = Comparison.of(Prompt.of(" Hi \n"), ("  a\n", "chosen"), ("b  ", "rejected"))
+    asked = Prompt.of((*talk, Message(role="user", content="z")))
+    second = Comparison.of(asked, (" q ", "chosen"), ("r", "rejected"))
+    found = comparisons(labelled(lines(tmp_path / "pairs.jsonl", rows)))
+    assert {c.id for c in found} == {first.id, second.id}
+    assert {c.prompt.tags for c in found} == {("t",), ()}
+
+
+def test_rows_that_cannot_be_used_are_excluded_with_their_place(tmp_path: Path):
+    rows: list[Any] = [ticket(1), ticket(2, reply_old=" "), "{broken", ticket(1, ticket="T-9"), ticket(3)]
+    folder = labelled(lines(tmp_path / "two.jsonl", rows), NAMES)
+    assert len(comparisons(folder)) == 2
+    excluded = list(map(json.loads, record_lines(folder)["exclusions.jsonl"]))
+    details = {row["reason"]: row["detail"] for row in excluded}
+    assert details["duplicate pair"] == "two.jsonl:4 (ticket T-9) repeats two.jsonl:1 (ticket T-1)"
+    assert {row["record_id"] for row in excluded if row["reason"] != "duplicate pair"} == {
+        "two.jsonl:2",
+        "two.jsonl:3",
+    }
+    assert read_manifest(folder)["stages"]["compare"]["left_out"].keys() == details.keys()
+
+
+def test_a_file_without_pairs_names_the_columns_that_would_read_it_and_leaves_no_folder(tmp_path: Path):
+    pairs = lines(tmp_path / "two.jsonl", [ticket(n) for n in range(3)])
+    with pytest.raises(
+        DataError, match="--columns prompt=question,response_a=reply_old,response_b=reply_new"
+    ):
+        labelled(pairs)
+    with pytest.raises(ConfigError, match="no column 'reply'"):
+        labelled(pairs, NAMES | {"response_a": "reply"})
+    same = lines(tmp_path / "same.jsonl", [ticket(n, reply_new="x", reply_old="x") for n in range(60)])
+    with pytest.raises(
+        DataError, match=r"60 excluded: .*; first same\.jsonl:1: [^;]*; columns: ticket, question"
+    ):
+        labelled(same, NAMES)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_answers_are_no_columns_of_prompts(tmp_path: Path):
+    path = lines(tmp_path / "prompts.jsonl", [{"question": "Hi?"}])
+    (tmp_path / "run.yaml").write_text(
+        f"constitution: plain-and-brief\nprompts: {{path: {path.name}, columns: {{response_a: question}}}}\n"
+        "models: {policy: m}\nengine: {kind: scripted}\n"
+    )
+    done = here("run", tmp_path / "run.yaml")
+    assert done.returncode == 2
+    assert "prompts.columns.response_a: a column of pairs, not of prompts" in done.stderr
+
+
+def test_gold_questions_take_any_form_with_one_verdict(tmp_path: Path):
+    row = {"prompt": "Hi", "response_a": "One", "response_b": "Two", "verdict": "b"}
+    (gold,) = gold_questions(lines(tmp_path / "gold.jsonl", [row]))
+    assert gold.task.id == Comparison.of(Prompt.of("Hi"), ("One", ""), ("Two", "")).id
+    pair = Comparison.of(Prompt.of("Hi"), ("One", ""), ("Two", ""))
+    assert {"a": pair.response_a, "b": pair.response_b}[gold.better] == "Two"
+    with pytest.raises(DataError, match=r"gold\.jsonl:1: the pair does not say which answer is better"):
+        gold_questions(lines(tmp_path / "gold.jsonl", [row | {"verdict": "tie"}]))
+
+
+def test_finished_pairs_are_not_imported_again(tmp_path: Path):
+    folder = labelled(lines(tmp_path / "two.jsonl", [ticket(n) for n in range(3)]), NAMES)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["prompts"]  # as versions that carried no columns left it
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "prompt_columns.jsonl").unlink()
+    before = files_of(folder)["comparisons.jsonl"]
+    assert labelled(tmp_path / "two.jsonl", NAMES) == folder
+    assert files_of(folder)["comparisons.jsonl"] == before
+    assert len(record_lines(folder)["prompt_columns.jsonl"]) == 3
