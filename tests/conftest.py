@@ -29,6 +29,17 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 TINY_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
+_LONGEST_ID = 60
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Shorten the ids of long texts: a megabyte of them would travel between the worker processes."""
+    if not isinstance(val, str | bytes) or len(val) <= _LONGEST_ID:
+        return None
+    start = ascii(val[:_LONGEST_ID])
+    return f"{start}... ({len(val)})"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of vLLM in one worker process, where `--dist loadgroup` is given.
