@@ -30,7 +30,7 @@ def finding(check: Check, text: str) -> str | None:
 
 
 def matched_texts(check: Check, text: str) -> tuple[str, ...]:
-    """Return the texts of an answer that a forbidden pattern matches, each once, the first `SHOWN_MATCHES` of them.
+    """Return the texts that a forbidden pattern matches in an answer, each once, at most `SHOWN_MATCHES`.
 
     A long one is cut off after `MATCHED_CHARACTERS`. Empty for other kinds: their findings name the phrases.
     """
