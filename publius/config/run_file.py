@@ -98,8 +98,15 @@ class SplitConfig(Section):
         total = self.train + self.preference + self.test
         if abs(total - 1) > 1e-6:
             given = ", ".join(f"{name} {share:g}" for name, share in self.shares().items())
-            raise ValueError(f"the shares sum to {total:g} ({given}) but must sum to 1; set the others too")
+            raise ValueError(
+                f"the shares sum to {total:g} ({given}) but must sum to 1; set another one too{self._hint()}"
+            )
         return self
+
+    def _hint(self) -> str:
+        """Return the setting that makes the shares sum to 1 by the share of `preference`, if one does."""
+        rest = round(1 - self.train - self.test, 6)
+        return f", such as --set split.preference={rest:g}" if 0 <= rest <= 1 else ""
 
     def shares(self) -> dict[Split, float]:
         """Return the share of each split."""

@@ -26,8 +26,17 @@ def warn_of_stand_ins(roles: Sequence[str]) -> None:
 
 
 def stand_ins_section(roles: Sequence[str]) -> str:
-    """Return the sentence of a card about texts of the scripted engine; empty without any."""
-    return f"**No model wrote this**: {stand_ins_described(roles)}." if roles else ""
+    """Return the sentence of a card about texts of the scripted engine, in Markdown; empty without any."""
+    return f"**{_head(roles)}**: {stand_ins_described(roles)}." if roles else ""
+
+
+def stand_ins_sentence(roles: Sequence[str]) -> str:
+    """Return the sentence of a card as plain text, for a terminal."""
+    return f"{_head(roles)}: {stand_ins_described(roles)}."
+
+
+def _head(roles: Sequence[str]) -> str:
+    return "No model judged this" if tuple(roles) == ("labeler",) else "No model wrote this"
 
 
 def stand_ins_described(roles: Sequence[str]) -> str:

@@ -44,6 +44,7 @@ class _Prompts(_Part):
     carried: dict[str, str] = {}
     ignored: list[str] = []
     unreadable: dict[str, StrictInt] = {}
+    splits: dict[str, StrictInt] = {}
     lines: str = ""
 
 

@@ -14,6 +14,7 @@ from core.records import Comparison, Message, Prompt
 from core.store.jsonl import Unreadable, json_value, numbered, read_errors
 from prompts.sources import row_tags
 
+_READ = {"prompt", "chosen", "rejected", "response_a", "response_b", "tags"}
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _ACCEPTED = (
     '.jsonl with {"prompt", "chosen", "rejected"} or {"prompt", "response_a", "response_b"} on each line, '
@@ -21,8 +22,12 @@ _ACCEPTED = (
 )
 
 
-def read_pairs(path: Path) -> Iterator[Comparison]:
+def read_pairs(path: Path, unread: set[str] | None = None) -> Iterator[Comparison]:
     """Yield the comparisons of a `.jsonl` file of pairs.
+
+    Args:
+        path: the file.
+        unread: gets the names of the columns that are not read.
 
     Raises:
         DataError: at the first line that is not a pair, with the file and line.
@@ -35,6 +40,8 @@ def read_pairs(path: Path) -> Iterator[Comparison]:
             if isinstance(row, Unreadable):
                 raise DataError(str(row), where=where, accepted=_ACCEPTED)
             yield _comparison(row, where, path.stem)
+            if unread is not None:
+                unread.update(map(str, set(row) - _READ))
     if empty:
         raise DataError("the file has no pairs", where=str(path), accepted=_ACCEPTED)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from core.notices import note
 from core.records import Comparison
 from core.store.seen_ids import SeenIds
 from engines.cached import RequestCounts
@@ -35,8 +36,11 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     Raises:
         PubliusError: for any error that the user can fix. Completed work is saved.
     """
-    for _ in read_pairs(request.pairs):
+    unread: set[str] = set()
+    for _ in read_pairs(request.pairs, unread):
         pass  # read to the end first, so an error in the last line is raised before any pair is copied
+    if unread:
+        note(f"pairs: columns not read: {', '.join(sorted(unread))}")
     settings = {
         "name": "pairs",
         "constitution": request.constitution,
