@@ -14,6 +14,8 @@ from core.records import Comparison, Judgment
 from labelers.modes.reading import verdict_of
 
 CHECK_LABELER = "check"
+NO_DECISION = 1e-6
+"""Distance from one half below which the probability of two failing answers is no decision."""
 
 
 def check_judgments(
@@ -40,13 +42,15 @@ def check_probability(score_a: float, score_b: float, confidence: float) -> floa
 
     If one answer passes and the other fails, the passing one gets `confidence`, whatever the failing score.
     Two failing answers are compared by sigmoid((score_a - score_b) / t), where t is such that a difference
-    of 1 gives `confidence` too. Two passing answers are equally good.
+    of 1 gives `confidence` too. Two passing answers are equally good, and so are two failing ones whose
+    probability is within `NO_DECISION` of one half: scores that a model computes differ by rounding.
     """
     passed_a, passed_b = score_a == 1.0, score_b == 1.0
     if passed_a != passed_b:
         return confidence if passed_a else 1 - confidence
     steepness = math.log(confidence / (1 - confidence))
-    return 1 / (1 + math.exp(-(score_a - score_b) * steepness))
+    p_a = 1 / (1 + math.exp(-(score_a - score_b) * steepness))
+    return 0.5 if abs(p_a - 0.5) < NO_DECISION else p_a
 
 
 def _judge(comparison: Comparison, principle: Principle, confidence: float) -> Judgment:
@@ -60,7 +64,7 @@ def _judge(comparison: Comparison, principle: Principle, confidence: float) -> J
         id=record_id("judgment", comparison.id, CHECK_LABELER, principle.id, check, confidence),
         comparison_id=comparison.id,
         labeler=CHECK_LABELER,
-        verdict="both_bad" if both_fail and a.score == b.score else verdict_of(p_a),
+        verdict="both_bad" if both_fail and p_a == 0.5 else verdict_of(p_a),
         p_a=p_a,
         principle_id=principle.id,
         margin=a.score - b.score,

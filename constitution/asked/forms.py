@@ -55,12 +55,12 @@ LANGUAGE_CODES = {
     },
 }
 """ISO 639-1 codes of languages by their English names."""
-_QUOTE = "\x00"
+QUOTE = "\x00"
 """Stands for a phrase in quotation marks, whose text must keep its case."""
 _QUOTED = re.compile(
     r"\"([^\"]+)\"|“([^”]+)”|„([^“”]+)[“”]|(?<![\w'])'([^']+(?:'\w[^']*)*)'(?!\w)|‘([^’]+)’(?!\w)"
 )
-_QUOTES = rf"{_QUOTE}(?:(?:,? (?:or|and|nor) |, ){_QUOTE})*"
+_QUOTES = rf"{QUOTE}(?:(?:,? (?:or|and|nor) |, ){QUOTE})*"
 _NAMED = r"(?:the |a |an )?(?:exact |following )?(?:words?|phrases?|sentences?|expressions?|greeting)? ?"
 _ENDING = r"(?:ends?|finish(?:es)?|closes?|concludes?|ending)"
 
@@ -118,7 +118,13 @@ def hide_quotes(text: str) -> tuple[str, tuple[str, ...]]:
     phrases = tuple(
         next(group for group in found.groups() if group).strip() for found in _QUOTED.finditer(text)
     )
-    return _QUOTED.sub(_QUOTE, text), phrases
+    return _QUOTED.sub(QUOTE, text), phrases
+
+
+def shown_quotes(clause: str, quotes: tuple[str, ...]) -> str:
+    """Return a clause with its phrases in quotation marks, which `hide_quotes` took out."""
+    waiting = iter(quotes)
+    return re.sub(QUOTE, lambda _: f"'{next(waiting, '')}'", clause)
 
 
 def _unwanted(clause: str, quotes: tuple[str, ...]) -> Iterator[CheckLine]:
@@ -152,7 +158,7 @@ def _quoted(clause: str, quotes: tuple[str, ...]) -> Iterator[CheckLine]:
             return
         kind = forbidding if denied == 1 else "contains_any" if asking == "contains" and some else asking
         both = asking != "contains" and not denied and " and " in found["quotes"]
-        if denied <= 1 and not both and clause.count(_QUOTE) == len(quotes):
+        if denied <= 1 and not both and clause.count(QUOTE) == len(quotes):
             yield CheckLine(kind, list(quotes))
         return
 

@@ -7,9 +7,11 @@ In doubt nothing is found: a rule with a condition (`if`, `unless`), an exceptio
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
-from constitution.asked.forms import form_checks, hide_quotes
+from constitution.asked.forms import QUOTE, form_checks, hide_quotes, shown_quotes
 from constitution.asked.lines import CheckLine
 from constitution.asked.phrasing import plain_rule, says_nothing
 from constitution.asked.quantities import quantity_checks
@@ -25,6 +27,7 @@ _CONDITIONS = re.compile(
 _CONTEXT = re.compile(r"(?:for|on|in|with|at|as|by|during|to|from|under|of)\b")
 _REASON = re.compile(r",? (?:because|so that|since)\b.*$")
 _ASIDE = re.compile(r" ?\([^()]*\)")
+_BUT = re.compile(r"^\s*(?:but|yet|and) ")
 _SEPARATORS = re.compile(r"[.!;:]+ |, and |,? and |, | - |[.;:,!]+$| — ")
 
 
@@ -35,6 +38,8 @@ class AskedChecks(NamedTuple):
     """One, or several where no single kind says it, as for `60 to 90 words`."""
     whole: bool
     """True if the rule asks for nothing else, so that the checks decide all of it."""
+    left: tuple[str, ...] = ()
+    """What else it asks for, in lower case."""
 
 
 def asked_checks(text: str) -> AskedChecks | None:
@@ -47,13 +52,25 @@ def asked_checks(text: str) -> AskedChecks | None:
     if whole:
         return AskedChecks(whole, True)
     parts = [part for part in _SEPARATORS.split(clause) if part.strip()]
-    read = [_checks(part, quotes) for part in parts]
+    told = _quotes_of(parts, quotes)
+    read = [_checks(_BUT.sub("", part), its) for part, its in zip(parts, told, strict=True)]
     others = [part for part, checks in zip(parts, read, strict=True) if not checks]
     if len(others) == len(parts) or any(_CONDITIONS.search(o) or _CONTEXT.match(o) for o in others):
         return None
     found = dict.fromkeys(f"{line.kind} {line.value}" for checks in read for line in checks)
     lines = {f"{line.kind} {line.value}": line for checks in read for line in checks}
-    return AskedChecks(tuple(lines[key] for key in found), all(map(says_nothing, others)))
+    left = [
+        shown_quotes(part.strip(), its)
+        for part, its, checks in zip(parts, told, read, strict=True)
+        if not checks and not says_nothing(part)
+    ]
+    return AskedChecks(tuple(lines[key] for key in found), not left, tuple(left))
+
+
+def _quotes_of(parts: Sequence[str], quotes: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the phrases in quotation marks of each part, in which they are hidden."""
+    waiting = iter(quotes)
+    return [tuple(islice(waiting, part.count(QUOTE))) for part in parts]
 
 
 def _checks(clause: str, quotes: tuple[str, ...]) -> tuple[CheckLine, ...]:

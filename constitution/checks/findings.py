@@ -1,13 +1,15 @@
 """State in words what a failed machine check found: a fault that is certainly there.
 
 A finding has the answer as its subject: `it has 132 words, and the limit is 60`. It contains numbers and the
-values of the check, never text of the answer.
+values of the check, never text of the answer: critics are shown it. `matched_texts` is for people.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import singledispatch
+from itertools import islice
 
 from constitution.checks import kinds
 from constitution.checks.evaluate import count_characters, count_words, evaluate, reading_grade
@@ -15,12 +17,30 @@ from constitution.checks.json_schema import NotJson, count_errors, parse_answer
 from constitution.checks.kinds import Check
 from constitution.checks.prose import list_share, sentences
 from constitution.checks.wording import count_present, count_pronouns, phrase_list
+from constitution.fields import SEARCHED_CHARACTERS
 from core.notices import counted
+
+SHOWN_MATCHES = 5
+MATCHED_CHARACTERS = 40
 
 
 def finding(check: Check, text: str) -> str | None:
     """Return what is wrong with an answer by a check, as a clause about `it`; None if it passes."""
     return None if evaluate(check, text).passed else _finding(check, text)
+
+
+def matched_texts(check: Check, text: str) -> tuple[str, ...]:
+    """Return the texts that a forbidden pattern matches in an answer, each once, at most `SHOWN_MATCHES`.
+
+    A long one is cut off after `MATCHED_CHARACTERS`. Empty for other kinds: their findings name the phrases.
+    """
+    if not isinstance(check, kinds.NotMatches):
+        return ()
+    found = (match[0].strip() for match in re.finditer(check.value, text[:SEARCHED_CHARACTERS]))
+    shown = (
+        one if len(one) <= MATCHED_CHARACTERS else f"{one[:MATCHED_CHARACTERS]}…" for one in found if one
+    )
+    return tuple(islice(dict.fromkeys(shown), SHOWN_MATCHES))
 
 
 @singledispatch

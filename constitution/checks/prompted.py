@@ -8,7 +8,7 @@ from constitution.checks.kinds import Check, Language
 from constitution.checks.language import SAME, SHORT_BYTES, language_of
 from core.records import Prompt
 
-TOO_SHORT = "the question is too short to tell its language"
+UNDECIDABLE = "the question is too short to tell its language"
 """Why a check of the question's language decides nothing."""
 
 

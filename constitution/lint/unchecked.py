@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from constitution.asked.forms import EMOJI
 from constitution.asked.rules import AskedChecks, asked_checks
 from constitution.lint.subject import Hit
 from constitution.loader import LoadedConstitution
@@ -23,7 +24,19 @@ def lint_unchecked(loaded: LoadedConstitution) -> Iterator[Hit]:
 
 
 def _advice(asked: AskedChecks, *, is_sentence: bool) -> str:
-    """Return the lines to add, and where."""
+    """Return the lines to add, and where; what they leave to a model, and what they do not see."""
+    return "; ".join((_lines(asked, is_sentence=is_sentence), *_limits(asked)))
+
+
+def _limits(asked: AskedChecks) -> Iterator[str]:
+    """Yield the part of the rule that the checks leave, and what they do not cover."""
+    if asked.left:
+        yield f"what is left for a model: {'; '.join(asked.left)}"
+    if any(EMOJI in str(check.value) for check in asked.checks):
+        yield "emoticons such as :-) are no emojis and pass"
+
+
+def _lines(asked: AskedChecks, *, is_sentence: bool) -> str:
     lines = " and ".join(f"`{check.line}`" for check in asked.checks)
     if len(asked.checks) > 1:
         return f"make {len(asked.checks)} principles of it, with {lines}"

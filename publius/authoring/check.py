@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from constitution.loader import LoadedConstitution, read_constitution
 from core.concurrency import for_each
 from core.notices import counted, note, warn
 from core.progress import progress
-from core.records import Prompt
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
@@ -22,11 +21,10 @@ from labelers.conflict import CONFLICT_TEMPLATE, ConflictJudge, ConflictJudgment
 from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 from prompts.user_templates import user_templates
-from publius.config.run_file import PromptsConfig, SplitConfig, load_run_config
+from publius.authoring.given import GivenPrompts, prompts_of_run, read_given
+from publius.config.run_file import load_run_config
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
 from publius.runs.one_model import one_model, project_of
-from publius.sources.prompt_survey import survey
-from publius.stages.prompts import admitted_rows
 
 CONFLICTING = 0.5
 """Two principles are reported as conflicting above this probability."""
@@ -52,6 +50,8 @@ class CheckRequest:
     judged: JudgedRequest | None = None
     templates: Path | None = None
     """Folder of templates to check; None for that of the run file."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The column of the file of prompts for each of ours, such as the tags'."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class CheckedConstitution:
     loaded: LoadedConstitution
     report: LintReport
     judged: JudgedConflicts | None = None
+    given: GivenPrompts | None = None
+    """The prompts that it was checked with."""
 
     def fails(self, *, strict: bool) -> bool:
         """Return True if there are errors or, with `strict`, warnings."""
@@ -90,6 +92,7 @@ class CheckedConstitution:
             "silenced": [_named(finding) for finding in self.report.silenced],
             "counts": {severity: self.report.count(severity) for severity in SEVERITIES},
             "judged": None if self.judged is None else asdict(self.judged),
+            "prompts": None if self.given is None else self.given.as_json(),
         }
 
 
@@ -112,14 +115,15 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
         DataError: if the prompts file cannot be read.
     """
     loaded = read_constitution(request.constitution)
-    context = LintContext(_prompts(request), _templates(request).principle_defaults())
+    given = _prompts(request)
+    context = LintContext(None if given is None else given.prompts, _templates(request).principle_defaults())
     if request.judged is None:
-        return CheckedConstitution(loaded, lint_report(loaded, context))
+        return CheckedConstitution(loaded, lint_report(loaded, context), given=given)
     asked = request.judged
     with one_model(asked.model, project_of(request.constitution), make, asked.engine) as engine:
         judged, judgments = _judge(loaded, engine, asked.budget)
     hits = _conflicts(loaded, judgments, judged.model)
-    return CheckedConstitution(loaded, lint_report(loaded, context, hits), judged)
+    return CheckedConstitution(loaded, lint_report(loaded, context, hits), judged, given)
 
 
 def explain_codes(code: str) -> CodesExplained:
@@ -135,17 +139,12 @@ def _templates(request: CheckRequest) -> PromptTemplates:
     return user_templates(named)
 
 
-def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:
+def _prompts(request: CheckRequest) -> GivenPrompts | None:
     """Return the prompts that a run would use, or None if no prompts are given."""
     if request.run is not None:
         config = load_run_config(request.run)
-        prompts, split = config.prompts, config.split
-    elif request.prompts is not None:
-        prompts, split = PromptsConfig(path=request.prompts), SplitConfig()
-    else:
-        return None
-    taken = admitted_rows(prompts, split, survey(prompts))
-    return tuple(entry.admission.prompt for entry in taken if entry.admission and not entry.admission.reason)
+        return prompts_of_run(config.prompts, config.split)
+    return None if request.prompts is None else read_given(request.prompts, request.columns)
 
 
 def _judge(

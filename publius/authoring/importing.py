@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from constitution.asked.rules import asked_checks
 from constitution.importers.reading import Occurrences
 from constitution.importers.registry import AUTO_FORM, Imported, read_source
 from constitution.importers.writing import constitution_file
@@ -59,6 +60,8 @@ class ImportedConstitution:
     notes: list[Mapping[str, Any]]
     renamed: dict[str, str]
     ignored: list[str]
+    checks_offered: int = 0
+    """Number of principles whose text asks for something that a machine check can decide."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
@@ -179,6 +182,7 @@ def _result(
         notes=_listed(reading.notes),
         renamed=reading.renamed,
         ignored=list(reading.ignored),
+        checks_offered=sum(p.check is None and asked_checks(p.text) is not None for p in principles),
     )
 
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from constitution.checks.findings import finding
-from constitution.checks.prompted import TOO_SHORT, check_on, is_decidable
+from constitution.checks.findings import finding, matched_texts
+from constitution.checks.prompted import UNDECIDABLE, check_on, is_decidable
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
@@ -27,6 +27,7 @@ from labelers.config import LabelConfig
 from labelers.modes.table import require_yes_or_no
 from labelers.rewards import LabelerReward
 from prompts.environment import PromptTemplates
+from publius.authoring.given import warn_of_unknown_tags
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.one_model import one_model, project_of
 
@@ -62,6 +63,8 @@ class PrincipleOutcome:
     outcome: ReplyOutcome
     finding: str | None = None
     """What a failed check found, or why a check decides nothing about this prompt."""
+    matched: tuple[str, ...] = ()
+    """The texts of the reply that a forbidden pattern matches."""
     p: float | None = None
     """Probability that the reply follows the principle, by the model."""
 
@@ -102,6 +105,7 @@ def check_reply(request: ReplyRequest, make: EngineMaker = make_engine) -> Check
         ConfigError: the constitution is invalid, or the reply is empty or cannot be read.
     """
     constitution = load_constitution(request.constitution)
+    warn_of_unknown_tags(request.tags, [constitution])
     reply = _reply(request.reply)
     prompt = None if request.prompt is None else Prompt.of(request.prompt, request.tags, source="check")
     judged: Mapping[str, float] = {}
@@ -142,11 +146,13 @@ def _outcomes(
             yield PrincipleOutcome(principle.id, principle.text, "unknown")
         elif not applies:
             told = prompt is None or is_decidable(principle.check, prompt)
-            yield PrincipleOutcome(principle.id, principle.text, "elsewhere", None if told else TOO_SHORT)
+            yield PrincipleOutcome(principle.id, principle.text, "elsewhere", None if told else UNDECIDABLE)
         elif principle.check is not None:
-            found = finding(check_on(principle.check, prompt) if prompt else principle.check, reply)
+            check = check_on(principle.check, prompt) if prompt else principle.check
+            found = finding(check, reply)
             outcome: ReplyOutcome = "passed" if found is None else "failed"
-            yield PrincipleOutcome(principle.id, principle.text, outcome, found)
+            matched = () if found is None else matched_texts(check, reply)
+            yield PrincipleOutcome(principle.id, principle.text, outcome, found, matched)
         elif judged is None:
             yield PrincipleOutcome(principle.id, principle.text, "not_asked")
         else:

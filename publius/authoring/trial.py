@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from constitution.checks.findings import finding
+from constitution.checks.findings import finding, matched_texts
 from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
@@ -27,18 +27,18 @@ from engines.cached import CachedEngine
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments
 from labelers.config import LabelConfig
-from labelers.crowd.aggregate import aggregated_outcome
+from labelers.crowd.aggregate import Settled, aggregated_outcome
 from prompts.environment import PromptTemplates
-from publius.config.run_file import PromptsConfig, SplitConfig
+from publius.authoring.given import GivenPrompts, note_given, read_given, warn_of_unknown_tags
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.one_model import engines_of_model, project_of
-from publius.sources.prompt_survey import survey
 from publius.stages.base import live_note
-from publius.stages.prompts import admitted_rows
 
 _ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
 _JUDGED = 2
 """Judged principles if none is named: those of the rounds first, then drawn ones."""
+_TELLING = 0.005
+"""Contribution to the overall probability from which a principle is named."""
 NO_CLEAR_DIFFERENCE = 0.05
 """A revision whose probability is nearer to one half is neither better nor worse."""
 
@@ -62,6 +62,8 @@ class Trial:
     rounds: int = 1
     seed: int = 0
     engine: str = "transformers"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The column of the file of prompts for each of ours, such as the tags'."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class CheckOutcome:
     draft: str | None
     """What the draft breaks; None if it passes, or the principle does not apply."""
     last: str | None
+    matched: tuple[str, ...] = ()
+    """The texts that a forbidden pattern matches, of the last answer or else of the draft."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class TrialResult:
     judgments: tuple[Judgment, ...]
     drawn_from: int = 0
     """Number of principles from which the judged ones were drawn; 0 if they were named."""
+    chosen: tuple[str, ...] = ()
+    """Ids of the principles that the user named and that apply to the prompt."""
 
     @property
     def checks(self) -> tuple[CheckOutcome, ...]:
@@ -95,10 +101,24 @@ class TrialResult:
     @property
     def p_revision(self) -> float | str:
         """Probability that the last revision is better than the draft, or why there is none."""
+        settled = self._settled
+        return settled if isinstance(settled, str) else self._of_revision(settled.p_a)
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """The principles that speak for the answer that is better overall, in order of their contribution."""
+        settled = self._settled
+        if isinstance(settled, str) or settled.p_a == 0.5:
+            return ()
+        side = 1 if settled.p_a > 0.5 else -1
+        telling = {name: side * share for name, share in settled.shares.items() if side * share > _TELLING}
+        return tuple(sorted(telling, key=lambda name: (-telling[name], name)))
+
+    @property
+    def _settled(self) -> Settled | str:
         if isinstance(self.comparison, str):
             return self.comparison
-        settled = aggregated_outcome(self.comparison, self.judgments, self.constitution)
-        return settled if isinstance(settled, str) else self._of_revision(settled.p_a)
+        return aggregated_outcome(self.comparison, self.judgments, self.constitution)
 
     def p_of(self, judgment: Judgment) -> float | None:
         """Return the probability of a judgment that the revision is better; None if it is unparsed."""
@@ -125,6 +145,7 @@ class TrialResult:
                 for outcome in self.checks
             ],
             "judgments": [judgment.model_dump(mode="json") for judgment in self.judgments],
+            "decided_by": list(self.decided_by),
             "p_revision": None if isinstance(overall, str) else overall,
             "why_none": overall if isinstance(overall, str) else None,
         }
@@ -137,6 +158,8 @@ class Tried:
     prompts: tuple[tuple[TrialResult, ...], ...]
     left: int = 0
     """Prompts of the file beyond the limit."""
+    given: GivenPrompts | None = None
+    """What was read of the file."""
 
     def counts(self, number: int) -> Counter[str]:
         """Return how many last answers are better, worse or neither, under one of the constitutions."""
@@ -147,6 +170,7 @@ class Tried:
         return {
             "prompts": [[result.as_json() for result in results] for results in self.prompts],
             "left": self.left,
+            "file": None if self.given is None else self.given.as_json(),
         }
 
 
@@ -168,32 +192,29 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> Tried:
     """
     names = [trial.constitution, *([trial.against] if trial.against else [])]
     constitutions = [load_constitution(name) for name in names]
-    prompts, left = _prompts(trial)
+    warn_of_unknown_tags(trial.tags, constitutions)
+    given = read_given(trial.file, trial.columns) if trial.file else None
+    note_given(given)
+    prompts, left = _prompts(trial, given)
     chosen = _chosen(constitutions[0], trial.principles, prompts)
     with engines_of_model(trial.model, project_of(trial.constitution), make, trial.engine) as engines:
         engine = engines.of("policy")
         require_labeler(engine, PromptTemplates())
         trials = [_PromptTrial(trial, c, engine, _named(c, chosen)) for c in constitutions]
-        return Tried(run_interruptibly(_all(prompts, trials, engines)), left)
+        return Tried(run_interruptibly(_all(prompts, trials, engines)), left, given)
 
 
-def _prompts(trial: Trial) -> tuple[tuple[Prompt, ...], int]:
+def _prompts(trial: Trial, from_file: GivenPrompts | None) -> tuple[tuple[Prompt, ...], int]:
     """Return the prompts with their tags, and the number of those of the file beyond the limit."""
     if not all(text.strip() for text in trial.prompts):
         raise ConfigError("the prompt is empty", where="--prompt", accepted="some text")
     given = [Prompt.of(text, source="try") for text in trial.prompts]
-    read = _read(trial.file) if trial.file else []
+    read = from_file.prompts if from_file else ()
     if trial.file and not read:
         raise DataError("no prompt can be used", where=str(trial.file), accepted="at least one prompt")
     taken = [*given, *read[: trial.limit]]
     tagged = (p.model_copy(update={"tags": tuple(dict.fromkeys((*p.tags, *trial.tags)))}) for p in taken)
     return tuple(tagged), max(0, len(read) - trial.limit)
-
-
-def _read(path: Path) -> list[Prompt]:
-    config = PromptsConfig(path=path)
-    rows = admitted_rows(config, SplitConfig(), survey(config))
-    return [row.admission.prompt for row in rows if row.admission and not row.admission.reason]
 
 
 def _chosen(
@@ -258,7 +279,7 @@ class _PromptTrial:
         trace = await loop.trace(prompt)
         comparison = draft_against_revision(trace)
         if isinstance(comparison, str):
-            return TrialResult(constitution, trace, comparison, ())
+            return TrialResult(constitution, trace, comparison, (), chosen=tuple(p.id for p in chosen))
         label = LabelConfig(principles=_JUDGED)
         labeler = AILabeler(constitution, self.engine, label, seed)
         asked = chosen or _judged(trace, constitution, labeler.principles_for(comparison))
@@ -267,7 +288,8 @@ class _PromptTrial:
         )
         checked = check_judgments(comparison, constitution, label.check_confidence)
         drawn_from = 0 if chosen else self._judged_principles(prompt)
-        return TrialResult(constitution, trace, comparison, (*judged, *checked), drawn_from)
+        named = tuple(principle.id for principle in chosen)
+        return TrialResult(constitution, trace, comparison, (*judged, *checked), drawn_from, named)
 
     def _judged_principles(self, prompt: Prompt) -> int:
         """Return the number of principles for a prompt that no machine check decides."""
@@ -302,5 +324,7 @@ def _outcomes(constitution: Constitution, trace: CritiqueTrace) -> Iterator[Chec
         if principle.check is not None:
             applies = in_scope(principle, trace.prompt)
             check = check_on(principle.check, trace.prompt)
-            found = (finding(check, answer.text) if applies else None for answer in (draft, last))
-            yield CheckOutcome(principle, applies, *found)
+            first, final = (finding(check, answer.text) if applies else None for answer in (draft, last))
+            failing = last if final else draft if first else None
+            matched = matched_texts(check, failing.text) if failing else ()
+            yield CheckOutcome(principle, applies, first, final, matched)

@@ -22,6 +22,14 @@ constitution_app = typer.Typer()
 ConstitutionSource = Annotated[
     str, typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION")
 ]
+PromptFileColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OURS=THEIRS,...",
+        help="With --prompts: map our columns to the file's, as in prompt=question,tags=mood.",
+    ),
+]
+_MOOD = "prompt=question,tags=mood"
 Labeler = Annotated[
     str, typer.Option(help="The labeler: a Hugging Face id, a folder, or the embedded model.")
 ]
@@ -37,6 +45,7 @@ def try_(
         Path | None,
         typer.Option(help="A file of prompts, in any form that a run reads.", metavar="FILE"),
     ] = None,
+    columns: PromptFileColumns = None,
     limit: Annotated[
         int, typer.Option(min=1, help="With --prompts: number of prompts to take.", metavar="N")
     ] = 5,
@@ -67,11 +76,17 @@ def try_(
 ) -> None:
     """Show a draft, its critique, revision and label. Takes seconds and creates no run."""
     from publius.authoring.trial import Trial, run_trial
+    from publius.sources.column_names import parse_columns
     from publius.views.trial import print_trial
 
     given = tuple(prompt or ()) or (() if prompts else (DEFAULT_PROMPT,))
     chosen, tags = tuple(principle or ()), tuple(tag or ())
-    trial = Trial(constitution, given, model, against, prompts, limit, tags, chosen, rounds, seed, engine)
+    theirs = parse_columns(columns or [], _MOOD)
+    if theirs and prompts is None:
+        raise typer.BadParameter("--columns requires --prompts")
+    trial = Trial(
+        constitution, given, model, against, prompts, limit, tags, chosen, rounds, seed, engine, theirs
+    )
     emit(run_trial(trial), as_json, print_trial)
 
 
@@ -85,6 +100,7 @@ def check(
         Path | None,
         typer.Option(help="Also run the checks that need prompts (L5xx) on this file.", metavar="FILE"),
     ] = None,
+    columns: PromptFileColumns = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -144,11 +160,14 @@ def check(
     from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, explain_codes
     from publius.authoring.reply import ReplyRequest
     from publius.config.run_file import load_run_config
+    from publius.sources.column_names import parse_columns
     from publius.views.check import print_check, print_codes
 
     if explain is not None:
         emit(explain_codes(explain), as_json, print_codes)
         return 0
+    if columns and prompts is None:
+        raise typer.BadParameter("--columns requires --prompts; a run file has prompts.columns")
     if prompts is not None and run is not None:
         raise typer.BadParameter("give --prompts or --run, not both")
     if constitution is None:
@@ -161,9 +180,10 @@ def check(
         )
     if prompt is not None or tag:
         raise typer.BadParameter("--prompt and --tag require --reply")
+    theirs = parse_columns(columns or [], _MOOD)
     judging = JudgedRequest(model or EMBEDDED_NAME, budget, engine) if judged else None
     try:
-        result = check_constitution(CheckRequest(constitution, prompts, run, judging, templates))
+        result = check_constitution(CheckRequest(constitution, prompts, run, judging, templates, theirs))
     except ConfigError as error:
         if not as_json:
             raise

@@ -21,6 +21,8 @@ def print_check(result: CheckedConstitution) -> None:
         f"{constitution.name}: {count}, {checked} machine-checkable, digest {constitution.digest[:16]}",
         soft_wrap=True,
     )
+    if result.given is not None:
+        out.print(result.given.line(), soft_wrap=True)
     if result.judged is not None:
         judged = result.judged
         out.print(f"{judged.asked:,} of {counted(judged.pairs, 'pair')} judged, {judged.unparsed:,} unparsed")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.notices import counted
+from core.errors import shell_command
+from core.notices import counted, note
 from labelers.formats.fields import ACCEPTED_VERDICTS, VERDICT_NOT_RECOGNISED
 from publius.authoring.importing import ImportedConstitution, _places, _some
 from publius.console import heading, out
@@ -79,6 +80,14 @@ def print_imported_constitution(imported: ImportedConstitution) -> None:
         for line in lines:
             out.print(f"  {line}")
     out.print(f"\nwrote {summary['file']}")
+    offered = summary["checks_offered"]
+    checks = (
+        f": {offered:,} of {counted(summary['principles'], 'rule')} could have a machine check"
+        if offered
+        else ""
+    )
+    note(f"next: {shell_command('publius', 'check', summary['file'])}{checks}")
+    note(f"then: {shell_command('publius', 'try', summary['file'], '--prompt')} TEXT")
 
 
 def _line(entry: Mapping[str, Any], source: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
@@ -22,8 +24,7 @@ def print_reply(result: CheckedReply) -> None:
             table.add_row(_MARKS[found.outcome], found.principle, Text(_said(found)))
         out.print(table)
     counts = result.counts
-    checks = counts["passed"] + counts["failed"]
-    out.print(f"{result.constitution.name}: {counts['passed']} of {checks} checks passed")
+    out.print(f"{result.constitution.name}: {_total(result)}")
     if counts["not_asked"]:
         note(f"{counts['not_asked']} not decided by a check: --prompt TEXT --model MODEL has them judged")
     if counts["unknown"]:
@@ -36,10 +37,26 @@ def print_reply(result: CheckedReply) -> None:
         note(f"{counts['elsewhere']} not for this prompt")
 
 
+def quoted_matches(matched: Sequence[str]) -> str:
+    """Return the texts that a pattern matched, to put behind its finding; empty without any."""
+    return f": {', '.join(repr(one) for one in matched)}" if matched else ""
+
+
+def _total(result: CheckedReply) -> str:
+    """Return how many checks passed, or why none decided anything."""
+    counts = result.counts
+    checks = counts["passed"] + counts["failed"]
+    if checks:
+        return f"{counts['passed']} of {checks} checks passed"
+    if any(principle.check is not None for principle in result.constitution.principles):
+        return "no check is for this prompt, so none decided anything"
+    return "no rule has a check, so nothing is decided; publius check CONSTITUTION shows which could have one"
+
+
 def _said(found: PrincipleOutcome) -> str:
     """Return why a check failed, or how the model judged."""
     if found.outcome == "failed":
-        return found.finding or ""
+        return (found.finding or "") + quoted_matches(found.matched)
     if found.outcome == "unparsed":
         return "no valid answer"
     if found.p is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,7 @@ from publius.authoring.prompts import PromptsResult, _reasons
 from publius.authoring.trial import NO_CLEAR_DIFFERENCE, TrialResult, Tried, verdict_of_revision
 from publius.console import heading, out, word_diff
 from publius.views.looking.record import why_not_kept
+from publius.views.reply import quoted_matches
 
 _VERDICTS = ("better", "worse", "no difference", "not compared")
 _CLEARLY, _SLIGHTLY = 0.9, 0.65
@@ -79,6 +80,7 @@ def _print_checks(result: TrialResult) -> None:
         shown = " -> ".join("pass" if mark is None else "fail" for mark in marks)
         why = outcome.last or outcome.draft or ""
         name = "" if outcome.last or not why else "the draft: "
+        why += quoted_matches(outcome.matched)
         cells = (shown, name + why) if outcome.applies else ("-", "not for this prompt")
         table.add_row(outcome.principle.id, *map(Text, cells))
     out.print(table)
@@ -103,9 +105,27 @@ def _print_labels(result: TrialResult) -> None:
     out.print(table)
     overall = result.p_revision
     said = overall if isinstance(overall, str) else f"{_in_words(overall)}, p = {overall:.2f}"
-    out.print(Text(f"Overall: {said}", style="bold"))
+    decided = f", decided by {', '.join(result.decided_by)}" if result.decided_by else ""
+    out.print(Text(f"Overall: {said}{decided}", style="bold"))
+    for line in _of_chosen(result):
+        out.print(Text(line))
     if len(asked) < result.drawn_from:
         out.print(f"judged under {len(asked)} of {result.drawn_from} principles; --principle ID chooses")
+
+
+def _of_chosen(result: TrialResult) -> Iterator[str]:
+    """Yield what the principles say that the user named, unless they alone decided."""
+    if set(result.chosen) == set(result.decided_by):
+        return
+    checks = {outcome.principle.id: outcome for outcome in result.checks}
+    for name in result.chosen:
+        judged = [result.p_of(j) for j in result.judgments if j.principle_id == name]
+        if name in checks:
+            passes = checks[name].last is None
+            still = "still " if (checks[name].draft is None) == passes else "now "
+            yield f"{name}: the revision {still}{'passes' if passes else 'fails'} its check"
+        elif judged and judged[0] is not None:
+            yield f"{name}: {_in_words(judged[0])}, p = {judged[0]:.2f}"
 
 
 def _in_words(p: float) -> str:

@@ -133,3 +133,9 @@ def test_id_follows_the_check_and_not_the_wording():
 def test_judgment_line_reads_back():
     judgment = judge(words(61), words(3))
     assert Judgment.model_validate_json(judgment.to_line()) == judgment
+
+
+def test_two_failing_answers_that_differ_by_rounding_are_equally_bad():
+    assert check_probability(0.3, 0.3 + 1e-9, 0.95) == 0.5
+    assert check_probability(0.3, 0.3 + 1e-3, 0.95) < 0.5
+    assert check_probability(1.0, 1.0 - 1e-9, 0.95) == 0.95  # a pass against a fail is never rounding

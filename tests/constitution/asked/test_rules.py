@@ -204,3 +204,19 @@ def test_a_pattern_of_paragraphs_takes_no_time_on_blank_lines():
 def test_a_line_of_yaml_says_the_same_to_our_reader_and_to_others(tmp_path):
     for flow in (*RULES.values(), "{kind: contains, value: ['1e5', \"null\", 'a, b', 'c: d']}"):
         assert parse_yaml(flow, tmp_path).value == yaml.safe_load(flow)
+
+
+def test_a_longer_rule_is_read_part_by_part_and_says_what_is_left():
+    asked = asked_checks('Use "you", never "the user" or "the customer".')
+    assert asked is not None
+    assert [line.flow for line in asked.checks] == [
+        "{kind: contains, value: [you]}",
+        "{kind: contains_none, value: [the user, the customer]}",
+    ]
+    asked = asked_checks("No jokes in a row without a break are fine, but not more than 4 sentences in all.")
+    assert asked is not None
+    assert [line.flow for line in asked.checks] == ["{kind: max_sentences, value: 4}"]
+    assert (asked.whole, asked.left) == (False, ("no jokes in a row without a break are fine",))
+    asked = asked_checks("Answer in at most 60 words. Mention 'the desk' to everybody.")
+    assert asked is not None
+    assert asked.left == ("mention 'the desk' to everybody",)

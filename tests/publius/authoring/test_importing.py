@@ -218,3 +218,11 @@ def test_a_file_that_came_there_meanwhile_is_never_touched(tmp_path: Path, monke
     with pytest.raises(RunStateError, match="path already exists"):
         constitution_import.import_constitution(ConstitutionRequest(EXAMPLES / "rules.txt", to))
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("c.yaml", "mine")]
+
+
+def test_an_import_says_what_to_do_next_and_how_many_checks_are_offered(tmp_path: Path):
+    (tmp_path / "rules.txt").write_text("- Answer in at most 60 words.\n- Be kind.\n- No emojis.\n")
+    done = here("import", "constitution", tmp_path / "rules.txt", "--to", tmp_path / "c.yaml")
+    said = " ".join(done.stderr.split())
+    assert f"next: publius check {tmp_path / 'c.yaml'}: 2 of 3 rules could have a machine check" in said
+    assert "then: publius try" in said

@@ -102,3 +102,37 @@ def test_options_of_a_reply_require_one(folder: Path):
     done = here("check", "rules.yaml", "--prompt", "Hello")
     assert done.returncode == 2
     assert "--prompt and --tag require --reply" in done.stderr
+
+
+def test_the_words_that_a_pattern_found_are_named(folder: Path):
+    pattern = RULES.replace("[0-9]", "(?i)cannot|monday").replace("applies_to: {tags: [calm]}, ", "")
+    (folder / "rules.yaml").write_text(pattern)
+    done = here("check", "rules.yaml", "--reply", "reply.txt")
+    assert "finds: 'cannot', 'Monday'" in " ".join(done.stdout.split())
+    shown = {
+        found.principle: found.matched
+        for found in check_reply(ReplyRequest("rules.yaml", "reply.txt")).outcomes
+    }
+    assert (shown["calm"], shown["short"]) == (("cannot", "Monday"), ())
+
+
+def test_rules_without_a_check_do_not_read_like_a_pass(folder: Path):
+    (folder / "words.yaml").write_text("- The reply is kind.\n- The reply is honest.\n")
+    done = here("check", "words.yaml", "--reply", "reply.txt")
+    assert "no rule has a check, so nothing is decided; publius check CONSTITUTION" in " ".join(
+        done.stdout.split()
+    )
+    (folder / "calm.yaml").write_text(
+        "- {text: No digits., applies_to: {tags: [calm]}, check: {kind: not_regex, value: x}}"
+    )
+    done = here("check", "calm.yaml", "--reply", "reply.txt", "--tag", "other")
+    assert "no check is for this prompt, so none decided anything" in done.stdout
+    assert "of 0 checks" not in done.stdout
+
+
+def test_a_tag_that_no_rule_has_is_warned_of(folder: Path):
+    done = here("check", "rules.yaml", "--reply", "reply.txt", "--tag", "Calm")
+    assert "no rule is for the tag 'Calm'; the rules have one of: calm (did you mean 'calm'?)" in " ".join(
+        done.stderr.split()
+    )
+    assert "no rule is for" not in here("check", "rules.yaml", "--reply", "reply.txt", "--tag", "calm").stderr

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from constitution.loader import load_constitution
+from constitution.schema import Constitution
 from core.errors import ConfigError
-from publius.authoring.trial import Trial, run_trial, verdict_of_revision
+from core.records import Comparison, Prompt
+from labelers.check import check_judgments
+from publius.authoring.trial import Trial, TrialResult, Tried, run_trial, verdict_of_revision
+from publius.views.trial import print_trial
 from tests.publius.invoking import here
 
 RULES = """\
@@ -95,3 +101,46 @@ def test_prompts_of_a_file_are_tried_to_the_limit_and_summed_up(rules: Path):
 )
 def test_a_verdict_says_which_is_better(p: float | str, verdict: str):
     assert verdict_of_revision(p) == verdict
+
+
+def test_tags_come_from_a_column_and_skipped_rows_are_counted(rules: Path):
+    Path("q.csv").write_text("Question;Mood\nWhat is 2 times 2?;calm\n;calm\n", encoding="utf-8")
+    mapped = ("--columns", "prompt=Question,tags=Mood")
+    done = here("try", rules, "--model", "scripted", "--prompts", "q.csv", *mapped)
+    assert "(tags: calm)" in done.stdout
+    said = " ".join(done.stderr.split())
+    assert "q.csv: 1 prompt of 2 rows; 1 skipped: the prompt is empty (q.csv row 2); tags: calm 1" in said
+    checked = here("check", rules, "--prompts", "q.csv", *mapped)
+    assert "q.csv: 1 prompt of 2 rows; 1 skipped" in checked.stdout
+    found = json.loads(here("check", rules, "--prompts", "q.csv", *mapped, "--json").stdout)["prompts"]
+    assert found == {"rows": 2, "prompts": 1, "skipped": {"the prompt is empty": ["q.csv row 2"]}}
+    wrong = here("check", rules, "--prompts", "q.csv", "--columns", "tag=Mood")
+    assert "unknown column 'tag'" in wrong.stderr
+    assert "did you mean 'tags'?" in wrong.stderr
+
+
+def result_of(constitution: Constitution, draft: str, revision: str, chosen: tuple[str, ...]) -> TrialResult:
+    """What a trial finds whose revision is given."""
+    trial = Trial("-", (), "scripted")
+    prompt = Prompt.of("Hello")
+    comparison = Comparison.of(prompt, (draft, "draft"), (revision, "revision:1"))
+    ((made,),) = run_trial(replace(trial, constitution="rules.yaml", prompts=("Hello",))).prompts
+    answers = [made.trace.initial.model_copy(update={"text": text}) for text in (draft, revision)]
+    step = made.trace.revisions[0].model_copy(update={"candidates": (answers[1],), "kept": True})
+    trace = made.trace.model_copy(update={"initial": answers[0], "revisions": (step,)})
+    judgments = tuple(check_judgments(comparison, constitution, 0.95))
+    return TrialResult(constitution, trace, comparison, judgments, chosen=chosen)
+
+
+def test_the_overall_line_names_the_rule_that_decided_and_the_chosen_rules_result(
+    rules: Path, capsys: pytest.CaptureFixture[str]
+):
+    rules.write_text(RULES.replace("applies_to: {tags: [calm]}, ", ""))
+    constitution = load_constitution(str(rules))
+    result = result_of(constitution, "Three 3 words now.", "Two 2.", ("calm",))
+    assert result.decided_by == ("short",)
+    print_trial(Tried(((result,),)))
+    said = capsys.readouterr().out
+    assert "Overall: the revision is clearly better, p = 0.95, decided by short" in said
+    assert "calm: the revision still fails its check" in said
+    assert "finds: '2'" in said

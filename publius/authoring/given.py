@@ -1,0 +1,104 @@
+"""What a command is given beside a constitution: a file of prompts, and tags."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from constitution.schema import Constitution
+from core.errors import ConfigError
+from core.notices import counted, note, warn
+from core.records import Prompt
+from core.text.explain import one_of
+from publius.config.run_file import PromptColumn, PromptsConfig, SplitConfig
+from publius.sources.prompt_survey import survey
+from publius.stages.prompts import admitted_rows
+
+_PLACES = 3
+"""Skipped rows of a reason that are named."""
+
+
+@dataclass(frozen=True)
+class GivenPrompts:
+    """The prompts of a file, as a run would use them, and the rows that it would skip."""
+
+    name: str
+    prompts: tuple[Prompt, ...]
+    rows: int
+    skipped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Places of the skipped rows, by reason."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts, and the places of skipped rows by reason."""
+        return {"rows": self.rows, "prompts": len(self.prompts), "skipped": dict(self.skipped)}
+
+    def line(self) -> str:
+        """Return the number of prompts and tags, and why rows are skipped."""
+        tags = Counter(tag for prompt in self.prompts for tag in prompt.tags)
+        tagged = ", ".join(f"{tag} {count:,}" for tag, count in tags.most_common()) or "none"
+        reasons = "".join(f"; {len(at):,} skipped: {why} ({_places(at)})" for why, at in self.skipped.items())
+        used = counted(len(self.prompts), "prompt")
+        return f"{self.name}: {used} of {counted(self.rows, 'row')}{reasons}; tags: {tagged}"
+
+
+def read_given(path: Path, columns: Mapping[str, str] | None = None) -> GivenPrompts:
+    """Return the prompts of a file.
+
+    Args:
+        path: the file, a data set folder or a Hugging Face id.
+        columns: the file's column for each of ours, as in `prompts.columns` of a run file.
+
+    Raises:
+        ConfigError: if a column is not one of ours.
+        DataError: if the file cannot be read.
+    """
+    known = get_args(PromptColumn)
+    for ours in columns or {}:
+        if ours not in known:
+            raise ConfigError(f"unknown column {ours!r}", where="--columns", accepted=one_of(known, ours))
+    config = PromptsConfig.model_validate({"path": path, "columns": dict(columns or {})})
+    return prompts_of_run(config, SplitConfig())
+
+
+def prompts_of_run(config: PromptsConfig, split: SplitConfig) -> GivenPrompts:
+    """Return the prompts that a run with these settings would use. Raises DataError."""
+    prompts: list[Prompt] = []
+    skipped: dict[str, list[str]] = {}
+    rows = 0
+    for entry in admitted_rows(config, split, survey(config)):
+        rows += 1
+        reason = entry.row.reason if entry.admission is None else entry.admission.reason
+        if entry.admission is not None and not reason:
+            prompts.append(entry.admission.prompt)
+        else:
+            skipped.setdefault(reason or "no prompt", []).append(entry.row.place)
+    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped)
+
+
+def note_given(given: GivenPrompts | None) -> None:
+    """Log what was read of a file of prompts."""
+    if given is not None:
+        note(given.line())
+
+
+def warn_of_unknown_tags(tags: Iterable[str], constitutions: Iterable[Constitution]) -> None:
+    """Log a warning for each tag that no principle is for, nor excepts."""
+    scopes = [
+        scope
+        for constitution in constitutions
+        for principle in constitution.principles
+        for scope in (principle.applies_to, principle.exempt)
+        if scope is not None
+    ]
+    known = list(dict.fromkeys(tag for scope in scopes for tag in scope.tags))
+    for tag in dict.fromkeys(tags):
+        if tag not in known:
+            tags_of = f"the rules have {one_of(known, tag)}" if known else "the rules have no tags"
+            warn(f"no rule is for the tag {tag!r}; {tags_of}")
+
+
+def _places(at: Sequence[str]) -> str:
+    return ", ".join(at[:_PLACES]) + (", ..." if len(at) > _PLACES else "")
