@@ -121,9 +121,9 @@ def measure(url: str) -> dict[str, Any]:
         "first_paint_s": paint / 1000,
         "first_labels_s": first_s,
         "check_flip_s": check_ms / 1000,
-        "check_requests": check_asked.partition("edit: ")[2],
+        "check_requests": check_asked.partition("since: ")[2],
         "judged_edit_s": judged_ms / 1000,
-        "judged_requests": judged_asked.partition("edit: ")[2],
+        "judged_requests": judged_asked.partition("since: ")[2],
     }
 
 

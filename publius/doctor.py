@@ -23,6 +23,7 @@ _ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf"
 _TRAINING_PACKAGES = ("trl", "peft", "datasets")
 _OPTIONAL = (
     ("annotation page", "fastapi", "annotate", "publius annotate"),
+    ("studio", "fastapi", "studio", "publius studio"),
     ("server", "fastapi", "serve", "publius serve"),
     ("plots", "matplotlib", "report", "the plots of publius report"),
     ("crowd-kit", "crowdkit", "crowd", "its own Dawid-Skene model of annotators"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -51,6 +52,11 @@ _TheStudio = Annotated[Studio, Depends(the_studio)]
 @file_router.get("/schema/{kind}")
 def editor_schema(kind: str) -> Any:
     """Return the JSON Schema of constitutions or of run files, for completion."""
+    return _schema("run" if kind == "run" else "constitution")
+
+
+@cache
+def _schema(kind: str) -> dict[str, Any]:
     return run_schema() if kind == "run" else json_schema()
 
 

@@ -7,14 +7,14 @@ export function Summary() {
   if (!now) return <p class="summary" role="status" />;
   const loading = engine.value?.state === "loading" ? `Loading ${engine.value.models.policy} ...` : "";
   const working = now.busy ? "Working ..." : "";
-  const compared = now.digest === now.before ? "same rules as at the start" : "compared with the rules at the start";
+  const isEdited = now.digest !== now.before;
   return (
     <p class="summary" role="status" aria-live="polite">
       <strong class={flipped.value.length ? "flips" : ""}>
         {flipped.value.length} of {now.cards.length} flipped
       </strong>
       <span class="detail">
-        {compared}; requests since the last edit: {inWords(now.asked_since_edit)}
+        {isEdited ? "compared with the rules before the edit" : "no edit yet"}; requests since: {inWords(now.asked_since_edit)}
       </span>
       <span class="working">{loading || working}</span>
     </p>

@@ -8,17 +8,13 @@ import { keysAt, meaningOf, valuesAt } from "./schema.js";
 
 const schemas = {};
 
-/** Return the schema of a kind of file; null for a kind without one, or before it has arrived. */
+/** Return a promise of the schema of a kind of file; of null for a kind without one, or if it did not arrive. */
 function schemaOf(kind) {
-  if (kind !== "constitution" && kind !== "run") return null;
-  if (!(kind in schemas)) {
-    schemas[kind] = null;
-    call(`/api/schema/${kind}`)
-      .then((schema) => {
-        schemas[kind] = schema;
-      })
-      .catch(() => delete schemas[kind]);
-  }
+  if (kind !== "constitution" && kind !== "run") return Promise.resolve(null);
+  schemas[kind] ??= call(`/api/schema/${kind}`).catch(() => {
+    delete schemas[kind];
+    return null;
+  });
   return schemas[kind];
 }
 
@@ -28,8 +24,8 @@ const SNIPPETS = { check: "check: {kind: ${}}", examples: "examples:\n\t- prompt
 export function assistance(kindOf) {
   schemaOf(kindOf());
 
-  function complete(context) {
-    const schema = schemaOf(kindOf());
+  async function complete(context) {
+    const schema = await schemaOf(kindOf());
     if (!schema) return null;
     const line = context.state.doc.lineAt(context.pos);
     if (/^\s*#/.test(line.text.slice(0, context.pos - line.from))) return null;
@@ -59,8 +55,8 @@ export function assistance(kindOf) {
     return options.length ? { from, options, validFor: /^[\w-]*$/ } : null;
   }
 
-  const help = hoverTooltip((view, position) => {
-    const schema = schemaOf(kindOf());
+  const help = hoverTooltip(async (view, position) => {
+    const schema = await schemaOf(kindOf());
     const line = view.state.doc.lineAt(position);
     const word = wordAt(line.text, position - line.from);
     if (!schema || !word) return null;

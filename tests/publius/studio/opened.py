@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 REPOSITORY = Path(__file__).parents[3]
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 _PROGRAM = "import sys; sys.argv[0] = 'publius'; from publius.cli import main; main()"
 
 

@@ -51,7 +51,7 @@ class Tab:
         size = {"width": width, "height": 844 if width < 500 else 800}
         self.context = context or browser.new_context(viewport=size, color_scheme="dark" if dark else "light")
         self.page = self.context.new_page()
-        self.page.set_default_timeout(45_000)
+        self.page.set_default_timeout(120_000)
         self.errors: list[str] = []
         self.foreign: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
