@@ -85,7 +85,7 @@ function Composer({ chosen, busy }) {
       <textarea
         id="question"
         ref={field}
-        rows={3}
+        rows={2}
         maxLength={20000}
         placeholder="Ask all of them; Enter sends, Shift+Enter begins a line"
         value={question}

@@ -1,6 +1,6 @@
 // A question with the answers side by side, thumbs, and what the turn can become.
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { call, Refused } from "../net.js";
 import { editElsewhere } from "../editor/document.js";
 import { PlainText, WordDiff } from "../shared/text.jsx";
@@ -116,6 +116,8 @@ function ExampleForm({ turn, written, shown, title, keep, close }) {
   const [principle, setPrinciple] = useState(shown.principles[0]);
   const [good, setGood] = useState(thumbed("up") ?? written.find((name) => name !== thumbed("down") && name !== written[0]) ?? written[0]);
   const [bad, setBad] = useState(thumbed("down") ?? written.find((name) => name !== good));
+  const form = useRef(null);
+  useEffect(() => form.current.scrollIntoView({ block: "center" }), []); // not behind the field for the next question
   const add = async (event) => {
     event.preventDefault();
     const isKept = await editElsewhere(shown.file, async (text) => {
@@ -129,7 +131,7 @@ function ExampleForm({ turn, written, shown, title, keep, close }) {
     if (isKept) close();
   };
   return (
-    <form class="filters example" onSubmit={add}>
+    <form class="filters example" onSubmit={add} ref={form}>
       <label>
         Principle
         <select value={principle} onChange={(event) => setPrinciple(event.currentTarget.value)}>

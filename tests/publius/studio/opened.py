@@ -64,7 +64,7 @@ class Client:
         self, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any, Any]:
         """Return status, JSON and headers of the response; with a body the request is a POST."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         sent = {"Cookie": self.cookie}
         if body is not None:
             sent |= {"Origin": f"http://127.0.0.1:{self.port}", "X-Publius": "1"}

@@ -53,9 +53,9 @@ def test_saved_edits_survive_kills(tmp_path: Path, kills: int):
             editing = threading.Thread(target=session.run)
             editing.start()
             for _ in range(moments.randint(1, 5)):
-                assert session.acknowledged.acquire(timeout=120)
+                assert session.acknowledged.acquire(timeout=600)
             studio.kill()  # anywhere between two acknowledgements
-            editing.join(120)
+            editing.join(600)
         number = int(path.read_text().rpartition("# edit ")[2])
         assert session.saved <= number <= session.sent
         assert path.read_text() == f"{CONSTITUTION}# edit {number}\n"

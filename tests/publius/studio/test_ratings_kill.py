@@ -17,7 +17,7 @@ from tests.publius.studio.opened import Client, OpenedStudio, studio_on
 pytest.importorskip("uvicorn", reason="the extra 'studio' is not installed")
 
 PAIRS = 24
-TRIES = 200
+TRIES = 6000
 
 
 class Rater:
@@ -75,7 +75,7 @@ def test_ratings_outlive_kills(tmp_path: Path, kills: int):
             sending.start()
             studio.kill()  # before, while or after the rating is stored
             with studio_on(tmp_path, "--port", port) as again:
-                sending.join(120)
+                sending.join(600)
                 assert not sending.is_alive()
                 assert rater.view()["decided"] == len(rater.done) == 2 * (number + 1)
                 again.kill()
