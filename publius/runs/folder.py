@@ -471,8 +471,10 @@ def remove_if_nothing_recorded(folder: Path) -> bool:
     if manifest is None or set(manifest["stages"]) - {_PROMPTS}:
         return False
     excluded = folder / "exclusions.jsonl"
-    if is_there(excluded) and any(b'"stage":"prompts"' not in line for line in excluded.open("rb")):
-        return False
+    if is_there(excluded):
+        with excluded.open("rb") as lines:
+            if any(b'"stage":"prompts"' not in line for line in lines):
+                return False
     for path in folder.iterdir():
         is_copied = path.name in _COPIED or path.suffix != ".jsonl"
         if (path.is_dir() and path.name != TEMPLATE_FOLDER) or (not is_copied and path.stat().st_size):
