@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from dataclasses import replace
+from itertools import pairwise
 from typing import Annotated
 
 import typer
 
 from core.code import ALLOW_OPTION, allow_code
-from core.errors import PubliusError
+from core.errors import Problem, PubliusError, shell_command
 from core.notices import warn
 from core.progress import show_progress
 from core.terminal.interrupts import caught, end_interrupted, interruption_message, say_nothing
@@ -78,7 +80,7 @@ def _run_command(arguments: list[str]) -> int:
         given = _with_root_option_first(_with_help_as_option(arguments))
         return _checked(app(args=given, prog_name=_NAME, standalone_mode=False) or 0, arguments)
     except PubliusError as error:
-        fail(str(problem) for problem in error.problems)
+        fail(str(_with_own_run_file(problem, arguments)) for problem in error.problems)
         return 2
     except typer.TyperException as error:
         message = error.format_message()
@@ -89,6 +91,20 @@ def _run_command(arguments: list[str]) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return _TYPER_INTERRUPTED
+
+
+def _with_own_run_file(problem: Problem, arguments: list[str]) -> Problem:
+    """Return a problem whose advice names the run file and the `--set` of this command, not RUN.yaml."""
+    pairs = list(pairwise(["", *arguments]))
+    files = [
+        given for before, given in pairs if given.endswith((".yaml", ".yml")) and not before.startswith("--")
+    ]
+    if problem.run is None or len(files) != 1:
+        return problem
+    values = [given for before, given in pairs if before == "--set"]
+    values += [given.removeprefix("--set=") for given in arguments if given.startswith("--set=")]
+    own = shell_command(files[0], *(part for value in values for part in ("--set", value)))
+    return replace(problem, run=problem.run.replace("RUN.yaml", own))
 
 
 def _checked(code: int, arguments: list[str]) -> int:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import (
     Against,
     AsJson,
@@ -160,20 +159,26 @@ def label(
         ),
     ] = None,
     constitution: Annotated[
-        str | None, typer.Option(help=f"With --pairs: the constitution; {DEFAULT_PRESET} if not given.")
+        str | None,
+        typer.Option(
+            help=f"With --pairs: the constitution; if not given, {DEFAULT_PRESET} or the run's, as its file "
+            "is now."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="With --pairs: the labeler; the embedded model if not given.")
+        str | None,
+        typer.Option(help="With --pairs: the labeler; if not given, the embedded model or the run's."),
     ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
-            help="With --pairs: folder for the run; the current folder if not given.", metavar="DIR"
+            help="With --pairs: folder for the run; if not given, the current one or the run's project.",
+            metavar="DIR",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label the comparisons of a run, or the pairs of a file."""
+    """Label the comparisons of a run, or the pairs of a file or of another run."""
     from publius.sources.column_names import parse_columns
     from publius.stages.label_pairs import PairsRequest, label_pairs
     from publius.views.run_summary import print_summary
@@ -189,9 +194,8 @@ def label(
     elif pairs is not None:
         if resume is not None:
             raise typer.BadParameter("--resume requires a RUN.yaml; --pairs resumes automatically")
-        chosen = (constitution or DEFAULT_PRESET, model or EMBEDDED_NAME, to or Path())
         names = parse_columns(columns or (), "prompt=question,response_a=old,response_b=new")
-        request = PairsRequest(pairs, *chosen, tuple(overrides or ()), names)
+        request = PairsRequest(pairs, constitution, model, to, tuple(overrides or ()), names)
         emit(label_pairs(request), as_json, print_summary)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,6 +11,8 @@ from publius.config.run_file import RunConfig
 
 _ROLES: Final = ("policy", "critic", "labeler")
 """The judge only measures: none of its texts is in a data set or a model."""
+_SAID = re.compile(r"^\*\*No model wrote this\*\*: (.*)\.$", re.MULTILINE)
+"""The sentence of `stand_ins_section` on a line of a card."""
 
 
 def stand_in_roles(config: RunConfig) -> tuple[str, ...]:
@@ -37,6 +40,12 @@ def stand_ins_sentence(roles: Sequence[str]) -> str:
 
 def _head(roles: Sequence[str]) -> str:
     return "No model judged this" if tuple(roles) == ("labeler",) else "No model wrote this"
+
+
+def stand_ins_on_card(text: str) -> str:
+    """Return what the card of an exported folder says about texts of the scripted engine; empty if nothing."""
+    found = _SAID.search(text)
+    return found[1] if found else ""
 
 
 def stand_ins_described(roles: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ answers). Rows are split into train and test by prompt, so no prompt is in both.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ _Sample = tuple[tuple[Message, ...], _Row]
 
 OWN_COLUMNS = "prompt_columns"
 """Column of an exported row with the user's own columns of its prompt, so that no name can collide."""
+_TIME = re.compile(r"\s*\d{4}-\d{2}-\d{2}")
+"""Beginning of a text that Arrow may take for a time."""
 TEST_SHARE = 0.1
 """Share of the prompts whose rows are the test split, unless the run holds out none (`split.test: 0`)."""
 
@@ -132,7 +135,7 @@ def export_run(
         facts = _CardFacts(
             run.resolve().name,
             counts,
-            carried,
+            _loaded_as_written(files, carried),
             ai_labels=any(judgment.labeler == AI_LABELER for judgment in files.judgments),
             failed_gates=failed,
             stand_ins=stand_ins,
@@ -184,6 +187,22 @@ def _all_rows(
             {"samples": _samples(selection.of("samples", files.samples.sorted()), own)} if has_samples else {}
         ),
     }
+
+
+def _loaded_as_written(files: RunFiles, carried: Mapping[str, str]) -> dict[str, str]:
+    """Return the types of the user's columns, with `json` for text that reads like a time.
+
+    Arrow takes such text in JSON for a timestamp, and `datasets` would load `2026-09-05` as
+    `2026-09-05 00:00:00`. A value of the type `json` is loaded as it is written.
+    """
+    texts = {name for name, dtype in carried.items() if dtype == "string"}
+    times: set[str] = set()
+    for own in files.prompt_columns if texts else ():
+        cells = ((name, own.columns.get(name)) for name in texts - times)
+        times |= {name for name, cell in cells if isinstance(cell, str) and _TIME.match(cell)}
+        if times == texts:
+            break
+    return {name: "json" if name in times else dtype for name, dtype in carried.items()}
 
 
 def _own_columns(files: RunFiles, carried: Collection[str], *ids: str) -> _Row:

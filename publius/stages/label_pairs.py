@@ -1,4 +1,4 @@
-"""`publius label --pairs`: import existing answer pairs as comparisons of a run, and label them."""
+"""`publius label --pairs`: import existing answer pairs, of a file or of a run, as a run, and label them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.errors import shell_command
+from core.errors import ConfigError, RunStateError, shell_command
 from core.notices import counted, note
 from core.records import PromptColumns
+from core.store.files import is_there
 from core.store.seen_ids import SeenIds
 from engines.cached import RequestCounts
-from publius.config.run_file import PromptsConfig, build_run_config
+from engines.embedded import EMBEDDED_NAME
+from publius.config.run_file import PromptsConfig, RunConfig, build_run_config
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.folder import Run
-from publius.runs.inputs import digest_lines
+from publius.runs.inputs import digest_lines, recorded_config
+from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.project import DEFAULT_PRESET
+from publius.runs.reader import RecordsReader
 from publius.sources.pairs import PairSurvey, read_pair_rows, survey_pairs
 from publius.sources.prompt_survey import carried_values, described_row
 from publius.stages.outcome import RunOutcome
@@ -24,7 +29,7 @@ from publius.stages.prompts import PROMPTS_SUMMARY, described_columns
 from publius.stages.runner import StagePlan, run_plan
 
 DUPLICATE_PAIR = "duplicate pair"
-PROMPT_COLUMNS = "prompt_columns.jsonl"
+PROMPT_COLUMNS, COMPARISONS = "prompt_columns.jsonl", "comparisons.jsonl"
 _COMPARE = "compare"
 
 
@@ -33,10 +38,13 @@ class PairsRequest:
     """Answer pairs to judge under a constitution."""
 
     pairs: Path
-    """A file, a data set folder or a Hugging Face id."""
-    constitution: str
-    model: str
-    project: Path
+    """A file, a data set folder or a Hugging Face id; or a run folder, whose pairs are judged again."""
+    constitution: str | None = None
+    """None for the default preset, or that of the run folder as its file is now."""
+    model: str | None = None
+    """None for the embedded model, or the labeler of the run folder."""
+    project: Path | None = None
+    """None for the current folder, or the project of the run folder."""
     overrides: Sequence[str] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     """The user's column for each of ours."""
@@ -48,17 +56,80 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     Raises:
         PubliusError: for any error that the user can fix. Completed work is saved.
     """
+    if is_there(request.pairs / MANIFEST):
+        return _relabel(request, make)
     path = str(request.pairs.resolve()) if request.pairs.expanduser().exists() else str(request.pairs)
     settings = {
         "name": "pairs",
-        "constitution": request.constitution,
+        "constitution": request.constitution or DEFAULT_PRESET,
         "prompts": {"path": path, "columns": dict(request.columns)} if request.columns else path,
-        "models": {"policy": request.model},
+        "models": {"policy": request.model or EMBEDDED_NAME},
     }
     config = build_run_config(settings, request.overrides)
     ingestion = PairIngestion(config.prompts)
-    plan = StagePlan(config, request.project, ("label",), ingestion, check=ingestion.check, pairs_only=True)
+    return _labelled(config, request.project or Path(), ingestion, make)
+
+
+def _relabel(request: PairsRequest, make: EngineMaker) -> RunOutcome:
+    """Judge the pairs of a run again, with its settings and the constitution as it is now, as another run."""
+    if request.columns:
+        raise ConfigError("a run's pairs have no columns to map", where="--columns", accepted="no --columns")
+    folder = request.pairs.resolve()
+    ingestion = RunPairIngestion(folder)
+    ingestion.check()
+    values = recorded_config(folder).model_dump(mode="json", by_alias=True)
+    values["name"] = f"{values['name']}-relabelled"
+    values["prompts"] = str(folder / COMPARISONS)
+    if request.constitution is not None:
+        values["constitution"] = request.constitution
+    if request.model is not None:
+        values["models"]["labeler"] = {"id": request.model}
+    config = build_run_config(values, request.overrides)
+    project = folder.parent.parent if folder.parent.name == "runs" else Path()
+    return _labelled(config, request.project or project, ingestion, make)
+
+
+def _labelled(
+    config: RunConfig, project: Path, ingestion: PairIngestion | RunPairIngestion, make: EngineMaker
+) -> RunOutcome:
+    plan = StagePlan(config, project, ("label",), ingestion, check=ingestion.check, pairs_only=True)
     return run_plan(plan, make)
+
+
+class RunPairIngestion:
+    """The import of another run's pairs, which are the same records with the same ids."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def check(self) -> None:
+        """Raise RunStateError if the other run has no pairs."""
+        with RecordsReader(self._folder) as files:
+            if not len(files.comparisons):
+                what, run = "the run has no pairs yet", "publius compare RUN.yaml"
+                raise RunStateError(what, where=str(self._folder), run=run)
+
+    def __call__(self, run: Run) -> None:
+        """Copy the pairs and the user's own columns of each."""
+        recorded = run.manifest["stages"].get(_COMPARE)
+        if recorded is not None and recorded["records"] == len(run.comparisons):
+            return
+        carried: dict[str, str] = read_manifest(self._folder)["prompts"]["carried"]
+        with RecordsReader(self._folder) as files:
+            for comparison in files.comparisons.sorted():
+                run.comparisons.append(comparison)
+            if carried:
+                run.replace_prompt_columns(self._column_records(files))
+        columns = digest_lines(run.folder / PROMPT_COLUMNS).digest
+        run.manifest[PROMPTS_SUMMARY] = {"carried": carried, "lines": columns}
+        run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)
+        note(f"pairs: {counted(len(run.comparisons), 'pair')} of {self._folder}")
+
+    def _column_records(self, files: RecordsReader) -> Iterator[PromptColumns]:
+        for comparison in files.comparisons.sorted():
+            found = files.columns_record(comparison.id, comparison.prompt.id)
+            if found is not None:
+                yield found.model_copy(update={"id": comparison.id})
 
 
 class PairIngestion:

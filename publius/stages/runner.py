@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from constitution.loader import load_constitution
-from core.errors import ConfigError, NothingToLearnError, RunStateError
+from core.errors import ConfigError, NothingToLearnError, PubliusError, RunStateError
 from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
 from engines.endpoint.spending import merged_records
@@ -18,7 +18,7 @@ from publius.config.run_file import LABELER_REWARD, TRAINABLE, RunConfig, load_r
 from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.estimates import attach_estimate
-from publius.runs.folder import Run, open_run
+from publius.runs.folder import Run, open_run, remove_if_nothing_recorded
 from publius.runs.previews import preview_servers
 from publius.stages.base import STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage
@@ -127,42 +127,58 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
     with open_engines(config, plan.project, make, pairs_only=plan.pairs_only) as engines:
         if not is_main():
             wait_for_all()  # the main process creates the run folder
-        writes = is_main()
+        new = False
+
+        def before_new() -> None:
+            nonlocal new
+            plan.check()
+            new = True
+
         opened = open_run(
             config,
             plan.project,
             engines.identities(),
             plan.resume,
-            writable=writes,
-            before_new=plan.check,
+            writable=is_main(),
+            before_new=before_new,
         )
-        with opened as run:
-            note(f"run folder {run.folder}")
-            previewed = preview_servers(plan.project, run.folder.name)
-            engines.resume_servers(merged_records(run.server_records(), previewed))
-            _require_possible_trainings(run, plan.stages)
-            require_scored_answers(run, plan.stages)
-            warn_about_labels(
-                config,
-                engines,
-                self_labels=not plan.pairs_only,
-                labels_now=asks_labeler(config, plan.stages),
-                judges_now="choose" in plan.stages or "eval" in plan.stages,
-            )
-            attach_audit(run, engines, plan.project, labels_now=asks_labeler(config, plan.stages))
-            warn_about_families(config.models)
-            if writes:
-                plan.ingest(run)
-                wait_for_all()  # the other processes may open the folder from here on
-            attach_estimate(run, plan.project)
-            run.deadline = plan.deadline
-            run.forget_late()
-            results = [
-                run_interruptibly(_result_of(stage, run, engines)) for stage in in_time(run, plan.stages)
-            ]
-            wait_for_all()
-            _require_records(run, results)
+        try:
+            with opened as run:
+                results = _run_stages(run, plan, engines)
+        except PubliusError:
+            if new and remove_if_nothing_recorded(opened.folder):
+                note(f"nothing was recorded: {opened.folder} is removed")
+            raise
         return RunOutcome(run.folder, tuple(results))
+
+
+def _run_stages(run: Run, plan: StagePlan, engines: Engines) -> list[StageResult]:
+    """Import the input of an open run and run the stages of its plan; return their results."""
+    config = plan.config
+    note(f"run folder {run.folder}")
+    previewed = preview_servers(plan.project, run.folder.name)
+    engines.resume_servers(merged_records(run.server_records(), previewed))
+    _require_possible_trainings(run, plan.stages)
+    require_scored_answers(run, plan.stages)
+    warn_about_labels(
+        config,
+        engines,
+        self_labels=not plan.pairs_only,
+        labels_now=asks_labeler(config, plan.stages),
+        judges_now="choose" in plan.stages or "eval" in plan.stages,
+    )
+    attach_audit(run, engines, plan.project, labels_now=asks_labeler(config, plan.stages))
+    warn_about_families(config.models)
+    if is_main():
+        plan.ingest(run)
+        wait_for_all()  # the other processes may open the folder from here on
+    attach_estimate(run, plan.project)
+    run.deadline = plan.deadline
+    run.forget_late()
+    results = [run_interruptibly(_result_of(stage, run, engines)) for stage in in_time(run, plan.stages)]
+    wait_for_all()
+    _require_records(run, results)
+    return results
 
 
 def asks_labeler(config: RunConfig, stages: Sequence[Stage]) -> bool:

@@ -16,7 +16,7 @@ from engines.embedded import EMBEDDED_NAME
 from engines.loading import holds_model
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
-from publius.config.stand_ins import stand_ins_described
+from publius.config.stand_ins import stand_ins_described, stand_ins_on_card
 from publius.models.export import ModelForm, export_model, find_training, methods_of, stand_ins_of
 from publius.models.hub.repository import TYPE_NAMES, RepositoryType, require_repository_id
 from publius.models.provenance import card_content, trained_method
@@ -146,14 +146,27 @@ def _front_matter(card: Path) -> dict[str, Any]:
 
 
 def require_models_texts(source: PushSource, *, force: bool) -> None:
-    """Raise RunStateError if a run's texts are those of the scripted engine, unless `force`."""
+    """Raise RunStateError if texts of a run, or of a folder by its card, are the scripted engine's.
+
+    `force` pushes them: the card says whose they are.
+    """
     roles = () if source.is_exported else stand_ins_of(source.folder)
-    if roles and not force:
+    what = stand_ins_described(roles) if roles else ""
+    if source.is_exported:
+        what = stand_ins_on_card(_card_text(source.folder / CARD))
+    if what and not force:
         raise RunStateError(
-            stand_ins_described(roles),
+            what,
             where=str(source.folder),
             accepted="a run with a model, or --force, which the card will say",
         )
+
+
+def _card_text(card: Path) -> str:
+    try:
+        return card.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def write_content(source: PushSource, model: ModelOptions, to: Path, *, force: bool) -> None:

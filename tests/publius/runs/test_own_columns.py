@@ -105,3 +105,16 @@ def test_long_columns_are_carried_only_if_they_are_named(tmp_path: Path):
     summary = read_manifest(folder)["prompts"]
     assert summary["carried"] == {"ticket": "string", "created": "int64", "vip": "bool", "few": "string"}
     assert summary["ignored"] == ["body", "answers"]
+
+
+@pytest.mark.parametrize("written", ["2026-09-05", "2026-09-05T10:00:00", "2026-09-05 10:00:00Z"])
+def test_a_date_is_loaded_as_it_is_written(tmp_path: Path, written: str, monkeypatch: pytest.MonkeyPatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = run(tmp_path, [row | {"opened": written} for row in ROWS])
+    export_run(folder, tmp_path / "data")
+    loaded = datasets.load_dataset(
+        str(tmp_path / "data"), "soft", split="train", cache_dir=str(tmp_path / "c")
+    )
+    assert {row[OWN_COLUMNS]["opened"] for row in loaded} == {written}
+    assert {row[OWN_COLUMNS]["ticket"] for row in loaded} <= {row["ticket"] for row in ROWS}

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, RunStateError
 from core.records import Comparison, Message, Prompt
 from publius.labels.sources import gold_questions
 from publius.runs.dataset import OWN_COLUMNS, export_run
 from publius.runs.manifest import read_manifest
 from publius.stages.label_pairs import PairsRequest, label_pairs
+from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import files_of, here
-from tests.publius.projects import CONSTITUTION, Recorder, record_lines
+from tests.publius.projects import CONSTITUTION, RUN, Recorder, record_lines, write_project
 
 NAMES = {"prompt": "question", "response_a": "reply_old", "response_b": "reply_new"}
 SIDES = (("chosen", "One"), ("rejected", "Two"))
@@ -207,3 +208,75 @@ def test_finished_pairs_are_not_imported_again(tmp_path: Path):
     assert labelled(tmp_path / "two.jsonl", NAMES) == folder
     assert files_of(folder)["comparisons.jsonl"] == before
     assert len(record_lines(folder)["prompt_columns.jsonl"]) == 3
+
+
+# The pairs of a run, under an edited constitution
+
+
+def made(tmp_path: Path) -> Path:
+    run_file = write_project(tmp_path, run=RUN.replace("name: small", "name: tickets"))
+    rows = [{"prompt": f"Question {n} of {n * 7}?", "split": "train", "ticket": f"T-{n}"} for n in range(6)]
+    lines(tmp_path / "prompts.jsonl", rows)
+    return execute(RunRequest(run_file), Recorder()).folder
+
+
+def test_pairs_of_a_run_are_judged_again_under_the_edited_constitution(tmp_path: Path):
+    folder = made(tmp_path)
+    path = tmp_path / "constitution.yaml"
+    path.write_text(path.read_text().replace("plain words", "plain and short words"))
+    asked = Recorder()
+    again = label_pairs(PairsRequest(folder), asked).folder
+    assert again.parent == folder.parent
+    assert again.name.startswith("tickets-relabelled-")
+    assert {c.id for c in comparisons(again)} == {c.id for c in comparisons(folder)}
+    texts = asked.texts("label")
+    assert texts
+    assert all("plain and short words" in text for text in texts)  # the other answers are in the cache
+    rows = export_run(again, tmp_path / "data").rows
+    assert rows["soft"] == len(comparisons(folder))
+    exported = [
+        json.loads(line)
+        for found in (tmp_path / "data" / "soft").glob("*.jsonl")
+        for line in found.read_text().splitlines()
+    ]
+    assert all(row[OWN_COLUMNS]["ticket"] for row in exported)
+    before = record_lines(again)
+    assert label_pairs(PairsRequest(folder), Recorder()).folder == again
+    assert record_lines(again) == before
+
+
+def test_pairs_of_a_run_take_another_constitution_and_no_columns(tmp_path: Path):
+    folder = made(tmp_path)
+    (tmp_path / "rules2.yaml").write_text("name: two\nprinciples: [The reply rhymes.]\n")
+    done = here("label", "--pairs", folder, "--constitution", tmp_path / "rules2.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["figures"]["preferences"] == len(comparisons(folder))
+    refused = here("label", "--pairs", folder, "--columns", "prompt=question")
+    assert "a run's pairs have no columns to map" in refused.stderr
+
+
+def test_a_run_without_pairs_is_refused(tmp_path: Path):
+    run_file = write_project(tmp_path)
+    folder = execute(RunRequest(run_file, stages=("critique",)), Recorder()).folder
+    with pytest.raises(RunStateError, match="the run has no pairs yet"):
+        label_pairs(PairsRequest(folder), Recorder())
+
+
+# Commands that fail at once
+
+
+def test_label_before_compare_names_the_users_settings_and_leaves_no_folder(tmp_path: Path):
+    run_file = write_project(tmp_path)
+    done = here("label", run_file, "--set", "label.principles=3")
+    assert done.returncode == 2
+    assert "the stage compare has not run yet" in done.stderr
+    assert f"publius compare {run_file} --set label.principles=3" in done.stderr
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_a_folder_with_records_of_a_stage_stays(tmp_path: Path):
+    run_file = write_project(tmp_path)
+    folder = execute(RunRequest(run_file, stages=("critique",)), Recorder()).folder
+    before = record_lines(folder)
+    assert here("label", run_file).returncode == 2
+    assert record_lines(folder) == before

@@ -248,6 +248,10 @@ def test_a_run_of_the_scripted_engine_is_refused_and_forced_with_a_card_that_say
     run = execute(RunRequest(write_project(tmp_path / "scripted")), Recorder()).folder
     (line,) = mistakes(here("push", run, "me/rules"))
     assert "the texts of policy, critic, labeler are from the scripted engine" in line
+    data = tmp_path / "data"
+    assert here("export", run, "--to", data).returncode == 0
+    (same,) = mistakes(here("push", data, "me/rules", "--dry-run"))
+    assert same == line.replace(str(run), str(data))
     assert hub.requests == []
     done = here("push", run, "me/rules", "--force")
     assert done.returncode == 0, done.stderr

@@ -117,7 +117,7 @@ def test_without_a_reward_model_the_command_says_what_to_run(tiny_folder: Path, 
     done = here("eval", run_file, *PLAIN, *FOUR)
     assert done.returncode == 2
     assert "eval.best_of needs the run's reward model, which is not trained yet" in done.stderr
-    assert "publius train reward RUN.yaml" in done.stderr
+    assert f"publius train reward {run_file}" in done.stderr
 
 
 def test_without_checks_there_is_no_gold(tiny_folder: Path, tmp_path: Path):

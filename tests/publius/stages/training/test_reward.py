@@ -197,7 +197,7 @@ def test_reward_stage_alone_needs_labels_and_nothing_else(model: Path, tmp_path:
     run_file = project(tmp_path, model, "[]")
     (line,) = mistakes(here("train", "reward", run_file))
     assert "the stage label has not run yet" in line
-    assert "publius label RUN.yaml" in line
+    assert f"publius label {run_file}" in line
     assert here("run", run_file).returncode == 0
     (line,) = mistakes(here("train", "reward", run_file, *options("reward.init=sft")))
     assert "label has not run yet" in line  # another configuration is another run
@@ -239,7 +239,7 @@ def test_reward_model_from_an_sft_that_is_not_there_is_one_line(model: Path, tmp
     (line,) = mistakes(here("train", "reward", run_file))
     assert "reward starts from the SFT model, which is not trained yet" in line
     assert "reward.init=base" in line
-    assert "publius train sft RUN.yaml" in line
+    assert f"publius train sft {run_file}" in line
 
 
 # What the policies learn from

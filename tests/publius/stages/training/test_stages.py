@@ -320,7 +320,7 @@ def test_dpo_before_the_sft_that_it_starts_from_is_one_line(model: Path, tmp_pat
     line = refused("train", "dpo", run_file)
     assert "dpo starts from the SFT model, which is not trained yet" in line
     assert "dpo.init=base" in line
-    assert "publius train sft RUN.yaml" in line
+    assert f"publius train sft {run_file}" in line
 
 
 def test_dpo_from_the_model_itself_needs_no_sft(model: Path, tmp_path: Path):
@@ -336,7 +336,7 @@ def test_stages_before_what_they_build_on_are_one_line(model: Path, tmp_path: Pa
     assert "the stage label has not run yet" in refused("train", "dpo", run_file)
     line = refused("compare", run_file)
     assert "the stage sft has not run yet" in line
-    assert "publius train sft RUN.yaml" in line
+    assert f"publius train sft {run_file}" in line
 
 
 def test_evaluation_without_held_out_prompts_is_one_line(model: Path, tmp_path: Path, refused: Refused):
