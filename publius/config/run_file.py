@@ -55,7 +55,7 @@ def untrainable(models: ModelsConfig, engine: EngineConfig) -> str | None:
 
 
 PromptColumn = Literal["prompt", "messages", "input", "system", "tags", "source", "split"]
-AnswerColumn = Literal["chosen", "rejected", "response_a", "response_b", "origin_a", "origin_b"]
+PairColumn = Literal["chosen", "rejected", "response_a", "response_b", "origin_a", "origin_b"]
 """Our columns that a user's column can be mapped to: of prompts, and of pairs for `label --pairs`."""
 ColumnPath = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -72,7 +72,7 @@ class PromptsConfig(Section):
     """Subset (configuration) of a data set that has several."""
     split: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
     """Split of a data set; `train[:1000]` takes the first thousand rows. Default: train, or the only one."""
-    columns: dict[PromptColumn | AnswerColumn, ColumnPath] = Field(default={}, json_schema_extra=ADDED)
+    columns: dict[PromptColumn | PairColumn, ColumnPath] = Field(default={}, json_schema_extra=ADDED)
     """Your column for each of ours, for example `{prompt: question, tags: category}`; `data.question` is a
     key in a column, `turns[0]` an entry of a list. Columns of answers are for `publius label --pairs`."""
     keep: tuple[str, ...] | None = Field(default=None, json_schema_extra=OPERATIONAL)

@@ -43,7 +43,7 @@ def _head(roles: Sequence[str]) -> str:
 
 
 def stand_ins_on_card(text: str) -> str:
-    """Return what the card of an exported folder says about texts of the scripted engine; empty if nothing."""
+    """Return what the card of an exported folder says about scripted texts; empty if nothing."""
     found = _SAID.search(text)
     return found[1] if found else ""
 

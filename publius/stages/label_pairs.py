@@ -29,7 +29,7 @@ from publius.stages.prompts import PROMPTS_SUMMARY, described_columns
 from publius.stages.runner import StagePlan, run_plan
 
 DUPLICATE_PAIR = "duplicate pair"
-PROMPT_COLUMNS, COMPARISONS = "prompt_columns.jsonl", "comparisons.jsonl"
+PROMPT_COLUMNS_FILE, COMPARISONS_FILE = "prompt_columns.jsonl", "comparisons.jsonl"
 _COMPARE = "compare"
 
 
@@ -79,7 +79,7 @@ def _relabel(request: PairsRequest, make: EngineMaker) -> RunOutcome:
     ingestion.check()
     values = recorded_config(folder).model_dump(mode="json", by_alias=True)
     values["name"] = f"{values['name']}-relabelled"
-    values["prompts"] = str(folder / COMPARISONS)
+    values["prompts"] = str(folder / COMPARISONS_FILE)
     if request.constitution is not None:
         values["constitution"] = request.constitution
     if request.model is not None:
@@ -120,7 +120,7 @@ class RunPairIngestion:
                 run.comparisons.append(comparison)
             if carried:
                 run.replace_prompt_columns(self._column_records(files))
-        columns = digest_lines(run.folder / PROMPT_COLUMNS).digest
+        columns = digest_lines(run.folder / PROMPT_COLUMNS_FILE).digest
         run.manifest[PROMPTS_SUMMARY] = {"carried": carried, "lines": columns}
         run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)
         note(f"pairs: {counted(len(run.comparisons), 'pair')} of {self._folder}")
@@ -176,13 +176,13 @@ class PairIngestion:
     def _carry(self, run: Run) -> dict[str, Any]:
         """Write the carried columns of the pairs, if there are any; return what the manifest holds."""
         carried = self._survey.carried(self._source.keep)
-        if carried or (run.folder / PROMPT_COLUMNS).exists():
+        if carried or (run.folder / PROMPT_COLUMNS_FILE).exists():
             run.replace_prompt_columns(self._column_records(carried))
         return {
             "keep": self._keep,
             "carried": carried,
             "ignored": self._survey.unread(carried),
-            "lines": digest_lines(run.folder / PROMPT_COLUMNS).digest,
+            "lines": digest_lines(run.folder / PROMPT_COLUMNS_FILE).digest,
         }
 
     def _has_carried(self, run: Run) -> bool:
@@ -192,7 +192,7 @@ class PairIngestion:
             return False
         return (found.get("keep"), found.get("lines")) == (
             self._keep,
-            digest_lines(run.folder / PROMPT_COLUMNS).digest,
+            digest_lines(run.folder / PROMPT_COLUMNS_FILE).digest,
         )
 
     def _column_records(self, carried: dict[str, str]) -> Iterator[PromptColumns]:

@@ -12,7 +12,7 @@ from core.errors import DataError, PubliusError
 from core.notices import warn
 from publius.runs.manifest import MANIFEST
 from publius.studio.project import STATE_FOLDER, StudioProject, file_kind
-from publius.studio.runs.listing import RUNS, list_runs, runs_mark
+from publius.studio.runs.listing import RUNS_FOLDER, runs_mark, studio_runs
 from publius.studio.runs.processes import RunProcesses
 from publius.studio.runs.reports import RunReports
 from publius.studio.runs.views import RunViews
@@ -47,7 +47,7 @@ class RunBoard:
         """Return the list of runs and the processes as the page shows them."""
         with self._lock:
             processes = self._processes.all()
-            runs = [run.as_json() for run in list_runs(self._project.folder)]
+            runs = [run.as_json() for run in studio_runs(self._project.folder)]
         running = [seen for seen in processes if seen.state == "running"]
         ended = [seen for seen in processes if seen.state != "running"][:_ENDED_SHOWN]
         by_folder = {seen.folder: seen.started.id for seen in running}
@@ -110,7 +110,7 @@ class RunBoard:
 
     def folder(self, run: str) -> Path:
         """Return the folder of a run. Raises DataError if the project has no such run."""
-        folder = self._project.folder / RUNS / run
+        folder = self._project.folder / RUNS_FOLDER / run
         if Path(run).name != run or run in ("", ".", "..") or not (folder / MANIFEST).is_file():
             raise DataError(f"no run {run!r} in the project", accepted="a folder in runs/")
         return folder

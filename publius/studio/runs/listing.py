@@ -24,14 +24,14 @@ from publius.stages.outcome import evaluation_of
 from publius.stages.runner import planned_stages
 from publius.stages.variants import PROMPTED, UNTRAINED
 
-RUNS = "runs"
+RUNS_FOLDER = "runs"
 """Folder of a project's runs."""
 FolderState = Literal["running", "finished", "unfinished"]
 _EVALUATION = Path("eval") / "metrics.json"
 
 
 @dataclass(frozen=True)
-class ListedRun:
+class StudioRun:
     """A run folder in the list of runs."""
 
     folder: Path
@@ -63,9 +63,9 @@ class ListedRun:
         }
 
 
-def list_runs(project: Path) -> list[ListedRun]:
+def studio_runs(project: Path) -> list[StudioRun]:
     """Return the runs of a project, newest first."""
-    folders = (path.parent for path in (project / RUNS).glob(f"*/{MANIFEST}"))
+    folders = (path.parent for path in (project / RUNS_FOLDER).glob(f"*/{MANIFEST}"))
     found = [listed_run(folder) for folder in folders]
     return sorted(found, key=lambda run: (run.manifest.get("created", ""), run.folder.name), reverse=True)
 
@@ -73,24 +73,24 @@ def list_runs(project: Path) -> list[ListedRun]:
 def runs_mark(project: Path, run: str | None = None) -> tuple[object, ...]:
     """Return what changes whenever a run is made, goes on, ends or is evaluated: one, or any of a project."""
     pattern = "*" if run is None else escape(run)
-    folders = sorted(path.parent for path in (project / RUNS).glob(f"{pattern}/{MANIFEST}"))
+    folders = sorted(path.parent for path in (project / RUNS_FOLDER).glob(f"{pattern}/{MANIFEST}"))
     return tuple((folder.name, _marks(folder), is_written(folder)) for folder in folders)
 
 
-def listed_run(folder: Path) -> ListedRun:
+def listed_run(folder: Path) -> StudioRun:
     """Return a run folder as the list shows it; one that cannot be read has a problem and no stages."""
     try:
         manifest = read_manifest(folder)
         evaluation = evaluation_of(folder) or {}
     except PubliusError as error:
-        return ListedRun(folder, {}, (), "unfinished", {}, str(error))
+        return StudioRun(folder, {}, (), "unfinished", {}, str(error))
     planned = _planned(folder, _marks(folder))
     if is_written(folder):
         state: FolderState = "running"
     else:
         done = manifest["stages"]
         state = "finished" if planned and all(stage in done for stage in planned) else "unfinished"
-    return ListedRun(folder, manifest, planned, state, evaluation)
+    return StudioRun(folder, manifest, planned, state, evaluation)
 
 
 def is_written(folder: Path) -> bool:

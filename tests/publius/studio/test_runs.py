@@ -14,7 +14,7 @@ import pytest
 from core.errors import DataError
 from publius.studio.project import StudioProject
 from publius.studio.runs.board import RunBoard
-from publius.studio.runs.listing import list_runs
+from publius.studio.runs.listing import studio_runs
 from publius.studio.runs.processes import RunProcesses
 from publius.views.report.side_by_side import ReportViews
 from tests.publius.invoking import here
@@ -56,7 +56,7 @@ def with_recorded(tmp_path: Path) -> Path:
 
 
 def test_list_has_the_evaluation_of_a_run(with_recorded: Path):
-    (run,) = (run.as_json() for run in list_runs(with_recorded))
+    (run,) = (run.as_json() for run in studio_runs(with_recorded))
     assert (run["state"], run["run"]) == ("finished", RECORDED.name)
     assert run["planned"][-1] == "eval"
     recorded = json.loads((RECORDED / "eval" / "metrics.json").read_text())
@@ -69,7 +69,7 @@ def test_list_has_the_evaluation_of_a_run(with_recorded: Path):
 
 def test_damaged_run_is_listed_with_its_problem(with_recorded: Path):
     (with_recorded / "runs" / RECORDED.name / "manifest.json").write_text("{")
-    (run,) = list_runs(with_recorded)
+    (run,) = studio_runs(with_recorded)
     assert run.problem
     assert run.as_json()["state"] == "unfinished"
 
@@ -133,7 +133,7 @@ def test_started_run_outlives_the_server_and_ends(tmp_path: Path):
     later = RunProcesses(tmp_path, tmp_path / "state")  # of a server that was started again
     seen = ended(later, identity)
     assert seen.state == "finished"
-    (run,) = list_runs(tmp_path)
+    (run,) = studio_runs(tmp_path)
     assert seen.folder == run.folder.name
     assert seen.as_json()["command"] == ["publius", "run", "run.yaml", "--set", "label.principles=1"]
     assert {step.label: (step.done, step.total) for step in seen.log.steps}["label"] == (4, 4)
@@ -161,7 +161,7 @@ def test_stopped_run_is_resumed_in_its_folder(tmp_path: Path):
     assert stopped.folder is not None
     again = ended(processes, processes.start("run.yaml", resume=stopped.folder).id)
     assert again.state == "finished"
-    assert [run.folder.name for run in list_runs(tmp_path)] == [stopped.folder]
+    assert [run.folder.name for run in studio_runs(tmp_path)] == [stopped.folder]
 
 
 def test_process_with_the_same_number_is_not_mistaken_for_a_run(tmp_path: Path):
