@@ -9,6 +9,8 @@ from typing import Any, Literal
 from evaluation.config import STEERED
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS
 from prompts.sources import BEYOND_LIMIT
+from publius.config.stand_ins import stand_ins_sentence
+from publius.runs.pairs.caveats import scripted_roles
 from publius.stages.quality.steered import read_choice
 from publius.views.report.figures import Figure
 from publius.views.report.labels.leanings import AI_TITLE
@@ -72,6 +74,9 @@ def training_alarms(training: TrainingLog) -> Iterator[RunAlarm]:
 
 
 def _of_run(run: RunSource) -> Iterator[RunAlarm]:
+    roles = scripted_roles(run.folder, run.manifest)
+    if roles:
+        yield RunAlarm("serious", "scripted engine", (stand_ins_sentence(roles),))
     if run.problem is not None:
         text = f"the constitution cannot be loaded, so answers are shown without its checks: {run.problem}"
         yield RunAlarm("serious", "constitution", (text,))
