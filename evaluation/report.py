@@ -50,6 +50,8 @@ _KINDS = {
     "steered": "the checkpoint that was chosen",
 }
 _MARK = "*"
+_GAP = 2
+"""Spaces between two columns of a table in the terminal."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ class ReportContent:
     """What was found beyond the metrics."""
     labeled_by_judge: bool = False
     """True if the judge also labeled the training data."""
+    caveats: Sequence[str] = ()
+    """What speaks against the run as a whole, as sentences."""
+    trained_on: Mapping[str, str] = field(default_factory=dict)
+    """How many examples each variant learned from, in words."""
+    excluded_before: Mapping[str, int] = field(default_factory=dict)
+    """Number of records that the stages before the evaluation excluded, by stage and reason."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -104,7 +112,17 @@ def render_report(content: ReportContent) -> str:
         loop_principles=attribution_rows(content.loop),
         samples=_samples(content),
         excluded=all_excluded(evaluation, content.excluded),
+        excluded_before=content.excluded_before,
+        caveats=content.caveats,
+        unmeasured=_unmeasured(content),
     )
+
+
+def _unmeasured(content: ReportContent) -> list[str]:
+    """Return the principles that no check and no judge measures."""
+    if content.findings.judged is not None:
+        return []
+    return [code_cell(one.id) for one in content.constitution.principles if one.check is None]
 
 
 def metrics_content(evaluation: Evaluation, excluded: Mapping[str, int]) -> dict[str, Any]:
@@ -141,18 +159,34 @@ def summary_rows(metrics: Iterable[Metric]) -> tuple[tuple[str, ...], ...]:
     return tuple(rows)
 
 
-def summary_table(metrics: Iterable[Metric]) -> Table:
-    """Return the table of all measures and variants; four variants fit in 100 columns."""
+def summary_table(metrics: Iterable[Metric], width: int = 100) -> Table:
+    """Return the table of all measures and variants.
+
+    Where it is wider than the terminal, intervals and units are below their values: so four variants fit in
+    80 columns.
+
+    Args:
+        metrics: metrics of an evaluation.
+        width: columns of the terminal.
+    """
     heading, *rows = summary_rows(metrics)
+    if sum(max(map(len, column)) + _GAP for column in zip(heading, *rows, strict=True)) - _GAP > width:
+        rows = [(name.replace(", ", "\n"), *map(_stacked, cells)) for name, *cells in rows]
     caption = f"{_MARK} differs from base by more than noise (at most 5 % by chance, for all rows together)"
     table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
-    widest = max(len(row[0]) for row in rows) if rows else 0
-    for column, title in enumerate(heading):
-        # On a narrow terminal the intervals wrap below their values; the measure names never wrap.
-        table.add_column(title, min_width=0 if column else widest, overflow="fold")
+    for title in heading:
+        table.add_column(title, no_wrap=True, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _stacked(cell: str) -> str:
+    """Return a cell with its interval below the value: `61.4*` and `(52.0-70.9)`."""
+    value, _, interval = cell.partition(" (")
+    if not interval:
+        return cell
+    return f"{value}{_MARK * interval.endswith(_MARK)}\n({interval.removesuffix(_MARK)}"
 
 
 def _summary_cell(metrics: EvaluationMetrics, variant: str, measure: str) -> str:
@@ -255,13 +289,14 @@ def _count_beyond(metrics: EvaluationMetrics) -> tuple[int, int]:
 
 
 def _compared(content: ReportContent) -> list[tuple[str, ...]]:
-    """Return a row for each variant: name, description, model, sampling and number of answers."""
+    """Return a row for each variant: name, description, model, sampling, answers, examples."""
     rows: list[tuple[str, ...]] = []
     for variant in content.evaluation.variants:
         given = [answer.generation for answer in content.answers if answer.variant == variant]
         models = ", ".join(sorted({code_cell(generation.model) for generation in given}))
         sampling = "; ".join(sorted({_sampling(generation.sampling) for generation in given}))
-        rows.append((variant, _KINDS.get(variant, "a trained variant"), models, sampling, str(len(given))))
+        kind, learned = _KINDS.get(variant, "a trained variant"), content.trained_on.get(variant, "")
+        rows.append((variant, kind, models, sampling, str(len(given)), learned))
     return rows
 
 

@@ -24,7 +24,7 @@ from publius.commands.exports import export, push_, report_
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, benchmark, chat, eval_reward
-from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
+from publius.commands.runs import compare, critique, eval_, label, run, runs, sample_, show
 from publius.commands.serving import serve_
 from publius.commands.settings_help import SettingsCommand
 from publius.commands.setup import doctor, init, models_app
@@ -46,7 +46,7 @@ _TYPER_INTERRUPTED = 130
 _ONLY_PRINT = frozenset(
     {
         *("agreement", "benchmark", "check", "diff", "doctor", "eval-reward"),
-        *("schema", "select", "show", "test", "try"),
+        *("runs", "schema", "select", "show", "test", "try"),
     }
 )
 """Commands whose result is what they print; the others leave files behind."""
@@ -74,7 +74,7 @@ def _run_command(arguments: list[str]) -> int:
         show_progress()
     try:
         # Typer may return the code of an interruption instead of raising.
-        given = _with_root_option_first(arguments)
+        given = _with_root_option_first(_with_help_as_option(arguments))
         return _checked(app(args=given, prog_name=_NAME, standalone_mode=False) or 0, arguments)
     except PubliusError as error:
         fail(str(_with_own_run_file(problem, arguments)) for problem in error.problems)
@@ -118,6 +118,11 @@ def _checked(code: int, arguments: list[str]) -> int:
     return 0
 
 
+def _with_help_as_option(arguments: list[str]) -> list[str]:
+    """Return the arguments with `help COMMAND` as `COMMAND --help`."""
+    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
+
+
 def _with_root_option_first(arguments: list[str]) -> list[str]:
     """Return the arguments with `--allow-code` moved to the front from anywhere before a `--`.
 
@@ -142,7 +147,7 @@ def root(
 ) -> None:
     """Steer a language model by editing a constitution: a YAML file of rules in plain words.
 
-    Without a command: the first steps. With one: its options, by publius COMMAND -h.
+    Without a command, the first steps are shown; `publius COMMAND -h` shows the options of a command.
     """
     from publius.views.setup import print_first_steps, print_version
 
@@ -170,6 +175,7 @@ app.command()(benchmark)
 app.command("eval", cls=SettingsCommand)(eval_)
 app.command("report")(report_)
 app.command()(show)
+app.command()(runs)
 app.command()(chat)
 app.command("serve")(serve_)
 app.command()(export)

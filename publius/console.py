@@ -98,7 +98,7 @@ class NoticeHandler(logging.Handler):
         """Print one notice."""
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
-            err.print(Text.assemble(("warning: ", "bold yellow"), message))
+            err.print(Text.assemble(("warning: ", "bold magenta"), message))
         else:
             err.print(Text(message, style="dim"))
 
@@ -108,6 +108,8 @@ def attach_notices() -> None:
     if not any(isinstance(handler, NoticeHandler) for handler in LOGGER.handlers):
         LOGGER.addHandler(NoticeHandler())
     LOGGER.setLevel(logging.INFO)
+    # It advises a package for 4-bit kernels whenever peft imports it, also if no weights have 4 bits.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def be_silent() -> None:

@@ -13,7 +13,7 @@ from publius.console import emit
 cache_app = typer.Typer(no_args_is_help=True, help="Show, prune or check a project's request cache.")
 
 Project = Annotated[
-    Path, typer.Argument(help="The project: its folder, or a run file in it.", metavar="[PROJECT]")
+    Path, typer.Argument(help="The project: its folder, or a run file in it.", metavar="PROJECT")
 ]
 
 

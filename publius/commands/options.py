@@ -45,7 +45,7 @@ Against = Annotated[
     str | None,
     typer.Option(
         help="With --model: the model before the training, if it is not where it was then; a Hugging Face id "
-        "or a folder.",
+        "or a folder. An adapter is put on it; a whole model may be compared with any other.",
         metavar="BASE",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The commands about a run: `run`, its single stages, and `show`."""
+"""The commands about runs: `run`, its single stages, `show`, and `runs`, which lists them."""
 
 from __future__ import annotations
 
@@ -317,3 +317,17 @@ def show(
     from publius.views.looking.record import print_record
 
     emit(show_record(folder, record), as_json, print_record)
+
+
+def runs(
+    project: Annotated[
+        Path,
+        typer.Argument(help="The project: its folder, or a run file in it.", metavar="PROJECT"),
+    ] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of a project: when, how far, what came out."""
+    from publius.views.looking.listing import list_runs
+    from publius.views.looking.runs import print_runs
+
+    emit(list_runs(project), as_json, print_runs)

@@ -55,7 +55,7 @@ def untrainable(models: ModelsConfig, engine: EngineConfig) -> str | None:
 
 
 PromptColumn = Literal["prompt", "messages", "input", "system", "tags", "source", "split"]
-AnswerColumn = Literal["chosen", "rejected", "response_a", "response_b", "origin_a", "origin_b"]
+PairColumn = Literal["chosen", "rejected", "response_a", "response_b", "origin_a", "origin_b"]
 """Our columns that a user's column can be mapped to: of prompts, and of pairs for `label --pairs`."""
 ColumnPath = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -72,7 +72,7 @@ class PromptsConfig(Section):
     """Subset (configuration) of a data set that has several."""
     split: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
     """Split of a data set; `train[:1000]` takes the first thousand rows. Default: train, or the only one."""
-    columns: dict[PromptColumn | AnswerColumn, ColumnPath] = Field(default={}, json_schema_extra=ADDED)
+    columns: dict[PromptColumn | PairColumn, ColumnPath] = Field(default={}, json_schema_extra=ADDED)
     """Your column for each of ours, for example `{prompt: question, tags: category}`; `data.question` is a
     key in a column, `turns[0]` an entry of a list. Columns of answers are for `publius label --pairs`."""
     keep: tuple[str, ...] | None = Field(default=None, json_schema_extra=OPERATIONAL)
@@ -99,8 +99,15 @@ class SplitConfig(Section):
         total = self.train + self.preference + self.test
         if abs(total - 1) > 1e-6:
             given = ", ".join(f"{name} {share:g}" for name, share in self.shares().items())
-            raise ValueError(f"the shares sum to {total:g} ({given}) but must sum to 1; set the others too")
+            raise ValueError(
+                f"the shares sum to {total:g} ({given}) but must sum to 1; set another one too{self._hint()}"
+            )
         return self
+
+    def _hint(self) -> str:
+        """Return the setting that makes the shares sum to 1 by the share of `preference`, if one does."""
+        rest = round(1 - self.train - self.test, 6)
+        return f", such as --set split.preference={rest:g}" if 0 <= rest <= 1 else ""
 
     def shares(self) -> dict[Split, float]:
         """Return the share of each split."""

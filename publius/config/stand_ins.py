@@ -11,7 +11,7 @@ from publius.config.run_file import RunConfig
 
 _ROLES: Final = ("policy", "critic", "labeler")
 """The judge only measures: none of its texts is in a data set or a model."""
-_SAID = re.compile(r"^\*\*No model wrote this\*\*: (.*)\.$", re.MULTILINE)
+_SAID = re.compile(r"^\*\*No model (?:wrote|judged) this\*\*: (.*)\.$", re.MULTILINE)
 """The sentence of `stand_ins_section` on a line of a card."""
 
 
@@ -29,12 +29,21 @@ def warn_of_stand_ins(roles: Sequence[str]) -> None:
 
 
 def stand_ins_section(roles: Sequence[str]) -> str:
-    """Return the sentence of a card about texts of the scripted engine; empty without any."""
-    return f"**No model wrote this**: {stand_ins_described(roles)}." if roles else ""
+    """Return the sentence of a card about texts of the scripted engine, in Markdown; empty without any."""
+    return f"**{_head(roles)}**: {stand_ins_described(roles)}." if roles else ""
+
+
+def stand_ins_sentence(roles: Sequence[str]) -> str:
+    """Return the sentence of a card as plain text, for a terminal."""
+    return f"{_head(roles)}: {stand_ins_described(roles)}."
+
+
+def _head(roles: Sequence[str]) -> str:
+    return "No model judged this" if tuple(roles) == ("labeler",) else "No model wrote this"
 
 
 def stand_ins_on_card(text: str) -> str:
-    """Return what the card of an exported folder says about texts of the scripted engine; empty if nothing."""
+    """Return what a card says about texts of the scripted engine; empty if it says nothing."""
     found = _SAID.search(text)
     return found[1] if found else ""
 

@@ -21,6 +21,7 @@ from engines.reward_settings import RewardSettings
 from evaluation.judges.report import audit_card
 from evaluation.reward.report import cell
 from publius.config.stand_ins import stand_ins_section
+from publius.models.examples_used import UsedExamples
 
 REWARD = "reward"
 _DESCRIPTIONS = {
@@ -55,7 +56,8 @@ _AI_LIMIT = (
     "model, not with annotators."
 )
 _EMBEDDED_LIMIT = (
-    "The base model has 135 million parameters. It is a demonstration and not suitable for real use."
+    "The base model has 135 million parameters. It is a demonstration and not suitable for real use. "
+    "publius models pull makes it on any machine, in a folder of its own: put that path for the one above."
 )
 _REWARD_LIMIT = (
     "A reward model can be exploited: a policy that is trained against it for long finds answers that score "
@@ -118,7 +120,9 @@ class CardContent:
     failed_gates: Sequence[str] = ()
     """The gates that the run failed, if its model was exported nevertheless."""
     stand_ins: Sequence[str] = ()
-    """Roles whose texts are from the scripted engine, if the model was exported nevertheless."""
+    """Roles whose texts or labels are by the scripted engine."""
+    caveats: Sequence[str] = ()
+    """What speaks against the labels, as sentences."""
 
 
 def model_card(content: CardContent) -> str:
@@ -133,7 +137,7 @@ def model_card(content: CardContent) -> str:
         constitution=content.constitution and escaped(content.constitution),
         constitution_digest=content.constitution_digest,
         gates=gates_section(content.failed_gates),
-        stand_ins=stand_ins_section(content.stand_ins),
+        caveats=_caveats(content),
         # A JSON string is also a valid Python literal, so quotes in a name cannot break the code block.
         base_literal=json.dumps("." if content.merged or content.full else content.base_model),
         adapter_literal=json.dumps(content.reward.members[0] if content.reward else "."),
@@ -175,11 +179,25 @@ def _front_matter(content: CardContent) -> str:
     return dumped
 
 
+def used_examples(content: CardContent) -> UsedExamples:
+    """Return how many of its examples the training used."""
+    return UsedExamples(content.method, content.examples, content.held_out, content.excluded)
+
+
+def _caveats(content: CardContent) -> list[str]:
+    """Return what is to be read before everything else, in Markdown."""
+    found = [stand_ins_section(content.stand_ins)] if content.stand_ins else []
+    few = used_examples(content).warning
+    found += [f"**Few examples**: it {escaped(few)}."] if few else []
+    return found + [escaped(caveat) for caveat in content.caveats]
+
+
 def _facts(content: CardContent) -> list[tuple[str, str]]:
     """Return the rows of the training table."""
     optional = {"weights from step": content.best_step, "tokens in one epoch": content.tokens}
     counts = {
         "examples": content.examples,
+        **({"excluded": excluded} if (excluded := sum(content.excluded.values())) else {}),
         "held out for evaluation": content.held_out,
         "prompts truncated to fit": content.truncated,
         "steps": content.steps,

@@ -19,7 +19,8 @@ from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import read_reward_settings
 from evaluation.reward.evaluation import temperature_doubt
-from publius.models.card import CardContent, gates_section, model_card
+from publius.models.card import CardContent, gates_section, model_card, used_examples
+from publius.models.examples_used import UsedExamples
 from publius.runs.folder import package_versions
 from training.examples import ExcludedExample
 from training.job import TrainingJob, TrainingResult
@@ -48,6 +49,10 @@ class Provenance:
     constitution_digest: str | None = None
     audit: Mapping[str, Any] = field(default_factory=dict)
     """What an audit says about the labeler of the preferences; empty without an audit."""
+    stand_ins: Sequence[str] = ()
+    """Roles whose texts or labels are by the scripted engine."""
+    caveats: Sequence[str] = ()
+    """What speaks against the labels, as sentences."""
 
 
 def write_card(
@@ -100,6 +105,8 @@ def write_card(
         reward=read_reward_settings(job.folder) if job.method == "reward" else None,
         full=job.adapter is None,
         audit=provenance.audit,
+        stand_ins=provenance.stand_ins,
+        caveats=provenance.caveats,
     )
     write_atomic(
         job.folder / _CARD_CONTENT,
@@ -138,7 +145,7 @@ def write_exported_card(training: Path, to: Path, options: CardOptions) -> None:
         merged=options.merged,
         failed_gates=options.failed_gates,
         base_model=options.base or content.base_model,
-        stand_ins=options.stand_ins,
+        stand_ins=options.stand_ins or content.stand_ins,
     )
     write_atomic(to / _CARD, model_card(shown))
 
@@ -149,6 +156,19 @@ def card_content(training: Path) -> CardContent | None:
         return TypeAdapter(CardContent).validate_json((training / _CARD_CONTENT).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
+
+
+def examples_of(training: Path) -> UsedExamples | None:
+    """Return how many of its examples a training used, by its card; None if no card can be read."""
+    content = card_content(training)
+    return None if content is None else used_examples(content)
+
+
+def warn_of_few_examples(training: Path) -> None:
+    """Print a warning if a training used few of its examples."""
+    found = examples_of(training)
+    if found is not None and found.warning:
+        warn(f"{found.method}: {found.warning}")
 
 
 def is_up_to_date(path: Path, results: Sequence[TrainingResult], *parts: Path) -> bool:

@@ -18,6 +18,7 @@ from publius.models.provenance import (
     by_reason,
     report_training,
     trained_method,
+    warn_of_few_examples,
     write_card,
     write_exclusions,
 )
@@ -171,16 +172,19 @@ def _trained(
         results = [train_sft(sides.train, job, sides.held_out)]
     excluded = (*data.excluded, *results[0].excluded)
     if is_main():
-        write_card(job, results, _provenance(data), section, evaluation)
+        write_card(job, results, _provenance(data, results[0].excluded), section, evaluation)
         exclusions = write_exclusions(
             request.to, {request.method: excluded, "evaluation data": sides.excluded}
         )
         report_training(request.method, results, evaluation)
+        warn_of_few_examples(request.to)
     return DataOutcome(request.to, tuple(results), by_reason(excluded), evaluation, exclusions)
 
 
-def _provenance(data: TrainingRows[Any]) -> Provenance:
-    sources = Counter(row.groups["source"] for row in data.rows if "source" in getattr(row, "groups", {}))
+def _provenance(data: TrainingRows[Any], excluded: Sequence[ExcludedExample]) -> Provenance:
+    unused = {row.id for row in excluded}
+    used = (row for row in data.rows if row.id not in unused)
+    sources = Counter(row.groups["source"] for row in used if "source" in getattr(row, "groups", {}))
     return Provenance(
         str(data.origin), data.origin.digest, data.ignored_columns, tuple(data.excluded), sources
     )

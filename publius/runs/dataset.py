@@ -27,10 +27,12 @@ from evaluation.gates.recorded import require_gates
 from evaluation.judges.report import audit_card
 from labelers.ai import AI_LABELER
 from prompts.sources import normalised
-from publius.config.stand_ins import stand_in_roles, stand_ins_section, warn_of_stand_ins
+from publius.config.stand_ins import stand_ins_section, warn_of_stand_ins
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
+from publius.runs.pairs.caveats import labeler_caveats, scripted_roles
 from publius.runs.pairs.filters import NO_FILTER, PreferenceFilter
+from publius.runs.pairs.label_metrics import judgment_metrics
 from publius.runs.pairs.selection import RowSelection
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
@@ -128,7 +130,7 @@ def export_run(
         share = TEST_SHARE if files.config.split.test else 0.0
         counts = {name: _write(folder / name, config, share) for name, config in rows.items()}
         manifest["not_exported"] = {f"export of {name}": dict(n) for name, n in selection.left_out.items()}
-        stand_ins = stand_in_roles(files.config)
+        stand_ins = scripted_roles(run, manifest)
         warn_of_stand_ins(stand_ins)
         facts = _CardFacts(
             run.resolve().name,
@@ -137,6 +139,7 @@ def export_run(
             ai_labels=any(judgment.labeler == AI_LABELER for judgment in files.judgments),
             failed_gates=failed,
             stand_ins=stand_ins,
+            caveats=labeler_caveats(manifest, judgment_metrics(run)),
         )
         write_atomic(folder / CONSTITUTION, constitution)
         write_atomic(folder / "README.md", _card(manifest, constitution, facts))
@@ -351,6 +354,7 @@ class _CardFacts:
     ai_labels: bool
     failed_gates: Sequence[str]
     stand_ins: Sequence[str]
+    caveats: Sequence[str]
 
 
 def _card(manifest: dict[str, Any], constitution: str, facts: _CardFacts) -> str:
@@ -374,4 +378,5 @@ def _card(manifest: dict[str, Any], constitution: str, facts: _CardFacts) -> str
         ai_labels=facts.ai_labels,
         failed_gates=list(map(escaped, facts.failed_gates)),
         stand_ins=stand_ins_section(facts.stand_ins),
+        caveats=list(map(escaped, facts.caveats)),
     )

@@ -44,6 +44,7 @@ class _Prompts(_Part):
     carried: dict[str, str] = {}
     ignored: list[str] = []
     unreadable: dict[str, StrictInt] = {}
+    splits: dict[str, StrictInt] = {}
     lines: str = ""
 
 
@@ -64,6 +65,7 @@ class _Manifest(_Part):
     people: dict[str, StrictInt] = {}
     prompts: _Prompts = _Prompts()
     late: list[str] = []
+    stand_ins: list[str] = []
     estimate: dict[str, Any] = {}
     audit: dict[str, Any] = {}
 

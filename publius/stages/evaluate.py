@@ -47,6 +47,7 @@ from publius.stages.judges.rated import (
 )
 from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.before import read_before
 from publius.stages.quality.best_of import curve_of, sampled_answers, sampled_policy
 from publius.stages.quality.drifted import drift_of
 from publius.stages.quality.evaluated import series_by_forward_passes
@@ -224,7 +225,19 @@ def _write(
     write_atomic(folder / SERIES_FILE, "".join(lines))
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
+    before = read_before(run, evaluation.variants)
     content = ReportContent(
-        run.constitution, evaluation, answers, excluded, shown, judge, loop, findings, _is_labeler(run)
+        run.constitution,
+        evaluation,
+        answers,
+        excluded,
+        shown,
+        judge,
+        loop,
+        findings,
+        _is_labeler(run),
+        before.caveats,
+        before.trained_on,
+        before.excluded,
     )
     write_atomic(folder / "report.md", render_report(content))

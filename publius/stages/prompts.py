@@ -56,7 +56,7 @@ class PromptIngestion:
             run.record_prompts()
 
     def _copy(self, run: Run) -> None:
-        rows, near, excluded = 0, 0, Counter[str]()
+        rows, near, excluded, splits = 0, 0, Counter[str](), Counter[str]()
         for entry in admitted_rows(self._prompts, self._split, self._survey):
             rows += 1
             if entry.admission is None:
@@ -69,9 +69,11 @@ class PromptIngestion:
             else:
                 run.prompts.append(entry.admission.prompt)
                 near += entry.admission.near
+                splits[str(entry.admission.prompt.split)] += 1
         run.manifest[PROMPTS_SUMMARY] = {
             "rows": rows,
             "near_duplicates": near,
+            "splits": {name: splits[name] for name in self._split.shares()},
             "unreadable": dict(self._survey.lost),
             **self._carry(run),
         }
@@ -127,11 +129,19 @@ def admitted_rows(prompts: PromptsConfig, split: SplitConfig, found: PromptSurve
             yield AdmittedRow(row, None if parsed is None else admissions.decide(parsed.prompt, row.place))
 
 
+def splits_in_words(splits: Mapping[str, int]) -> str:
+    """Return how many prompts are in each split, and what is kept from training and labels."""
+    held_out = f"{splits['test']:,} test (only for the evaluation; see the section split)"
+    used = f"{sum(splits.values()):,} used"
+    return f"{used}: {splits['train']:,} train, {splits['preference']:,} preference, {held_out}"
+
+
 def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]) -> None:
     """Log what the user should know about the import: skipped rows, columns, near-duplicates."""
     if excluded:
         reasons = ", ".join(f"{reason} ({number:,})" for reason, number in excluded.most_common())
         note(f"prompts: {counted(summary['rows'], 'row')}, {excluded.total():,} skipped: {reasons}")
+    note(f"prompts: {splits_in_words(summary['splits'])}")
     for how, rows in found.notes.items():
         note(f"prompts: {counted(rows, 'row')}: {how}")
     for name, ours in found.misspelt().items():

@@ -14,6 +14,8 @@ from publius.labels.agreement import AgreementReport
 
 _NAME_WIDTH = 20
 """Columns of a name, so that each table fits in a terminal of 80 columns."""
+_TELLING = 3
+"""Annotators from which on votes alone say something of who is right; below, the estimate is the prior."""
 MAX_PAIRS = 30
 """Pairs of annotators to print, those with most comparisons in common first; --json has all."""
 
@@ -60,14 +62,17 @@ def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
 
 def _print_annotators(report: AgreementReport) -> None:
     heading("Annotators: accuracy as estimated from all votes; the truth is not known")
+    knows = report.overall is not None and report.overall.annotators >= _TELLING
     table = _table("", "choices", "accuracy (95 %)", "first answer\nchosen (95 %)")
     positions = {bias.annotator: bias for bias in report.positions}
     for one in report.annotators:
         bias = positions.get(one.annotator)
-        accuracy = None if one.accuracy is None else wilson(one.accuracy, one.votes)
+        accuracy = None if one.accuracy is None or not knows else wilson(one.accuracy, one.votes)
         first = None if bias is None else bias.first
         table.add_row(one.annotator, f"{one.votes:,}", _share(accuracy), _share(first))
     out.print(table)
+    if not knows:
+        out.print("Accuracy needs three annotators: of two, votes do not say which one is right.")
 
 
 def _table(*titles: str) -> Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from core.errors import shell_command
 from core.notices import counted, note, warn
@@ -18,6 +19,7 @@ from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
 from publius.stages.outcome import RunOutcome
+from publius.stages.prompts import splits_in_words
 from publius.views.costs.estimate import print_beside_estimate
 from publius.views.training import print_reward
 
@@ -31,12 +33,24 @@ _MEASURES = {
     "words": "words",
 }
 """Measures of a checkpoint with their titles."""
+_LEGEND = {
+    "judgments.check.decided": "one of the answers passes",
+    "preferences.ties": "p is 0.5",
+    "ai.unparsed": "answers without a verdict",
+    "ai.abstained": "not asked, by its own figures",
+    "ai.same_slot_in_both_orders": "share that position decided",
+    "ai.slot_bias_nats": "log-odds for what is shown first",
+    "ai.answer_mass": "probability of A and B together",
+    "preferences.mean_p_chosen": "0.5 is a guess, 1 is certain",
+}
+"""Meanings of the metrics of labels whose names do not say it."""
 _SHARES = ("compliance", "sameness", "finished")
 
 
 def print_summary(outcome: RunOutcome) -> None:
     """Print the summary of a run."""
     summary = outcome.as_json()
+    _print_caveats(summary["caveats"])
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "records", "asked", "reused", "seconds"):
         table.add_column(title, justify="left" if title == "stage" else "right")
@@ -47,12 +61,13 @@ def print_summary(outcome: RunOutcome) -> None:
     heading("Stages")
     out.print(table)
     _print_results(summary)
-    _print_near_duplicates(summary["prompts"].get("near_duplicates", 0))
+    _print_prompts(summary["prompts"])
     if summary["figures"]:
         heading("Labels")
         _print_judged(summary.get("judged", {}))
         for name, value in summary["figures"].items():
-            out.print(f"{name:<32}{value:>10,}")
+            meaning = f"  {_LEGEND[name]}" if name in _LEGEND else ""
+            out.print(Text.assemble(f"{name:<32}{value:>10,}", (meaning, "dim")))
     if summary["people"]:
         human = summary["people"]
         heading("Human labels")
@@ -63,17 +78,61 @@ def print_summary(outcome: RunOutcome) -> None:
     _print_servers(summary.get("servers", ()))
     if summary["left_out"]:
         heading("Excluded")
-        for stage, reasons in summary["left_out"].items():
-            for reason, count in reasons.items():
-                out.print(f"{stage:<12}{count:>6,}  {reason}")
+        _print_excluded(summary["left_out"])
     print_reward(Path(summary["run"]) / "reward", summary["reward"], "held-out pair")
     _print_choice(summary["choice"])
     if summary["evaluation"]:
         _print_evaluation(summary["evaluation"], Path(summary["run"]))
     print_beside_estimate(summary.get("estimated", ()))
-    folder = summary["run"]
-    show, export = (shell_command("publius", name, folder) for name in ("show", "export"))
-    note(f"\n{folder}: {show}, {export} --to DIR")
+    print_next(Path(summary["run"]), commands_after(summary))
+
+
+def commands_after(summary: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Return the commands to go on with after a run, without its folder, each with what it does."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    if summary["figures"] or summary["critique"]:
+        found.append((("show",), "ten rows, figures, and where to look further"))
+    if summary["evaluation"]:
+        found.append((("report",), "one page with everything, to open in a browser"))
+        found.append((("chat",), "the model before and after training, side by side"))
+    if summary["figures"].get("preferences"):
+        found.append((("export", "--to", "DIR"), "the data set, for training"))
+    return found or [(("show",), "what the run has so far")]
+
+
+def print_next(folder: Path, commands: Sequence[tuple[tuple[str, ...], str]]) -> None:
+    """Print commands to go on with, each with what it does below it."""
+    near = _near(folder)
+    note("\nNext")
+    for (name, *options), what in commands:
+        note(f"{shell_command('publius', name, near, *options)}\n    {what}")
+
+
+def _near(folder: Path) -> Path:
+    """Return the folder as it is called from the current one, if it is below it."""
+    try:
+        return folder.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return folder
+
+
+def _print_caveats(caveats: Sequence[str]) -> None:
+    """Print what speaks against the numbers, before them."""
+    if caveats:
+        heading("Read this first")
+        for line in caveats:
+            out.print(Text(line))
+
+
+def _print_excluded(left_out: Mapping[str, Mapping[str, int]]) -> None:
+    """Print how many records each stage excluded, and why; a long reason wraps in its column."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for justify in ("left", "right", "left"):
+        table.add_column(justify=justify)
+    for stage, reasons in left_out.items():
+        for reason, count in reasons.items():
+            table.add_row(f"{stage:<10}", f"{count:>6,}", reason)
+    out.print(table)
 
 
 def _print_results(summary: dict[str, Any]) -> None:
@@ -118,8 +177,9 @@ def _print_loop(loop: dict[str, Any]) -> None:
     for line in loop_lines(loop):
         out.print(line)
     table = Table(box=None, pad_edge=False)
-    for title in ("principle", *ATTRIBUTION.values()):
-        table.add_column(title, justify="left" if title == "principle" else "right")
+    table.add_column("principle", no_wrap=True, overflow="ellipsis")
+    for title in ATTRIBUTION.values():  # wrapped at its words, which leaves room for the principle
+        table.add_column(title, justify="right", width=max(map(len, title.split())))
     for row in attribution_rows(loop):
         table.add_row(*row)
     out.print(table)
@@ -136,15 +196,20 @@ def _print_judged(judged: Mapping[str, int]) -> None:
         out.print(f"{counted(judged['checks'], 'machine check')} evaluated on every pair")
 
 
-def _print_near_duplicates(count: int) -> None:
-    if count:
+def _print_prompts(prompts: Mapping[str, Any]) -> None:
+    """Print how many prompts are in each split, and how many near-duplicates there are."""
+    splits, near = prompts.get("splits"), prompts.get("near_duplicates", 0)
+    if splits or near:
         heading("Prompts")
-        out.print(f"{counted(count, 'near-duplicate')} used, in the split of the prompts that they resemble")
+    if splits:
+        out.print(splits_in_words(splits))
+    if near:
+        out.print(f"{counted(near, 'near-duplicate')} used, in the split of the prompts that they resemble")
 
 
 def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
     heading(f"Before and after training, {evaluation['prompts']} held-out prompts")
-    out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
+    out.print(summary_table(map(Metric.model_validate, evaluation["metrics"]), out.width))
     if gates := gate_results(evaluation):
         counts = Counter(result.outcome for result in gates)
         out.print(f"gates: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
@@ -215,7 +280,7 @@ def print_steering(steered: SteerOutcome) -> None:
     _print_choice(summary["choice"])
     if evaluation := summary["evaluation"]:
         heading(f"Before and after steering, {evaluation['prompts']} held-out prompts")
-        out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
+        out.print(summary_table(map(Metric.model_validate, evaluation["metrics"]), out.width))
     heading("Result")
     if steered.chosen is None:
         out.print("no checkpoint was chosen: the base model stays")

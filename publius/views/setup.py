@@ -15,6 +15,8 @@ from publius.console import out
 from publius.doctor import Examination
 
 _STYLES = {"ok": "green", "missing": "bold red", "optional": "dim"}
+_STATUS_WIDTH = 10
+"""Columns of the status of a finding, below which its further lines are empty."""
 _FIRST_STEPS = (
     ("publius doctor", "what is installed, and what is missing"),
     ("publius init DIR", "a new project: rules, prompts and a run file"),
@@ -58,9 +60,11 @@ def print_examination(examination: Examination) -> None:
     """Print a line for each finding, with the command that fixes it, and what the result means."""
     for finding in examination.findings:
         fix = f"; run: {finding.run}" if finding.run else ""
-        line = Text(f"{finding.status:<8}  {finding.name}: {finding.state}{fix}")
-        line.stylize(_STYLES[finding.status], 0, len(finding.status))
-        out.print(line)
+        state = Text(f"{finding.name}: {finding.state}{fix}")
+        lines = [state] if out.soft_wrap else state.wrap(out, max(out.width - _STATUS_WIDTH, 20))
+        for number, line in enumerate(lines):
+            status = "" if number else finding.status
+            out.print(Text.assemble((f"{status:<{_STATUS_WIDTH}}", _STYLES[finding.status]), line))
     missing = sum(finding.status == "missing" for finding in examination.findings)
     note("all that is needed is there" if examination.ok else f"{missing} missing: run the commands above")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from rich.console import Console
 
 from constitution.checks.kinds import MaxWords
@@ -164,18 +165,24 @@ def test_summary_has_a_row_for_each_measure_and_a_cell_for_each_variant():
     assert ("empty, %", "0.0 (0.0-8.8)", "0.0 (0.0-8.8)") in rows
 
 
-def test_four_variants_fit_in_a_hundred_columns():
+@pytest.mark.parametrize(("width", "lines_each"), [(100, 1), (80, 2)])
+def test_four_variants_fit_in_a_terminal(width: int, lines_each: int):
     answers = moved(40, "prompted", "sft", "dpo")
     kl = [
         Series(name, "kl", "nats", {a.prompt.id: n / 9 for n, a in enumerate(moved(40))})
         for name in ("prompted", "sft", "dpo")
     ]
-    console = Console(width=100, record=True, file=None, force_terminal=False)
+    metrics = content(answers, further=kl).evaluation.metrics
+    console = Console(width=width, record=True, file=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(summary_table(content(answers, further=kl).evaluation.metrics))
+        console.print(summary_table(metrics, width))
     lines = capture.get().splitlines()
-    assert all("…" not in line for line in lines)
-    assert len(lines) == 1 + len(summary_rows(content(answers, further=kl).evaluation.metrics)[1:]) + 1
+    assert all("…" not in line and len(line) <= width for line in lines)
+    *table, caption = lines[: 1 + lines_each * len(summary_rows(metrics)[1:]) + 1]
+    assert caption.startswith("* differs from base")
+    intervals = [cell for line in table for cell in re.findall(r"\([^)]*\)", line)]
+    cells = [cell for row in summary_rows(metrics)[1:] for cell in row[1:] if cell]
+    assert len(intervals) == len(cells)  # none is wrapped
 
 
 def test_report_has_the_rounds_of_the_critique_loop_if_there_are_any():
@@ -185,3 +192,26 @@ def test_report_has_the_rounds_of_the_critique_loop_if_there_are_any():
     assert "25.0 % -> 75.0 % of 4 prompts" in found
     assert "| brief | 4 | 3 | 2 | 1 | 0 | 0 |" in found
     assert "## Critique and revision" not in render_report(content(moved(40, "sft")))
+
+
+def test_nothing_is_not_said_where_a_stage_before_excluded_records():
+    listed = section(
+        render_report(content(moved(8, "sft"), excluded_before={"dpo: too long": 7})), "Excluded"
+    )
+    assert "Nothing from this evaluation. Before it:\n\n- dpo: too long: 7" in listed
+    assert "\nNothing.\n" not in listed
+
+
+def test_caveats_come_first_and_each_variant_has_its_number_of_examples():
+    given = content(moved(8, "sft"), caveats=["Few examples."], trained_on={"sft": "1 of 8 answers"})
+    report = render_report(given)
+    assert report.index("**Few examples.**") < report.index("8 held-out prompts, answered by")
+    row = next(line for line in report.splitlines() if line.startswith("| sft | after supervised"))
+    assert row.endswith("| 1 of 8 answers |")
+
+
+def test_principles_that_nothing_measures_are_named():
+    both = Constitution(name="both", principles=(*CONSTITUTION.principles, *KIND.principles))
+    said = "Not measured, since it has no check and there is no judge (`models.judge`): `kind`."
+    assert said in section(render_report(content(moved(8, "sft"), both)), "Is the constitution followed?")
+    assert "Not measured" not in render_report(content(moved(8, "sft")))

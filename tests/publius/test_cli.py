@@ -223,7 +223,12 @@ def test_show_takes_a_prefix_of_any_id_and_tells_the_history(tmp_path):
 def test_pairs_of_a_file_are_labelled_without_a_run_file(tmp_path):
     pairs = tmp_path / "pairs.jsonl"
     rows = [
-        {"prompt": "Name a fruit.", "chosen": "An apple.", "rejected": "I would rather not say, sorry."},
+        {
+            "prompt": "Name a fruit.",
+            "chosen": "An apple.",
+            "rejected": "I would rather not say, sorry.",
+            "ticket": 7,
+        },
         {
             "chosen": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}],
             "rejected": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "What?"}],
@@ -233,7 +238,10 @@ def test_pairs_of_a_file_are_labelled_without_a_run_file(tmp_path):
     arguments = ("label", "--pairs", pairs, "--constitution", "plain-and-brief", "--to", tmp_path)
     done = here(*arguments, "--set", "engine.kind=scripted", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["figures"]["preferences"] == 2
+    found = json.loads(done.stdout)
+    assert found["figures"]["preferences"] == 2
+    assert found["caveats"][0].startswith("No model judged this: ")  # the answers are the user's own
+    assert "pairs: columns carried to the export: ticket" in done.stderr
     pairs.write_text('{"prompt": "x", "chosen": "y"}\n')
     (line,) = mistakes(here(*arguments, "--set", "engine.kind=scripted"))
     assert "pairs.jsonl:1" in line

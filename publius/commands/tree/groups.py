@@ -11,7 +11,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Rules": ("init", "check", "test", "try", "diff"),
     "Data": ("prompts", "import", "label", "show", "export", "push"),
     "People": ("select", "annotate", "agreement"),
-    "Run": ("run", "steer", "cache"),
+    "Run": ("run", "steer", "runs", "cache"),
     "Train": ("train",),
     "Measure": ("eval", "eval-reward", "audit", "benchmark", "report"),
     "Use": ("chat", "serve"),

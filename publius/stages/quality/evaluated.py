@@ -35,7 +35,7 @@ def series_by_forward_passes(
     try:
         if config.kl:
             with memory_errors("the KL divergence", run.folder, "eval.kl=false, or a smaller max_new_tokens"):
-                by_prompt += divergence_series(run, encoder, policies, answers)
+                by_prompt += divergence_series(run, encoder, policies, cache, answers)
         if config.quality:
             meter = LossMeter(run, policies, cache)
             with memory_errors("the losses", run.folder, "eval.quality=false"):

@@ -55,7 +55,7 @@ async def dpo_stage(run: Run, engines: Engines) -> StageResult:
     train, held_out = held_out_of(list(preference_pairs(run)), config.held_out, "dpo")
     job = job_of(run, "dpo", config, start_of(run, "dpo", config.init))
     result = train_dpo(train, job, config, held_out)
-    return record_training(run, job, [result], labelled(run, train), config, started)
+    return record_training(run, job, [result], labelled(run, train, result.excluded), config, started)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class _Round:
         job = training_job(run.config, "dpo", config, folder, start, siblings)
         job = replace(job, title=f"dpo round {number} of {config.rounds}")
         result = train_dpo(train, job, config, held_out)
-        origin = labelled(records, train)
+        origin = labelled(records, train, result.excluded)
         write_card(job, [result], origin, config)
         for row in result.excluded:
             records.exclude("dpo", row.id, row.reason, row.detail)

@@ -17,11 +17,14 @@ from critique.best_of import best_answers
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
 from labelers.ai import AI_LABELER
-from publius.models.provenance import Provenance, report_training, write_card
+from publius.config.stand_ins import stand_in_roles
+from publius.models.provenance import Provenance, report_training, warn_of_few_examples, write_card
 from publius.models.reward_model import finish_reward_model
 from publius.models.training_job import AnyMethodConfig, training_job
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
+from publius.runs.pairs.caveats import labeler_caveats
+from publius.runs.pairs.label_metrics import judgment_metrics
 from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, parse_stage, prompts_of, require_stage
 from training.edits.train import train_edits
@@ -49,7 +52,8 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     else:
         result = train_sft(train, job, held_out)
     file = "the critique loop (traces.jsonl)" if config.source == "revisions" else "samples.jsonl, best of K"
-    origin = replace(provenance_of(run, f"answers of {file}"), origins=data.origins)
+    excluded = tuple(ExcludedExample(*row) for row in data.excluded)
+    origin = replace(provenance_of(run, f"answers of {file}"), origins=data.origins, excluded=excluded)
     return record_training(run, job, [result], origin, config, started)
 
 
@@ -62,7 +66,8 @@ async def reward_stage(run: Run, engines: Engines) -> StageResult:
     job = job_of(run, "reward", config, start_of(run, "reward", config.init))
     results = train_reward(train, job, config, held_out)
     evaluation = finish_reward_model(job, config, results, train, held_out) if is_main() else None
-    return record_training(run, job, results, labelled(run, train), config, started, evaluation)
+    origin = labelled(run, train, results[0].excluded)
+    return record_training(run, job, results, origin, config, started, evaluation)
 
 
 @dataclass
@@ -171,15 +176,21 @@ def _decisive(preference: Preference) -> str:
     return max(apart, key=lambda name: apart[name], default="none")
 
 
-def labelled(run: Run, pairs: Sequence[PreferencePair]) -> Provenance:
-    """Return the provenance of preference pairs."""
+def labelled(
+    run: Run, pairs: Sequence[PreferencePair], excluded: Sequence[ExcludedExample] = ()
+) -> Provenance:
+    """Return the provenance of preference pairs, without those that the training excluded."""
+    unused = {row.id for row in excluded}
+    pairs = [pair for pair in pairs if pair.id not in unused]
     sources = Counter(pair.groups["source"] for pair in pairs)
     origin = provenance_of(run, "preferences.jsonl of the run", sources)
     used = {pair.id for pair in pairs}
     chosen = (p.origin_chosen for p in run.preferences if p.comparison_id in used) if used else ()
     by_ai = any(AI_LABELER in source.split("+") for source in sources)
     audit = run.manifest.get("audit", {}) if by_ai else {}
-    return replace(origin, origins=Counter(name.partition(":")[0] for name in chosen), audit=audit)
+    caveats = labeler_caveats(run.manifest, judgment_metrics(run.folder)) if by_ai else ()
+    origins = Counter(name.partition(":")[0] for name in chosen)
+    return replace(origin, origins=origins, audit=audit, caveats=caveats)
 
 
 def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = None) -> Provenance:
@@ -189,6 +200,7 @@ def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = Non
         sources=sources or {},
         constitution=run.constitution.name,
         constitution_digest=run.constitution.digest,
+        stand_ins=stand_in_roles(run.config),
     )
 
 
@@ -220,6 +232,7 @@ def record_training(
     if is_main():
         write_card(job, results, provenance, section, evaluation)
         report_training(method, results, evaluation)
+        warn_of_few_examples(job.folder)
     seconds = time.monotonic() - started
     spent = counts or RequestCounts()
     run.record_stage(method, first.examples, spent, seconds)

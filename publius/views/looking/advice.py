@@ -8,37 +8,26 @@ from typing import Any
 
 from core.errors import shell_command
 from core.notices import counted
+from publius.runs.pairs.caveats import caveats
 from publius.views.looking.figures import EDGES, PairTally, PreferenceFigures
 
-_BY_POSITION = 0.4
-"""Share of judgments decided by position from which the labeler is said to be hardly better than chance."""
 _LONGER = 0.7
 _ENOUGH = 20
 """Pairs from which a share is worth a remark."""
 
 
 def small_print(
-    manifest: Mapping[str, Any], labels: Mapping[str, float | int], figures: PreferenceFigures
+    folder: Path, manifest: Mapping[str, Any], labels: Mapping[str, float | int], figures: PreferenceFigures
 ) -> list[str]:
     """Return reasons not to trust the numbers of a run.
 
     Args:
-        manifest: the run's manifest.
+        folder: the run folder.
+        manifest: its manifest.
         labels: metrics of its judgments.
         figures: figures of its preferences.
     """
-    found = []
-    if is_scripted(manifest):
-        found.append("The scripted engine wrote texts and labels by rule: they mean nothing.")
-    position = labels.get("ai.same_slot_in_both_orders", 0)
-    if position >= _BY_POSITION:
-        found.append(
-            f"Position decided {position:.0%} of the AI labeler's judgments: hardly better than chance."
-        )
-    unread = labels.get("ai.unparsed", 0)
-    if unread:
-        judged = labels["judgments.ai"]
-        found.append(f"{unread:,} of {counted(int(judged), 'AI judgment')} could not be read.")
+    found = list(caveats(folder, manifest, labels))
     lengths = figures.lengths
     if lengths.pairs >= _ENOUGH:
         for side, longer in (("chosen", lengths.chosen_longer), ("rejected", lengths.rejected_longer)):
@@ -47,12 +36,6 @@ def small_print(
                     f"The {side} answer is the longer one in {longer / lengths.pairs:.0%} of the pairs."
                 )
     return found
-
-
-def is_scripted(manifest: Mapping[str, Any]) -> bool:
-    """Return True if a run's engine answers by rule, without a model."""
-    engine = manifest["identity"]["configuration"].get("engine")
-    return isinstance(engine, Mapping) and engine.get("kind") == "scripted"
 
 
 def next_commands(

@@ -54,7 +54,7 @@ def _print_head(run: RunOverview) -> None:
     for reason, count in run.left_out.items():
         out.print(Text(f"left out: {count:,} {reason}"))
     for line in run.small_print:
-        out.print(Text(line, style="yellow"))
+        out.print(Text(line, style="bold"))
 
 
 def _print_rows(run: RunOverview) -> None:

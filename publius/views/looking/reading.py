@@ -11,14 +11,14 @@ from typing import Any
 
 from constitution.schema import Constitution
 from core.errors import RunStateError
-from core.records import CritiqueTrace, Judgment, Message, Preference
+from core.records import CritiqueTrace, Message, Preference
 from core.store.scan import scan_records
 from engines.endpoint.spending import server_records_of
 from publius.runs.manifest import read_manifest
 from publius.runs.pairs.filters import LeftOut, PreferenceFilter
+from publius.runs.pairs.label_metrics import judgment_metrics
 from publius.runs.pairs.tables import WrittenTable, require_table_name, write_table
 from publius.runs.reader import readable_constitution
-from publius.stages.outcome import LabelMetrics
 from publius.views.looking.advice import next_commands, small_print
 from publius.views.looking.figures import PreferenceFigures
 
@@ -110,7 +110,7 @@ class RunOverview:
     @property
     def small_print(self) -> list[str]:
         """Reasons not to trust the numbers, to be read first."""
-        return small_print(self.manifest, self.labels, self.figures)
+        return small_print(self.folder, self.manifest, self.labels, self.figures)
 
     @property
     def next(self) -> list[tuple[str, str]]:
@@ -157,7 +157,8 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
     figures.add_all(left_out.passing(scan_records(folder / "preferences.jsonl", Preference)))
     is_labelled = "aggregate" in manifest["stages"]
     found = map(_row, figures.rows) if is_labelled else _trace_rows(folder, rows)
-    labels = {} if conditions else _label_metrics(folder, figures)
+    # Those of its preferences are in the figures.
+    labels = judgment_metrics(folder) if figures.all.pairs and not conditions else {}
     return RunOverview(
         folder,
         manifest,
@@ -187,16 +188,6 @@ def write_run_table(folder: Path, to: Path, conditions: PreferenceFilter) -> Wri
 def last_user_text(messages: tuple[Message, ...]) -> str:
     """Return the message to be answered, which is the last one."""
     return messages[-1].content
-
-
-def _label_metrics(folder: Path, figures: PreferenceFigures) -> Mapping[str, float | int]:
-    """Return the metrics of a run's judgments; those of its preferences are in the figures."""
-    if not figures.all.pairs:
-        return {}
-    metrics = LabelMetrics()
-    for judgment in scan_records(folder / "judgments.jsonl", Judgment):
-        metrics.add(judgment)
-    return {k: v for k, v in metrics.rows().items() if not k.startswith("preferences")}
 
 
 def _row(preference: Preference) -> RunRow:

@@ -79,3 +79,8 @@ def test_a_shell_gets_completions(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COMP_WORDS", "publius agr")
     monkeypatch.setenv("COMP_CWORD", "1")
     assert here().stdout.split() == ["agreement"]
+
+
+def test_help_is_a_command_too():
+    assert here("help").stdout == here("--help").stdout
+    assert here("help", "train", "dpo").stdout == here("train", "dpo", "--help").stdout

@@ -48,6 +48,17 @@ def test_agreement_prints_kappas_pairs_and_annotators(people: Path):
     assert "25 judgments, 0 taken back, 1 skip" in done.stderr
 
 
+def test_the_accuracy_of_two_annotators_is_not_shown(people: Path, folder: Path):
+    said = "Accuracy needs three annotators"
+    two, three = here("agreement", people).stdout, here("agreement", people, folder).stdout
+    assert said in two
+    assert said not in three
+    of_ben = [
+        next(line for line in told.splitlines() if line.startswith("crowd/ben ")) for told in (two, three)
+    ]
+    assert ["%" in line for line in of_ben] == [False, True]
+
+
 def test_agreement_of_people_and_run_together_has_the_labeler_in_it(people: Path, folder: Path):
     done = here("agreement", people, folder, "--json")
     report = json.loads(done.stdout)

@@ -252,3 +252,19 @@ def test_card_says_that_no_model_wrote_the_texts_it_learned_from():
     said = "**No model wrote this**: the texts of policy, critic are from the scripted engine"
     assert said in model_card(replace(BARE, stand_ins=("policy", "critic")))
     assert "No model wrote this" not in model_card(BARE)
+
+
+def test_what_speaks_against_a_training_is_said_before_everything_else():
+    few = replace(
+        BARE,
+        examples=1,
+        excluded={"the chosen answer was cut before its end": 7},
+        stand_ins=("labeler",),
+        caveats=("Position decided 85% of the AI labeler's judgments: hardly better than chance.",),
+    )
+    first = model_card(few).partition("# support\n")[2].partition("A language model trained")[0]
+    assert "**No model judged this**: the texts of labeler are from the scripted engine" in first
+    assert "**Few examples**: it learned from only 1 of 8 pairs (7 excluded, 7 of them because: the" in first
+    assert "Position decided 85%" in first
+    assert rows(model_card(few))["excluded"] == ["7"]
+    assert "Few examples" not in model_card(replace(few, examples=4, excluded={"a tie": 4}))

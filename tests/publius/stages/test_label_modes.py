@@ -12,8 +12,8 @@ from prompts.environment import PromptTemplates
 from prompts.user_templates import write_templates
 from publius.config.run_file import load_run_config
 from publius.runs.folder import templates_digest
+from publius.runs.pairs.label_metrics import label_metrics
 from publius.runs.reader import RunReader
-from publius.stages.outcome import label_metrics
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import RUN, Recorder, record_lines, write_project
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 from core.records import Judgment, OrderLogits
-from publius.stages.outcome import LabelMetrics
+from publius.runs.pairs.label_metrics import LabelMetrics
 from tests.publius.invoking import here
 from tests.publius.projects import write_project
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.records import Judgment, Preference
-from publius.stages.outcome import label_metrics
+from publius.runs.pairs.label_metrics import label_metrics
 from publius.views.report.figures import COUNT, SHARE, Figure, FigureBook
 from publius.views.report.reading.sources import RunSource
 

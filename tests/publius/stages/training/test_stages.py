@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from core.notices import counted
 from core.records import Prompt
+from engines.hf import engine
 from publius.cli import main
 from publius.runs.manifest import read_manifest
 from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
+from publius.stages.quality import policies
 from publius.stages.runner import RunRequest, execute
 from publius.stages.training import dpo, examples
 from tests.publius.invoking import here
@@ -162,6 +165,34 @@ def test_a_second_execution_trains_nothing_and_asks_nothing(finished: Finished):
             assert after[name] == finished.files[name], f"{name} was written again"
         elif name.endswith(".jsonl") or name.startswith("eval/"):
             assert after[name][0] == finished.files[name][0], f"{name} changed"
+
+
+def test_a_second_execution_loads_no_model(finished: Finished, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*given: Any) -> None:
+        raise AssertionError("a model is loaded")
+
+    monkeypatch.setattr(policies, "load_policy", refuse)
+    monkeypatch.setattr(policies, "load_model", refuse)
+    monkeypatch.setattr(engine, "load_model", refuse)
+    again = execute(RunRequest(finished.folder.parents[1] / "run.yaml"))
+    assert sum(stage.counts.asked.total() for stage in again.stages) == 0
+    assert files_of(again.folder)["eval/metrics.json"][0] == finished.files["eval/metrics.json"][0]
+
+
+def test_the_report_says_how_many_examples_each_variant_learned_from(finished: Finished):
+    report = (finished.folder / "eval" / "report.md").read_text()
+    compared = report.partition("## What was compared")[2]
+    for stage in finished.first.stages:
+        if stage.stage in ("sft", "dpo"):
+            noun = "pair" if stage.stage == "dpo" else "answer"
+            total = stage.records + sum(stage.excluded.values())
+            row = next(line for line in compared.splitlines() if line.startswith(f"| {stage.stage} |"))
+            assert row.endswith(f"| {stage.records} of {counted(total, noun)} |")
+            excluded = report.partition("\n## Excluded\n")[2]
+            for reason, count in stage.excluded.items():
+                assert f"- {stage.stage}: {reason}: {count}" in excluded
+            card = (finished.folder / stage.stage / "README.md").read_text()
+            assert f"| excluded | {sum(stage.excluded.values())} |" in card
 
 
 def test_held_out_prompts_never_reach_training(finished: Finished):

@@ -1,0 +1,49 @@
+"""What came before an evaluation: caveats of the run, examples of each variant, excluded records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from core.text.documents import escaped
+from publius.models.provenance import examples_of
+from publius.runs.folder import Run
+from publius.runs.pairs.caveats import caveats
+from publius.runs.pairs.label_metrics import judgment_metrics
+
+_EVALUATION = "eval"
+
+
+@dataclass(frozen=True)
+class BeforeEvaluation:
+    """What the report of an evaluation says about the stages before it."""
+
+    caveats: Sequence[str] = ()
+    trained_on: Mapping[str, str] = field(default_factory=dict)
+    """How many examples each variant learned from, in words."""
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    """Number of excluded records by stage and reason."""
+
+
+def read_before(run: Run, variants: Sequence[str]) -> BeforeEvaluation:
+    """Return what came before the evaluation of a run.
+
+    Args:
+        run: the run.
+        variants: what is evaluated. A variant trained elsewhere has the exclusions of its card.
+    """
+    used = {variant: found for variant in variants if (found := examples_of(run.folder / variant))}
+    stages = run.manifest["stages"]
+    excluded = {stage: entry.get("left_out", {}) for stage, entry in stages.items() if stage != _EVALUATION}
+    excluded |= {variant: found.excluded for variant, found in used.items() if variant not in stages}
+    few = [f"{variant} {found.warning}." for variant, found in used.items() if found.warning]
+    labels = judgment_metrics(run.folder) if "label" in stages else {}
+    return BeforeEvaluation(
+        [escaped(caveat) for caveat in (*caveats(run.folder, run.manifest, labels), *few)],
+        {variant: found.line for variant, found in used.items()},
+        {
+            f"{stage}: {escaped(reason)}": count
+            for stage, reasons in excluded.items()
+            for reason, count in reasons.items()
+        },
+    )
