@@ -11,7 +11,7 @@ from publius.config.run_file import RunConfig
 
 _ROLES: Final = ("policy", "critic", "labeler")
 """The judge only measures: none of its texts is in a data set or a model."""
-_SAID = re.compile(r"^\*\*No model wrote this\*\*: (.*)\.$", re.MULTILINE)
+_SAID = re.compile(r"^\*\*No model (?:wrote|judged) this\*\*: (.*)\.$", re.MULTILINE)
 """The sentence of `stand_ins_section` on a line of a card."""
 
 
@@ -43,7 +43,7 @@ def _head(roles: Sequence[str]) -> str:
 
 
 def stand_ins_on_card(text: str) -> str:
-    """Return what the card of an exported folder says about scripted texts; empty if nothing."""
+    """Return what a card says about texts of the scripted engine; empty if it says nothing."""
     found = _SAID.search(text)
     return found[1] if found else ""
 

@@ -65,6 +65,7 @@ class _Manifest(_Part):
     people: dict[str, StrictInt] = {}
     prompts: _Prompts = _Prompts()
     late: list[str] = []
+    stand_ins: list[str] = []
     estimate: dict[str, Any] = {}
     audit: dict[str, Any] = {}
 

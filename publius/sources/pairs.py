@@ -44,7 +44,7 @@ _LINES = (".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
-class PairWithVerdict:
+class FilePair:
     """One pair of a row."""
 
     comparison: Comparison
@@ -62,7 +62,7 @@ class PairRow:
     """The row as it was read, by the user's columns; empty if it is not an object with columns."""
     read: frozenset[str]
     """The user's columns that were read."""
-    pairs: tuple[PairWithVerdict, ...]
+    pairs: tuple[FilePair, ...]
     skipped: tuple[Skipped, ...] = ()
     """Parts of the row that are not used; without pairs, the first is the reason."""
     rows: int = 1
@@ -191,13 +191,13 @@ def _pair_row(
     return PairRow(place, values, read, tuple(pairs), tuple(skipped), len(labels.rows))
 
 
-def _judged(pair: Pair, place: str, source: str) -> PairWithVerdict:
+def _judged(pair: Pair, place: str, source: str) -> FilePair:
     """Return the comparison of a pair, with the better answer if all verdicts of the row agree on one."""
     comparison, judgments = records_of(pair, source)
     verdicts = {judgment.verdict for judgment in judgments}
     better = verdicts.pop() if len(verdicts) == 1 else None
     grouped = comparison if comparison.group else comparison.model_copy(update={"group": place})
-    return PairWithVerdict(grouped, better if better in ("a", "b") else None)
+    return FilePair(grouped, better if better in ("a", "b") else None)
 
 
 def _place(path: Path, number: int) -> str:

@@ -20,6 +20,7 @@ from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.folder import Run
 from publius.runs.inputs import digest_lines, recorded_config
 from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.pairs.caveats import STAND_INS, scripted_roles
 from publius.runs.project import DEFAULT_PRESET
 from publius.runs.reader import RecordsReader
 from publius.sources.pairs import PairSurvey, read_pair_rows, survey_pairs
@@ -28,8 +29,8 @@ from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PROMPTS_SUMMARY, described_columns
 from publius.stages.runner import StagePlan, run_plan
 
-DUPLICATE_PAIR = "duplicate pair"
-PROMPT_COLUMNS_FILE, COMPARISONS_FILE = "prompt_columns.jsonl", "comparisons.jsonl"
+_DUPLICATE = "duplicate pair"
+_COLUMNS_FILE, _COMPARISONS = "prompt_columns.jsonl", "comparisons.jsonl"
 _COMPARE = "compare"
 
 
@@ -79,7 +80,7 @@ def _relabel(request: PairsRequest, make: EngineMaker) -> RunOutcome:
     ingestion.check()
     values = recorded_config(folder).model_dump(mode="json", by_alias=True)
     values["name"] = f"{values['name']}-relabelled"
-    values["prompts"] = str(folder / COMPARISONS_FILE)
+    values["prompts"] = str(folder / _COMPARISONS)
     if request.constitution is not None:
         values["constitution"] = request.constitution
     if request.model is not None:
@@ -114,14 +115,17 @@ class RunPairIngestion:
         recorded = run.manifest["stages"].get(_COMPARE)
         if recorded is not None and recorded["records"] == len(run.comparisons):
             return
-        carried: dict[str, str] = read_manifest(self._folder)["prompts"]["carried"]
+        manifest = read_manifest(self._folder)
+        carried: dict[str, str] = manifest["prompts"]["carried"]
         with RecordsReader(self._folder) as files:
             for comparison in files.comparisons.sorted():
                 run.comparisons.append(comparison)
             if carried:
                 run.replace_prompt_columns(self._column_records(files))
-        columns = digest_lines(run.folder / PROMPT_COLUMNS_FILE).digest
+        columns = digest_lines(run.folder / _COLUMNS_FILE).digest
         run.manifest[PROMPTS_SUMMARY] = {"carried": carried, "lines": columns}
+        if scripted := scripted_roles(self._folder, manifest):
+            run.manifest[STAND_INS] = [role for role in scripted if role != "labeler"]
         run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)
         note(f"pairs: {counted(len(run.comparisons), 'pair')} of {self._folder}")
 
@@ -167,7 +171,7 @@ class PairIngestion:
                     own = pair.comparison.id
                     if not seen.add(own, described):
                         detail = f"{described} repeats {seen.place_of(own)}"
-                        run.exclude(_COMPARE, own, DUPLICATE_PAIR, detail)
+                        run.exclude(_COMPARE, own, _DUPLICATE, detail)
                     run.comparisons.append(pair.comparison)
         run.manifest[PROMPTS_SUMMARY] = {"rows": self._survey.rows, **self._carry(run)}
         run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)
@@ -176,13 +180,13 @@ class PairIngestion:
     def _carry(self, run: Run) -> dict[str, Any]:
         """Write the carried columns of the pairs, if there are any; return what the manifest holds."""
         carried = self._survey.carried(self._source.keep)
-        if carried or (run.folder / PROMPT_COLUMNS_FILE).exists():
+        if carried or (run.folder / _COLUMNS_FILE).exists():
             run.replace_prompt_columns(self._column_records(carried))
         return {
             "keep": self._keep,
             "carried": carried,
             "ignored": self._survey.unread(carried),
-            "lines": digest_lines(run.folder / PROMPT_COLUMNS_FILE).digest,
+            "lines": digest_lines(run.folder / _COLUMNS_FILE).digest,
         }
 
     def _has_carried(self, run: Run) -> bool:
@@ -192,7 +196,7 @@ class PairIngestion:
             return False
         return (found.get("keep"), found.get("lines")) == (
             self._keep,
-            digest_lines(run.folder / PROMPT_COLUMNS_FILE).digest,
+            digest_lines(run.folder / _COLUMNS_FILE).digest,
         )
 
     def _column_records(self, carried: dict[str, str]) -> Iterator[PromptColumns]:

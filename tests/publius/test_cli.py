@@ -255,7 +255,7 @@ def test_pairs_of_a_file_are_labelled_without_a_run_file(tmp_path):
     found = json.loads(done.stdout)
     assert found["figures"]["preferences"] == 2
     assert found["caveats"][0].startswith("No model judged this: ")  # the answers are the user's own
-    assert "pairs: columns not read: ticket" in done.stderr
+    assert "pairs: columns carried to the export: ticket" in done.stderr
     pairs.write_text('{"prompt": "x", "chosen": "y"}\n')
     (line,) = mistakes(here(*arguments, "--set", "engine.kind=scripted"))
     assert "pairs.jsonl:1" in line

@@ -21,7 +21,8 @@ from publius.models.export import ModelForm, export_model, find_training, method
 from publius.models.hub.repository import TYPE_NAMES, RepositoryType, require_repository_id
 from publius.models.provenance import card_content, trained_method
 from publius.runs.dataset import export_run
-from publius.runs.manifest import MANIFEST
+from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.pairs.caveats import scripted_roles
 
 CARD = "README.md"
 _ACCEPTED = "a run folder, a folder of `publius train`, or a folder that `publius export` wrote"
@@ -150,10 +151,13 @@ def require_models_texts(source: PushSource, *, force: bool) -> None:
 
     `force` pushes them: the card says whose they are.
     """
-    roles = () if source.is_exported else stand_ins_of(source.folder)
-    what = stand_ins_described(roles) if roles else ""
     if source.is_exported:
         what = stand_ins_on_card(_card_text(source.folder / CARD))
+    else:
+        roles = stand_ins_of(source.folder)
+        if source.type == "dataset":  # answers of the user's own are no stand-ins
+            roles = scripted_roles(source.folder, read_manifest(source.folder))
+        what = stand_ins_described(roles) if roles else ""
     if what and not force:
         raise RunStateError(
             what,

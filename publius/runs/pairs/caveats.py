@@ -10,6 +10,8 @@ from core.notices import counted
 from publius.config.stand_ins import stand_in_roles, stand_ins_sentence
 from publius.runs.inputs import RESOLVED, recorded_config
 
+STAND_INS = "stand_ins"
+"""Key in the manifest of a run on another run's pairs: the roles whose texts were scripted there."""
 _BY_POSITION = 0.4
 """Share of judgments decided by position from which the labeler is said to be hardly better than chance."""
 
@@ -49,8 +51,9 @@ def labeler_caveats(manifest: Mapping[str, Any], labels: Mapping[str, float | in
 def scripted_roles(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the roles of a run whose texts or labels are by the scripted engine.
 
-    A run on pairs of the user's own has a labeler alone.
+    A run on pairs of the user's own has a labeler alone; one on pairs of another run has that run's texts.
     """
     found = stand_in_roles(recorded_config(folder)) if (folder / RESOLVED).exists() else ()
-    played = manifest.get("models") or found
-    return tuple(role for role in found if role in played)
+    played = manifest.get("identity", {}).get("models") or found
+    others = manifest.get(STAND_INS, ())
+    return tuple(dict.fromkeys([*others, *(role for role in found if role in played)]))
