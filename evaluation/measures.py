@@ -24,6 +24,8 @@ SERIES_FILE = "series.jsonl"
 """File of a run's `eval/` with the values behind the metrics: a line for each measure of each variant."""
 COMPLIANCE = "compliance"
 SAMENESS = "sameness"
+SELF_SIMILARITY = "self_similarity"
+"""Mean similarity of an answer to those to the other prompts."""
 _GRAM_WORDS, _NEARLY_SAME = 4, 0.5
 """Two answers are nearly the same if the Jaccard similarity of their word 4-grams is at least one half."""
 

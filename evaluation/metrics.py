@@ -25,7 +25,7 @@ from core.statistics.bootstrap import LEVEL, Floats, value_matrix
 from core.statistics.intervals import ValueKind, interval_by_kind
 from core.statistics.significance import FEW, difference_p_values
 from evaluation.config import BASE, Variant
-from evaluation.measures import Series, answer_series
+from evaluation.measures import SELF_SIMILARITY, Series, answer_series
 from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
 
 DELTA = "delta"
@@ -35,6 +35,9 @@ way with a probability of 2^(1 - n) (two-sided sign test), which is below 5 % on
 FEW_PROMPTS = FEW
 """Number of prompts below which only large differences can be told from chance."""
 _ORDER: tuple[str, ...] = get_args(Variant)
+_SCORES = frozenset({SELF_SIMILARITY})
+"""Measures in [0, 1] that are no share of outcomes: a prompt's value is a mean over all other answers, and
+does not change by 1 as the result of a check may. Half a prompt that does would be most of an interval."""
 
 
 class TestedRow(Protocol):
@@ -222,6 +225,8 @@ def _rows(found: Sequence[Series], prompts: Sequence[str], seed: int) -> list[_R
         )
     changed = {name: int(np.count_nonzero(row)) for name, row in tested.items()}
     kinds: tuple[ValueKind, ValueKind] = ("share", "difference") if is_share else ("mean", "mean")
+    if measure in _SCORES:
+        kinds = ("share", "mean")
     return [
         _Row(name, unit, kind, row, changed.get(name), p_values.get(name))
         for kind, group in zip(kinds, (values, differences), strict=True)

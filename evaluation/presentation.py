@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 from core.records import Metric
 from core.statistics.significance import LEVEL_OF_TESTS, holm
 from evaluation.config import BASE
-from evaluation.drift.names import BOILERPLATE, DISTINCT, LENGTH_RATIO, SELF_SIMILARITY
+from evaluation.drift.names import BOILERPLATE, DISTINCT, LENGTH_RATIO
 from evaluation.judged.names import CORRECTED, JUDGED
-from evaluation.measures import COMPLIANCE, SAMENESS
+from evaluation.measures import COMPLIANCE, SAMENESS, SELF_SIMILARITY
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
 from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
 from evaluation.refusals.names import ANY_OVER_REFUSAL, OVER_REFUSAL, UNDER_REFUSAL
@@ -83,7 +83,11 @@ class EvaluationMetrics:
 
     @classmethod
     def of(cls, metrics: Iterable[Metric]) -> EvaluationMetrics:
-        """Arrange metrics by the variant and measure in their names."""
+        """Arrange metrics by the variant and measure in their names.
+
+        The interval of a tested difference that holds together with all others is made to agree with the
+        test (`_agreeing`).
+        """
         values: dict[tuple[str, str], Metric] = {}
         deltas: dict[tuple[str, str], Metric] = {}
         for metric in metrics:
@@ -93,11 +97,18 @@ class EvaluationMetrics:
             is_delta = measure.endswith(f".{DELTA}") and variant != BASE and key in values
             (deltas if is_delta else values)[key if is_delta else (variant, measure)] = metric
         measures = tuple(dict.fromkeys(measure for _, measure in values))
-        return cls(
+        found = cls(
             tuple(sorted({variant for variant, _ in values}, key=variant_rank)),
             tuple(sorted(measures, key=_place)),
             values,
             deltas,
+        )
+        tested = {key: delta for key in values if (delta := found._difference(*key)) is not None}
+        agreed = {key: _agreeing(one, found.outcome(*key), _even(key[1])) for key, one in tested.items()}
+        return replace(
+            found,
+            values={key: agreed.get(key, one) if key[1] == WIN_RATE else one for key, one in values.items()},
+            deltas={key: one if key[1] == WIN_RATE else agreed.get(key, one) for key, one in deltas.items()},
         )
 
     def outcome(self, variant: str, measure: str) -> ChangeOutcome | None:
@@ -137,6 +148,30 @@ class EvaluationMetrics:
     def _difference(self, variant: str, measure: str) -> Metric | None:
         """Return the metric that shows a difference from `base`: the win rate itself, else the delta."""
         return (self.values if measure == WIN_RATE else self.deltas).get((variant, measure))
+
+
+def _agreeing(metric: Metric, outcome: ChangeOutcome | None, even: float) -> Metric:
+    """Return a difference whose interval for all differences together agrees with the test.
+
+    Holm's test decides more than Bonferroni's intervals show, and flips signs where these take a t
+    distribution. So the interval of a difference beyond noise ends at no difference (Strassburger and Bretz
+    2008, Statistics in Medicine 27; Guilbaud 2008, Biometrical Journal 50), and every other reaches it.
+
+    Args:
+        metric: the difference.
+        outcome: what the test says of it.
+        even: the value that means no difference.
+    """
+    low, high = metric.simultaneous_low, metric.simultaneous_high
+    if low is None or high is None or outcome is None:
+        return metric
+    if outcome not in BEYOND_NOISE:
+        low, high = min(low, even), max(high, even)
+    elif metric.value > even:
+        low = max(low, even)
+    else:
+        high = min(high, even)
+    return metric.model_copy(update={"simultaneous_low": low, "simultaneous_high": high})
 
 
 def _even(measure: str) -> float:

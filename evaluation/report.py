@@ -14,11 +14,11 @@ from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
-from evaluation.drift.names import SELF_SIMILARITY
 from evaluation.findings import Findings
 from evaluation.gates.decide import GateResult
 from evaluation.judged.findings import JudgedFindings
 from evaluation.judges.report import audit_card
+from evaluation.measures import SELF_SIMILARITY
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
     BEYOND_NOISE,

@@ -14,11 +14,10 @@ from evaluation.drift.best_of_n import BestOfN, best_of_n_curve
 from evaluation.drift.boilerplate import boilerplate_series, by_variant
 from evaluation.drift.diversity import distinct_metrics, self_similarity
 from evaluation.drift.length import length_metrics
-from evaluation.drift.names import SELF_SIMILARITY
 from evaluation.drift.over_optimization import OverOptimization
 from evaluation.drift.phrases import SpreadPhrase, spread_phrases
 from evaluation.drift.reward_curve import RewardCurve
-from evaluation.measures import Series, words
+from evaluation.measures import SELF_SIMILARITY, Series, words
 from evaluation.metrics import MIN_PROMPTS, variant_rank
 
 _SHOWN = 8

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 BOILERPLATE = "boilerplate"
 """Share of the prompts whose answer has a phrase that spread in the answers to other prompts."""
-SELF_SIMILARITY = "self_similarity"
-"""Mean similarity of an answer to those to the other prompts."""
 DISTINCT = "distinct_2"
 """Share of different word pairs among all word pairs."""
 LENGTH_RATIO = "length.ratio"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -122,12 +122,7 @@ class Shift:
 
         The interval is over prompts, since comparisons of one prompt flip together.
         """
-        if not self.compared:
-            return None
-        flipped = np.asarray([one for found in self._prompts.values() for one in found], dtype=np.float64)
-        prompts = [prompt for prompt, found in self._prompts.items() for _ in found]
-        trials = effective_trials(flipped, np.ones_like(flipped), prompts)
-        return wilson(self.flipped / self.compared, trials)
+        return flip_share([(prompt, one) for prompt, found in self._prompts.items() for one in found])
 
     def judged(self, principle: str) -> PrincipleFlips:
         """Return the counts of a principle."""
@@ -175,6 +170,22 @@ class Shift:
             "came": [asdict(one) for one in self.came],
             "went": [asdict(one) for one in self.went],
         }
+
+
+def flip_share(compared: Sequence[tuple[str, bool]]) -> Interval | None:
+    """Return the share of flips with Wilson's interval over prompts, which may have several comparisons.
+
+    Args:
+        compared: the id of the prompt of each comparison, and whether its preference flipped.
+
+    Returns:
+        The share; its interval is for as many trials as the comparisons are worth. None without any.
+    """
+    if not compared:
+        return None
+    flipped = np.asarray([one for _, one in compared], dtype=np.float64)
+    trials = effective_trials(flipped, np.ones_like(flipped), [prompt for prompt, _ in compared])
+    return wilson(float(flipped.mean()), trials)
 
 
 def is_flip(before: float, after: float) -> bool:

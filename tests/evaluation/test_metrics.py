@@ -135,6 +135,19 @@ def test_intervals_of_differences_are_corrected_for_their_number():
     assert found["sft.words"].simultaneous_high is None
 
 
+def test_difference_of_a_mean_similarity_has_the_interval_of_a_mean():
+    # It moves by hundredths: half a prompt that changes by 1 would be wider than all of its values.
+    base = {f"p{n}": 0.017 + n / 2000 for n in range(12)}
+    more = {prompt: value + (0.008 if n % 2 else 0.006) for n, (prompt, value) in enumerate(base.items())}
+    series = [Series(v, "self_similarity", "share", s) for v, s in (("base", base), ("sft", more))]
+    found = by_name(metrics_of(series, base, seed=0)[0])
+    delta = found["sft.self_similarity.delta"]
+    # Twelve differences of 0.006 and 0.008: error 0.001 / sqrt(11), and t of 11 degrees is 2.201.
+    assert (delta.low, delta.high) == pytest.approx((0.007 - 0.000664, 0.007 + 0.000664), abs=1e-6)
+    assert delta.p_value == pytest.approx(2 / 2**12)
+    assert found["sft.self_similarity"].low > 0  # the value's own interval is that of a share
+
+
 def test_same_answers_in_another_order_give_the_same_metrics():
     answers = [*answers_of("base", "a b", "c", "d e f"), *answers_of("sft", "a", "b c d", "e")]
     assert evaluate_answers(answers, CONSTITUTION) == evaluate_answers(answers[::-1], CONSTITUTION)

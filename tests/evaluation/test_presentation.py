@@ -58,6 +58,43 @@ def test_nothing_is_beyond_noise_on_so_few_prompts_that_chance_alone_could_do_it
     assert 2.0 ** (1 - MIN_PROMPTS) < 0.05 < 2.0 ** (2 - MIN_PROMPTS)
 
 
+def difference(name: str, p_value: float, together: tuple[float, float]) -> list[Metric]:
+    """Return a difference of 0.1 on 40 prompts, with the values that it is between."""
+    low, high = together
+    delta = metric(f"sft.{name}.delta", 0.1, 0.01, 0.19).model_copy(
+        update={"p_value": p_value, "changed": 20, "simultaneous_low": low, "simultaneous_high": high}
+    )
+    return [metric(f"base.{name}", 0, 0, 0), metric(f"sft.{name}", 0.1, 0, 0.2), delta]
+
+
+def test_interval_that_is_shown_agrees_with_the_test():
+    # Holm: 0.01 * 3, 0.02 * 2 and 0.2; the interval of the second, Bonferroni's, covers no difference.
+    ends = {"empty": (0.02, 0.18), "finished": (-0.03, 0.23), "repeated": (0.01, 0.19)}
+    p_values = {"empty": 0.01, "finished": 0.02, "repeated": 0.2}
+    rows = [row for name, p in p_values.items() for row in difference(name, p, ends[name])]
+    found = EvaluationMetrics.of(rows)
+    outcomes = {name: found.outcome("sft", name) for name in ends}
+    assert outcomes == {"empty": "worse", "finished": "better", "repeated": "noise"}
+    shown = {name: found.deltas["sft", name] for name in ends}
+    assert [(one.simultaneous_low, one.simultaneous_high) for one in shown.values()] == [
+        (0.02, 0.18),
+        (0.0, 0.23),
+        (0.0, 0.19),
+    ]
+    assert in_brackets(shown["finished"], signed=True, together=True) == "+10.0 [+0.0, +23.0]"
+    assert {(one.low, one.high) for one in shown.values()} == {(0.01, 0.19)}  # each for itself: as measured
+
+
+def test_interval_of_a_win_rate_agrees_with_the_test_around_one_half():
+    win_rate = metric("sft.win_rate", 0.4, 0.3, 0.5).model_copy(
+        update={"p_value": 0.01, "changed": 20, "simultaneous_low": 0.25, "simultaneous_high": 0.55}
+    )
+    found = EvaluationMetrics.of([win_rate])
+    assert found.outcome("sft", "win_rate") == "worse"
+    shown = found.values["sft", "win_rate"]
+    assert (shown.simultaneous_low, shown.simultaneous_high) == (0.25, 0.5)
+
+
 def test_what_has_no_difference_to_base_is_not_judged():
     figures = EvaluationMetrics.of([metric("base.words", 9, 8, 10), metric("sft.kl", 0.1, 0.05, 0.2, "nats")])
     assert figures.outcome("base", "words") is None

@@ -11,12 +11,7 @@ from markupsafe import Markup
 from evaluation.measures import Series
 from publius.views.report.alarms import RunAlarm, run_alarms, training_alarms
 from publius.views.report.comparing.groups import GroupComparison, compare_groups, group_runs
-from publius.views.report.comparing.preferences import (
-    PreferenceShift,
-    flips_as_json,
-    paired_runs,
-    preference_shift,
-)
+from publius.views.report.comparing.preferences import GroupShift, flips_as_json, group_shifts
 from publius.views.report.figures import FigureBook
 from publius.views.report.labels.quality import LabelEvidence, read_quality
 from publius.views.report.plots.best_of import best_of_plot
@@ -29,7 +24,7 @@ from publius.views.report.plots.labels import (
 )
 from publius.views.report.plots.results import differences_plot, lengths_plot, loop_plot, tradeoff_plot
 from publius.views.report.plots.style import missing_plots
-from publius.views.report.plots.training import curves_plot
+from publius.views.report.plots.training import SMOOTHED, curves_plot
 from publius.views.report.reading.answers import AnswerData, held_out_series
 from publius.views.report.reading.costs import Costs, read_costs
 from publius.views.report.reading.labels import LabelStatistics, read_labels
@@ -39,6 +34,7 @@ from publius.views.report.reading.provenance import RunProvenance, read_provenan
 from publius.views.report.reading.results import Results, read_results
 from publius.views.report.reading.sources import RunSource, Sources
 from publius.views.report.summary import Summary, summarise
+from training.history import CHOSEN_RATIO
 
 Plots = Mapping[str, Markup]
 
@@ -51,6 +47,17 @@ class TrainingSection:
     plot: Markup | None
     calibration: Markup | None
     """Reliability of a reward model."""
+
+    @property
+    def is_smoothed(self) -> bool:
+        """True if running means are drawn over the curves."""
+        return any(len(curve.values) > SMOOTHED for curve in self.log.curves)
+
+    @property
+    def starts_with_ties(self) -> bool:
+        """True for training on preferences that starts at its reference: no pair has a margin yet."""
+        first = {curve.name: curve.values[0] for curve in self.log.curves}
+        return first.get("rewards/accuracies") == 0 == first.get(CHOSEN_RATIO, 0)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,8 @@ class ReportContents:
     comparison: GroupComparison | None
     comparison_plots: Plots
     """By variant."""
-    shifts: tuple[PreferenceShift, ...]
+    shifts: tuple[GroupShift, ...]
+    """What each group's preferences changed, and what seeds alone do."""
     install: str | None
     """The command that installs matplotlib if it is missing."""
 
@@ -150,7 +158,7 @@ def read_contents(sources: Sources, prompts: int) -> ReportContents:
     return ReportContents(
         book,
         data,
-        [flip for shift in shifts for flip in flips_as_json(shift, data)],
+        [flip for group in _listed(shifts) for shift in group.shifts for flip in flips_as_json(shift, data)],
         tuple(runs),
         trainings,
         tuple(alarm for one in trainings for alarm in training_alarms(one.log)),
@@ -246,14 +254,17 @@ def _compared(
     series: Mapping[str, Sequence[Series]],
     sections: Sequence[RunSection],
     book: FigureBook,
-) -> tuple[GroupComparison | None, tuple[PreferenceShift, ...]]:
+) -> tuple[GroupComparison | None, tuple[GroupShift, ...]]:
     if len(runs) < 2:
         return None, ()
     groups = group_runs(runs)
     results = {section.source.label: section.results for section in sections if section.results is not None}
-    comparison = compare_groups(groups, series, results, book)
-    shifts = (preference_shift(before, after, book) for before, after in paired_runs(groups))
-    return comparison, tuple(shift for shift in shifts if shift is not None)
+    return compare_groups(groups, series, results, book), group_shifts(groups, book)
+
+
+def _listed(shifts: Sequence[GroupShift]) -> Sequence[GroupShift]:
+    """Return the shifts whose flips can be read one by one: between groups, if there are several."""
+    return [one for one in shifts if not one.is_noise] or shifts
 
 
 def _count_prompts(data: AnswerData, book: FigureBook) -> None:

@@ -18,6 +18,7 @@ from evaluation.measures import Series
 from evaluation.metrics import DELTA, metrics_of, variant_rank
 from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, title_of
 from evaluation.win_rate import WIN_RATE
+from publius.views.report.comparing.edited import EditedPrinciple, edited_principles
 from publius.views.report.figures import Figure, FigureBook, nested_leaves
 from publius.views.report.reading.results import Results
 from publius.views.report.reading.sources import RunSource
@@ -83,6 +84,11 @@ class GroupCell:
         """True if the difference from the first group is more than chance explains."""
         return self.outcome in BEYOND_NOISE
 
+    @property
+    def seeds_differ(self) -> bool:
+        """True if the runs have different values."""
+        return len({run.value for run in self.runs}) > 1
+
 
 @dataclass(frozen=True)
 class ComparedMeasure:
@@ -115,6 +121,22 @@ class GroupComparison:
         rows = self.of(self.variants[0]) if self.variants else []
         cells = [(row, cell) for row in rows for cell in row.cells if cell and cell.group == group.key]
         return [(row, cell) for row, cell in cells if cell.is_beyond_noise]
+
+    def edited(self, group: RunGroup) -> tuple[EditedPrinciple, ...]:
+        """Return the principles that a group edits, with what measures each."""
+        return edited_principles(
+            group.changes, group.runs[0].constitution, {row.measure for row in self.rows}
+        )
+
+    def cell(self, measure: str, group: RunGroup) -> GroupCell | None:
+        """Return a measure of the first variant in a group; None if there is none."""
+        rows = [row for row in self.of(self.variants[0]) if row.measure == measure] if self.variants else []
+        return next((cell for row in rows for cell in row.cells if cell and cell.group == group.key), None)
+
+    def seeds_agree(self, variant: str) -> bool:
+        """Return True if groups have several runs of a variant, and all of them the same values."""
+        cells = [cell for row in self.of(variant) for cell in row.cells if cell and len(cell.runs) > 1]
+        return bool(cells) and not any(cell.seeds_differ for cell in cells)
 
 
 def group_runs(runs: Sequence[RunSource]) -> tuple[RunGroup, ...]:

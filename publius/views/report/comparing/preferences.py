@@ -1,7 +1,11 @@
-"""Preferences of two runs about the same pairs of answers: which flipped, and under which principle.
+"""Preferences of runs about the same pairs of answers: which flipped, and under which principle.
 
 The id of a comparison is a digest of the prompt and both answers, so two runs that compare the same answers
 have comparisons of the same id. A preference flips if its probability crosses one half.
+
+Two groups are compared by every pair of their runs of the same seed, all of them pooled. What a seed alone
+flips is the reference for noise: the runs of one group, each with each, on the pairs of answers that they
+share. A prompt counts once for an interval, however many pairs and seeds it has.
 """
 
 from __future__ import annotations
@@ -9,11 +13,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean
 from typing import Any
 
 from core.records import Comparison, Preference
-from publius.authoring.flips import is_flip
+from publius.authoring.flips import flip_share, is_flip
 from publius.views.report.comparing.groups import RunGroup
 from publius.views.report.figures import SHARE, Figure, FigureBook
 from publius.views.report.reading.answers import AnswerData
@@ -22,6 +27,8 @@ from publius.views.report.reading.sources import RunSource
 MAX_FLIPS = 100
 """Maximum number of flips of two runs on the page, the most decisive ones."""
 _EVEN = 0.5
+_UNKNOWN = "unknown"
+"""Stands for the principle of a flip where none is recorded."""
 
 
 @dataclass(frozen=True)
@@ -39,57 +46,116 @@ class FlippedPreference:
 
 
 @dataclass(frozen=True)
-class PreferenceShift:
-    """The preferences of two runs about the same pairs of answers."""
+class ShiftFigures:
+    """How many preferences flipped, of the same pairs of answers in two runs or in two groups of runs."""
 
-    before: str
-    """Label of the first run."""
-    after: str
     compared: Figure
     """Number of comparisons with a preference in both runs."""
     flipped: Figure
     share: Figure | None
+    """With an interval over prompts; None if no pair is the same."""
     mean_change: Figure | None
     """Mean absolute change of the probability."""
     only: tuple[Figure, Figure]
     """Number of preferences that only the first, and only the second run has."""
     by_principle: tuple[tuple[str, Figure], ...]
     """Number of flips by the principle that moved most."""
+
+
+@dataclass(frozen=True)
+class PreferenceShift:
+    """The preferences of two runs about the same pairs of answers."""
+
+    before: str
+    """Label of the first run."""
+    after: str
+    figures: ShiftFigures
     flips: tuple[FlippedPreference, ...]
 
 
-def paired_runs(groups: Sequence[RunGroup]) -> Iterator[tuple[RunSource, RunSource]]:
-    """Yield the runs to compare: each group's with that of the first group, of the same seed if there is one.
+@dataclass(frozen=True)
+class GroupShift:
+    """The preferences of two groups, run by run of the same seed; or of one group's runs among themselves."""
 
-    A single group of several seeds is compared run by run with its first.
+    before: str
+    """Key of the first group."""
+    after: str
+    """Key of the second group; the same key for what only the seed flips."""
+    figures: ShiftFigures
+    """Of all pairs of runs together."""
+    shifts: tuple[PreferenceShift, ...]
+
+    @property
+    def is_noise(self) -> bool:
+        """True for runs that differ only in their seed."""
+        return self.before == self.after
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The same pairs of answers in two runs, and what only one of the runs has."""
+
+    pairs: tuple[tuple[str, float, str | None], ...]
+    """Of each pair the prompt's id, the change of the probability, and the principle that flipped it; None if
+    it did not flip."""
+    only: tuple[int, int]
+
+
+def group_shifts(groups: Sequence[RunGroup], book: FigureBook) -> tuple[GroupShift, ...]:
+    """Return how the preferences of each group differ from those of the first, then what only seeds flip.
+
+    Groups are left out whose runs have no preferences.
     """
     first, *others = groups
-    for group in others:
-        by_seed = {run.seed: run for run in reversed(group.runs)}
-        before = next((run for run in first.runs if run.seed in by_seed), first.runs[0])
-        yield before, by_seed.get(before.seed, group.runs[0])
-    if not others:
-        for run in first.runs[1:]:
-            yield first.runs[0], run
+    wanted = [(first, group, list(_same_seeds(first, group))) for group in others]
+    wanted += [(group, group, list(combinations(group.runs, 2))) for group in groups]
+    found = (_group_shift(before, after, runs, book) for before, after, runs in wanted)
+    return tuple(one for one in found if one is not None)
 
 
-def preference_shift(before: RunSource, after: RunSource, book: FigureBook) -> PreferenceShift | None:
-    """Return how the preferences of two runs differ; None if one of them has none."""
+def _same_seeds(first: RunGroup, group: RunGroup) -> Iterator[tuple[RunSource, RunSource]]:
+    """Yield the runs of the same seed; the first of each group if no seed is in both."""
+    by_seed = {run.seed: run for run in reversed(group.runs)}
+    shared = [(run, by_seed[run.seed]) for run in first.runs if run.seed in by_seed]
+    yield from shared or [(first.runs[0], group.runs[0])]
+
+
+def _group_shift(
+    before: RunGroup, after: RunGroup, runs: Sequence[tuple[RunSource, RunSource]], book: FigureBook
+) -> GroupShift | None:
+    shifts: list[PreferenceShift] = []
+    compared: list[_Compared] = []
+    for old, new in runs:
+        found = _compare(old, new)
+        if found is not None:
+            pairs, flips = found
+            compared.append(pairs)
+            figures = _figures(f"compare.preferences.{old.label}.{new.label}", [pairs], book)
+            shifts.append(PreferenceShift(old.label, new.label, figures, flips))
+    if not shifts:
+        return None
+    pooled = _figures(f"compare.flips.{before.key}.{after.key}", compared, book)
+    return GroupShift(before.key, after.key, pooled, tuple(shifts))
+
+
+def _compare(before: RunSource, after: RunSource) -> tuple[_Compared, tuple[FlippedPreference, ...]] | None:
+    """Return the pairs of answers of two runs and the flips, or None if a run has no preference."""
     old, new = _preferences(before), _preferences(after)
     if not old or not new:
         return None
     flips: list[FlippedPreference] = []
-    changes: list[float] = []
+    pairs: list[tuple[str, float, str | None]] = []
     for name in sorted(old.keys() & new.keys()):
         comparison = before.reader.comparison(name)
         was, now = old[name].p_a(comparison), new[name].p_a(comparison)
-        changes.append(abs(now - was))
+        moved_by = None
         if is_flip(was, now):
             flips.append(_flip(comparison, old[name], new[name]))
+            moved_by = flips[-1].moved_by or _UNKNOWN
+        pairs.append((comparison.prompt.id, abs(now - was), moved_by))
     flips.sort(key=lambda flip: (flip.before - flip.after, flip.comparison.id))
-    return _shift(
-        before, after, flips, changes, (len(old.keys() - new.keys()), len(new.keys() - old.keys())), book
-    )
+    only = (len(old.keys() - new.keys()), len(new.keys() - old.keys()))
+    return _Compared(tuple(pairs), only), tuple(flips[:MAX_FLIPS])
 
 
 def flips_as_json(shift: PreferenceShift, data: AnswerData) -> list[dict[str, Any]]:
@@ -139,26 +205,21 @@ def _moves(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str,
     return {name: after.get(name, _EVEN) - before.get(name, _EVEN) for name in {**before, **after}}
 
 
-def _shift(
-    before: RunSource,
-    after: RunSource,
-    flips: Sequence[FlippedPreference],
-    changes: Sequence[float],
-    only: tuple[int, int],
-    book: FigureBook,
-) -> PreferenceShift:
-    prefix = f"compare.preferences.{before.label}.{after.label}"
-    counts = Counter(flip.moved_by or "unknown" for flip in flips)
-    share = Figure(f"{prefix}.share", len(flips) / len(changes), SHARE, len(changes)) if changes else None
-    mean = Figure(f"{prefix}.mean_change", fmean(changes)) if changes else None
-    return PreferenceShift(
-        before.label,
-        after.label,
-        book.count(f"{prefix}.compared", len(changes)),
-        book.count(f"{prefix}.flipped", len(flips)),
+def _figures(prefix: str, compared: Sequence[_Compared], book: FigureBook) -> ShiftFigures:
+    """Return the figures of pairs of runs, pooled."""
+    pairs = [pair for one in compared for pair in one.pairs]
+    counts = Counter(moved_by for _, _, moved_by in pairs if moved_by is not None)
+    interval = flip_share([(prompt, moved_by is not None) for prompt, _, moved_by in pairs])
+    share = mean = None
+    if interval is not None:
+        share = Figure(f"{prefix}.share", interval.value, SHARE, len(pairs), interval.low, interval.high)
+        mean = Figure(f"{prefix}.mean_change", fmean(change for _, change, _ in pairs))
+    only = (sum(one.only[0] for one in compared), sum(one.only[1] for one in compared))
+    return ShiftFigures(
+        book.count(f"{prefix}.compared", len(pairs)),
+        book.count(f"{prefix}.flipped", counts.total()),
         share and book.add(share),
         mean and book.add(mean),
         (book.count(f"{prefix}.only_before", only[0]), book.count(f"{prefix}.only_after", only[1])),
         tuple((name, book.count(f"{prefix}.moved_by.{name}", count)) for name, count in counts.most_common()),
-        tuple(flips[:MAX_FLIPS]),
     )

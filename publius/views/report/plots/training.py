@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_PANELS = 12
 """Maximum number of panels; the table of last values has every metric."""
 _COLUMNS = 4
-_SMOOTHED = 20
+SMOOTHED = 20
 """Number of points above which a running mean is drawn over the curve."""
 
 
@@ -41,7 +41,7 @@ def curves_plot(training: TrainingLog, name: str) -> Markup | None:
 
 def _draw(axes: Axes, curve: Curve) -> None:
     steps, values = list(curve.steps), list(curve.values)
-    if len(values) <= _SMOOTHED:
+    if len(values) <= SMOOTHED:
         axes.plot(steps, values, color=SERIES[0], linewidth=1.5)
     else:
         axes.plot(steps, values, color=SERIES[0], linewidth=1.0, alpha=0.4)

@@ -188,21 +188,49 @@ def metric(values: list[float], unit: str) -> Row:
     return {"value": fmean(values), "unit": unit, "n": len(values), "low": low, "high": high}
 
 
-def differences(rows: dict[str, tuple[list[float], str]]) -> dict[str, Row]:
-    """Differences with their intervals, each for itself and all together; rows of one evaluation by name."""
+def kind_of(name: str, unit: str) -> str:
+    """The kind of a difference: a mean similarity is no share of outcomes."""
+    return "difference" if unit == "share" and ".self_similarity." not in name else "mean"
+
+
+def differences(
+    rows: dict[str, tuple[list[float], str]], further: dict[str, float] | None = None
+) -> dict[str, Row]:
+    """Differences with their intervals, each for itself and all together; rows of one evaluation by name.
+
+    `further` has the p-values of differences that are computed elsewhere and tested with these.
+    """
     tests = sum(any(values) for values, _ in rows.values())
+    p_values = {name: p for name, (values, _) in rows.items() if (p := p_value(values)) is not None}
+    changed = {name: p for name, p in p_values.items() if any(rows[name][0])}
+    beyond = rejected(changed | (further or {}))
     found = {}
     for name, (values, unit) in rows.items():
-        kind = "difference" if unit == "share" else "mean"
+        kind = kind_of(name, unit)
         low, high = interval(values, kind)
         found[name] = {"value": fmean(values), "unit": unit, "n": len(values), "low": low, "high": high}
         if tests:
-            ends = interval(values, kind, 1 - 0.05 / tests)
+            ends = agreeing(interval(values, kind, 1 - 0.05 / tests), fmean(values), name in beyond)
             found[name] |= dict(zip(("simultaneous_low", "simultaneous_high"), ends, strict=True))
-        p = p_value(values)
-        found[name] |= {} if p is None else {"p_value": p}
+        if name in p_values:
+            found[name]["p_value"] = p_values[name]
         found[name] |= {"draws": 20_000} if len(values) > 14 else {}
     return found
+
+
+def rejected(p_values: dict[str, float]) -> set[str]:
+    """The hypotheses that Holm's procedure rejects at 5 %: the smallest p-values until the first fails."""
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    passed = [p_values[name] * (len(ordered) - n) <= 0.05 for n, name in enumerate(ordered)]
+    return set(itertools.compress(ordered, itertools.accumulate(passed, lambda a, b: a and b)))
+
+
+def agreeing(ends: tuple[float, float], value: float, is_beyond: bool) -> tuple[float, float]:
+    """An interval that crosses zero if, and only if, the difference is not beyond noise."""
+    low, high = ends
+    if not is_beyond:
+        return min(low, 0.0), max(high, 0.0)
+    return (max(low, 0.0), high) if value > 0 else (low, min(high, 0.0))
 
 
 def evaluation(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
@@ -223,8 +251,10 @@ def evaluation(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
         for name, (change, _) in changes.items():
             yield name, {"value": fmean(change), "n": len(change), **ends(change)}
     else:
-        yield from differences(changes).items()
-        for one in drift_metrics(answers_of(folder), len(changes)):
+        drift = drift_metrics(answers_of(folder), len(changes))
+        tested = {one.name: one.p_value for one in drift if one.p_value is not None and one.low != one.high}
+        yield from differences(changes, tested).items()
+        for one in drift:
             yield (
                 f"{label}.eval.{one.name}",
                 {"value": one.value, "n": one.n, "low": one.low, "high": one.high}
@@ -496,33 +526,85 @@ def means_alone(groups: dict[str, list[Path]]) -> dict[str, Row]:
     return numbers
 
 
-def preferences(before: Path, after: Path) -> dict[str, Row]:
-    """The preferences of two runs about the same comparisons."""
+Pair = tuple[str, float, float, dict[str, float], dict[str, float]]
+"""Prompt, both probabilities of answer `a`, and both by principle, of a pair of answers in two runs."""
 
-    def probabilities(folder: Path) -> dict[str, tuple[float, dict[str, float]]]:
-        pairs = {one["id"]: one for one in rows_of(folder / "comparisons.jsonl")}
-        found = {}
-        for one in rows_of(folder / "preferences.jsonl"):
-            is_a = one["chosen"][0]["content"] == pairs[one["comparison_id"]]["response_a"]
-            by_principle = {n: p if is_a else 1 - p for n, p in one["by_principle"].items()}
-            found[one["comparison_id"]] = (one["p_chosen"] if is_a else 1 - one["p_chosen"], by_principle)
-        return found
 
+def probabilities(folder: Path) -> dict[str, tuple[str, float, dict[str, float]]]:
+    pairs = {one["id"]: one for one in rows_of(folder / "comparisons.jsonl")}
+    found = {}
+    for one in rows_of(folder / "preferences.jsonl"):
+        pair = pairs[one["comparison_id"]]
+        is_a = one["chosen"][0]["content"] == pair["response_a"]
+        by_principle = {n: p if is_a else 1 - p for n, p in one["by_principle"].items()}
+        p_a = one["p_chosen"] if is_a else 1 - one["p_chosen"]
+        found[one["comparison_id"]] = (pair["prompt"]["id"], p_a, by_principle)
+    return found
+
+
+def shared_pairs(before: Path, after: Path) -> tuple[list[Pair], tuple[int, int]]:
+    """The pairs of answers that both runs prefer one of, and how many only one of them has."""
     old, new = probabilities(before), probabilities(after)
     shared = old.keys() & new.keys()
-    flips = [name for name in shared if (old[name][0] - 0.5) * (new[name][0] - 0.5) < 0]
-    prefix, moved = f"compare.preferences.{before.name}.{after.name}", Counter[str]()
-    for name in flips:
-        sign = 1 if new[name][0] > 0.5 else -1
-        principles = {*old[name][1], *new[name][1]}
-        moves = {p: sign * (new[name][1].get(p, 0.5) - old[name][1].get(p, 0.5)) for p in principles}
-        moved[max(moves, key=lambda p: (moves[p], p))] += 1
-    return {
-        f"{prefix}.compared": {"value": len(shared)},
-        f"{prefix}.flipped": {"value": len(flips)},
-        f"{prefix}.share": {"value": len(flips) / len(shared), "n": len(shared)},
-        f"{prefix}.mean_change": {"value": fmean(abs(old[n][0] - new[n][0]) for n in shared)},
-        f"{prefix}.only_before": {"value": len(old.keys() - shared)},
-        f"{prefix}.only_after": {"value": len(new.keys() - shared)},
+    pairs = [(old[n][0], old[n][1], new[n][1], old[n][2], new[n][2]) for n in shared]
+    return pairs, (len(old) - len(shared), len(new) - len(shared))
+
+
+def shift(prefix: str, pairs: list[Pair], only: tuple[int, int]) -> dict[str, Row]:
+    """How many preferences flipped, with Wilson's interval over prompts."""
+    moved = Counter[str]()
+    flipped: dict[str, list[bool]] = {}
+    for prompt, was, now, before, after in pairs:
+        flipped.setdefault(prompt, []).append((was - 0.5) * (now - 0.5) < 0)
+        if flipped[prompt][-1]:
+            sign = 1 if now > 0.5 else -1
+            moves = {p: sign * (after.get(p, 0.5) - before.get(p, 0.5)) for p in {*before, *after}}
+            moved[max(moves, key=lambda p: (moves[p], p))] += 1
+    numbers = {
+        f"{prefix}.compared": {"value": len(pairs)},
+        f"{prefix}.flipped": {"value": moved.total()},
+        f"{prefix}.only_before": {"value": only[0]},
+        f"{prefix}.only_after": {"value": only[1]},
         **{f"{prefix}.moved_by.{name}": {"value": count} for name, count in moved.items()},
     }
+    if pairs:
+        low, high = clustered_share(list(flipped.values()))
+        share = moved.total() / len(pairs)
+        numbers[f"{prefix}.share"] = {"value": share, "n": len(pairs), "low": low, "high": high}
+        numbers[f"{prefix}.mean_change"] = {"value": fmean(abs(now - was) for _, was, now, _, _ in pairs)}
+    return numbers
+
+
+def clustered_share(clusters: list[list[bool]]) -> tuple[float, float]:
+    """Wilson's interval for as many trials as the values of the clusters are worth."""
+    values = [one for cluster in clusters for one in cluster]
+    n, count, share = len(values), len(clusters), fmean(values)
+    if count == n:
+        trials = float(n)
+    elif count < 2 or share in (0, 1):
+        trials = n**2 / sum(len(cluster) ** 2 for cluster in clusters)
+    else:
+        together = count / (count - 1) * sum(sum(one - share for one in c) ** 2 for c in clusters)
+        alone = n / (n - 1) * n * share * (1 - share)
+        widened = stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975)
+        trials = n / max(1.0, together / alone) / widened**2
+    z2 = stats.norm.ppf(0.975) ** 2 / trials
+    middle, half = share + z2 / 2, math.sqrt(z2 * share * (1 - share) + z2**2 / 4)
+    return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
+
+
+def flips(groups: dict[str, list[Path]]) -> dict[str, Row]:
+    """The flips of each group against the first, seed by seed and pooled, and of seeds among themselves."""
+    first, *others = groups
+    compared = {(first, key): list(zip(groups[first], groups[key], strict=True)) for key in others}
+    compared |= {(key, key): list(itertools.combinations(own, 2)) for key, own in groups.items()}
+    numbers: dict[str, Row] = {}
+    for (before, after), runs in compared.items():
+        found = [shared_pairs(*pair) for pair in runs]
+        for (old, new), (pairs, only) in zip(runs, found, strict=True):
+            numbers |= shift(f"compare.preferences.{old.name}.{new.name}", pairs, only)
+        if found:
+            pooled = [pair for pairs, _ in found for pair in pairs]
+            only = (sum(one[0] for _, one in found), sum(one[1] for _, one in found))
+            numbers |= shift(f"compare.flips.{before}.{after}", pooled, only)
+    return numbers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -48,10 +50,53 @@ def test_all_numbers_of_several_runs_follow_from_their_records(wordings: list[Pa
     expected = recompute.shown_prompts(wordings)
     for folder in wordings:
         expected |= recompute.of_run(folder) | dict(relabelled.quality(folder))
-    expected |= recompute.comparison({"A": wordings[:2], "B": wordings[2:]})
-    expected |= recompute.preferences(wordings[0], wordings[2])
+    groups = {"A": wordings[:2], "B": wordings[2:]}
+    expected |= recompute.comparison(groups) | recompute.flips(groups)
     assert_equal(wordings_page, expected)
-    assert expected[f"compare.preferences.{wordings[0].name}.{wordings[2].name}.flipped"]["value"] > 0
+    pairs = list(zip(groups["A"], groups["B"], strict=True))
+    for kind in ("flipped", "compared"):
+        by_seed = [expected[f"compare.preferences.{a.name}.{b.name}.{kind}"]["value"] for a, b in pairs]
+        assert min(by_seed) > 0
+        assert expected[f"compare.flips.A.B.{kind}"]["value"] == sum(by_seed)
+
+
+def test_edited_principle_that_nothing_measures_is_named(wordings_page: ReadPage):
+    text = " ".join(" ".join(wordings_page.prose).split())
+    assert "plain : not measured: it has no machine check, and no judge rated it" in text
+    assert wordings_page.figures["compare.flips.A.A.compared"]["value"] == 0
+    assert "no reference for noise: no two seeds of a group share a pair of answers" in text
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_seeds_that_change_nothing_are_said_to_and_show_the_noise_of_flips(
+    wordings: list[Path], tmp_path: Path
+):
+    again = tmp_path / "again"
+    shutil.copytree(wordings[0], again)
+    manifest = recompute.json_of(again / "manifest.json")
+    (again / "manifest.json").write_text(json.dumps(manifest | {"seed": 7}))
+    page = page_of([wordings[0], again], tmp_path / "report.html")
+    text = " ".join(" ".join(page.prose).split())
+    assert "All seeds of a group gave the same value of every measure" in text
+    assert "the reference for noise: what another seed flips under the same wording" in text
+    pairs = len(recompute.rows_of(again / "preferences.jsonl"))
+    assert page.figures["compare.flips.A.A.compared"]["value"] == pairs
+    share = page.figures["compare.flips.A.A.share"]
+    assert share["value"] == 0 < share["high"] < 0.5  # none seen is not none at all
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_runs_without_an_evaluation_say_what_to_run(wordings: list[Path], tmp_path: Path):
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for source, run in zip((wordings[0], wordings[2]), runs, strict=True):
+        shutil.copytree(source, run)
+        shutil.rmtree(run / "eval")
+    page = page_of(runs, tmp_path / "report.html")
+    text = " ".join(" ".join(page.prose).split())
+    assert "No run was evaluated, so nothing was measured" in text
+    assert "not measured: no run was evaluated (publius eval)" in text
+    assert "no reference for noise: no group has two seeds" in text
+    assert page.figures["compare.flips.A.B.compared"]["value"] > 0
 
 
 @pytest.mark.usefixtures("no_plots")
@@ -78,6 +123,7 @@ def test_kl_losses_and_win_rates_of_several_runs_are_paired_by_prompt(wordings: 
         assert_figure(name, page.figures[name], expected[name])
     text = " ".join(page.prose)
     assert "(means only)" in text  # the ratio of lengths
+    assert "All seeds of a group gave" not in text  # the KL divergence and the losses are by chance
     assert page.figures["compare.prompted.kl.A"]["n"] == 15  # one answer is empty in one run
     assert page.figures["compare.prompted.neutral_loss.A"]["n"] == 6  # texts, not prompts
 

@@ -65,6 +65,12 @@ def test_policy_allows_the_pages_own_style_and_script_alone(recorded_page: ReadP
         assert parts[f"{element}-src"] == f"'sha256-{digest}'"
 
 
+def test_captions_of_curves_explain_first_zeros_and_name_no_line_that_is_not_drawn(recorded_page: ReadPage):
+    text = " ".join(" ".join(recorded_page.prose).split())
+    assert "all log-ratios are 0, all pairs are ties, and the accuracy is 0" in text
+    assert "thick line" not in text  # no log has as many steps as running means are drawn from
+
+
 def test_json_block_cannot_be_ended_and_reads_back():
     block = str(json_block({"text": HOSTILE}))
     assert not re.search("[<>&\u2028]", block)
