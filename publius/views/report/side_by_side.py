@@ -18,8 +18,7 @@ from publius.views.report.comparing.groups import (
 from publius.views.report.comparing.preferences import (
     PreferenceShift,
     flips_as_json,
-    paired_runs,
-    preference_shift,
+    group_shifts,
 )
 from publius.views.report.figures import Figure, FigureBook
 from publius.views.report.reading.answers import AnswerData, held_out_series
@@ -49,8 +48,9 @@ class ReportViews:
             groups = group_runs(runs)
             shifts = [
                 shift
-                for before, after in paired_runs(groups)
-                if (shift := preference_shift(before, after, book))
+                for group in group_shifts(groups, book)
+                if len(groups) == 1 or not group.is_noise
+                for shift in group.shifts
             ]
             comparison = None
             if len(runs) > 1:
@@ -175,14 +175,15 @@ def _shift_json(shift: PreferenceShift) -> dict[str, Any]:
     def text(figure: Figure | None) -> str | None:
         return None if figure is None else figure.text
 
-    counts: Mapping[str, float] = {name: figure.value for name, figure in shift.by_principle}
+    figures = shift.figures
+    counts: Mapping[str, float] = {name: figure.value for name, figure in figures.by_principle}
     return {
         "before": shift.before,
         "after": shift.after,
-        "compared": shift.compared.value,
-        "flipped": shift.flipped.value,
-        "share": text(shift.share),
-        "mean_change": text(shift.mean_change),
-        "only": [figure.value for figure in shift.only],
+        "compared": figures.compared.value,
+        "flipped": figures.flipped.value,
+        "share": text(figures.share),
+        "mean_change": text(figures.mean_change),
+        "only": [figure.value for figure in figures.only],
         "by_principle": counts,
     }
