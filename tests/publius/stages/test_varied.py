@@ -206,4 +206,6 @@ def test_estimate_is_printed_with_a_row_for_each_run(tmp_path: Path):
     done = here("run", run_file, "--vary", "seed=0,1", "--estimate")
     assert done.returncode == 0, done.stderr
     assert "together" in done.stdout
+    assert "calls: expected (fewest-most)" in done.stdout
+    assert "USD" not in done.stdout  # no prices: no empty column
     assert not (tmp_path / "runs").exists()
