@@ -24,6 +24,7 @@ from publius.console import heading, out
 from publius.stages.outcome import evaluation_of
 from publius.stages.varied import VariedOutcome, VariedRun
 from publius.views.report.comparing.groups import RunGroup, group_runs
+from publius.views.report.contents import ReportContents
 from publius.views.report.reading.answers import held_out_series
 from publius.views.report.reading.sources import RunSource, open_sources
 from publius.views.report.writing import ReportRequest, write_report
@@ -78,6 +79,8 @@ class ComparedRuns:
     report: Path | None
     problem: PubliusError | None = None
     """Why there is no page."""
+    contents: ReportContents | None = None
+    """What the page shows."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the runs and groups as JSON-able values."""
@@ -99,7 +102,7 @@ def compared_runs(outcome: VariedOutcome) -> ComparedRuns:
     except PubliusError as error:
         warn(f"the runs are not compared: {error}")
         return ComparedRuns(outcome, (), None, error)
-    return ComparedRuns(outcome, groups, written.file)
+    return ComparedRuns(outcome, groups, written.file, contents=written.contents)
 
 
 def report_file(folders: Sequence[Path]) -> Path:
@@ -125,10 +128,25 @@ def print_varied(compared: ComparedRuns) -> None:
         _print_measures(measured[0])
     elif measured:
         _print_headlines(measured)
+    elif compared.groups:
+        out.print(
+            "\nno run was evaluated: publius eval in place of publius run, with the same options, measures "
+            "what moved",
+            soft_wrap=True,
+        )
+    if compared.contents is not None:
+        _print_edited(compared.contents)
+        _print_flips(compared.contents)
     if compared.report is not None:
-        command = shell_command("publius", "report", *compared.outcome.folders, "--to", compared.report)
+        folders = map(_from_here, compared.outcome.folders)
+        command = shell_command("publius", "report", *folders, "--to", _from_here(compared.report))
         out.print(f"\nreport: {compared.report}", soft_wrap=True)
         note(command)
+
+
+def _from_here(path: Path) -> Path:
+    """Return a path as it is typed in the current folder, if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _print_measures(group: SeedGroup) -> None:
@@ -168,6 +186,39 @@ def _print_headlines(groups: Sequence[SeedGroup]) -> None:
             table.add_row("", *("" for _ in group.settings), "by seed", *seeds, style="dim")
     out.print(table)
     _print_legend(groups)
+
+
+def _print_edited(contents: ReportContents) -> None:
+    """Print what measures each edited principle, with its difference from the first group."""
+    comparison = contents.comparison
+    edited = [(g, one) for g in comparison.groups for one in comparison.edited(g)] if comparison else []
+    if comparison is None or not edited:
+        return
+    heading("What measures the edits")
+    for group, one in edited:
+        cells = [comparison.cell(measure, group) for measure in one.measures]
+        deltas = [cell.delta for cell in cells if cell is not None and cell.delta is not None]
+        texts = [f"{delta.text} ({delta.interval})" for delta in deltas]
+        variant = f"; {comparison.variants[0]}, against A: {', '.join(texts)}" if texts else ""
+        out.print(f"{group.key}: {one.principle} {one.line}{variant}", soft_wrap=True, markup=False)
+
+
+def _print_flips(contents: ReportContents) -> None:
+    """Print how many preferences flipped between groups, and between the seeds of one."""
+    found = [one for one in contents.shifts if one.figures.compared.value]
+    if not found:
+        return
+    heading("Preferences flipped, of the same pairs of answers")
+    table = _table(("from", "to", "same pairs", "flipped", "% (interval over prompts)"))
+    for one in found:
+        figures = one.figures
+        share = figures.share
+        text = "" if share is None else f"{share.bare} ({share.interval})"
+        to = f"seeds of {one.after}" if one.is_noise else one.after
+        table.add_row(one.before, to, figures.compared.text, figures.flipped.text, text)
+    out.print(table)
+    if not any(one.is_noise for one in found):
+        out.print("no reference for noise: no two seeds of a group have a pair of answers in common")
 
 
 def _print_legend(groups: Sequence[SeedGroup]) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from rich.table import Table
 
 from publius.authoring.estimating.varied import VariedEstimate
 from publius.console import heading, out
 from publius.views.costs.estimate import shown_bounds, shown_duration
+
+_IF_KNOWN = {"time": "seconds", "USD": "usd"}
+"""Columns that are shown if the total is known, with their fields."""
 
 
 def print_varied_estimate(varied: VariedEstimate) -> None:
@@ -17,31 +23,17 @@ def print_varied_estimate(varied: VariedEstimate) -> None:
     keys = [key for key, _ in varied.combinations[0].settings]
     for title in keys:
         table.add_column(title, overflow="fold")
-    for title in ("calls", "in the cache", "prompt tokens", "generated", "time", "USD"):
+    total = found["total"]
+    known = [title for title, key in _IF_KNOWN.items() if total[key] is not None]
+    for title in ("calls", "in the cache", "prompt tokens", "generated", *known):
         table.add_column(title, justify="right")
     for combination, run in zip(varied.combinations, found["runs"], strict=True):
-        total = run["estimate"]["total"]
-        table.add_row(
-            *combination.cells,
-            shown_bounds(total["calls"]),
-            f"{total['reused']:,}",
-            f"{total['prompt_tokens']:,}",
-            f"{total['generated_tokens']['expected']:,}",
-            "" if total["seconds"] is None else shown_duration(total["seconds"]),
-            "" if total["usd"] is None else f"{total['usd']['expected']:,.2f}",
-        )
-    total = found["total"]
-    table.add_row(
-        "together",
-        *("" for _ in keys[1:]),
-        shown_bounds(total["calls"]),
-        "",
-        f"{total['prompt_tokens']:,}",
-        f"{total['generated_tokens']['expected']:,}",
-        "" if total["seconds"] is None else shown_duration(total["seconds"]),
-        "" if total["usd"] is None else f"{total['usd']['expected']:,.2f}",
-    )
+        own = run["estimate"]["total"]
+        table.add_row(*combination.cells, *_cells(own, f"{own['reused']:,}", known))
+    table.add_row("together", *("" for _ in keys[1:]), *_cells(total, "", known))
     out.print(table)
+    if any("(" in shown_bounds(one["calls"]) for one in (total, *_totals(found))):
+        out.print("calls: expected (fewest-most)")
     if total["shared_calls"]:
         out.print(
             f"{total['shared_calls']:,} calls are the same in several runs and sent once; `together` counts "
@@ -52,3 +44,17 @@ def print_varied_estimate(varied: VariedEstimate) -> None:
         out.print("time: no earlier run of this model measured a speed; give --rate TOKENS_PER_S")
     if total["usd"] is None:
         out.print("price: no prices; write them to prices.yaml beside the run file, or to engine.prices")
+
+
+def _totals(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [run["estimate"]["total"] for run in found["runs"]]
+
+
+def _cells(total: dict[str, Any], reused: str, known: Sequence[str]) -> list[str]:
+    """Return the cells of a row behind the varied settings."""
+    shown = {
+        "time": "" if total["seconds"] is None else shown_duration(total["seconds"]),
+        "USD": "" if total["usd"] is None else f"{total['usd']['expected']:,.2f}",
+    }
+    calls, generated = shown_bounds(total["calls"]), f"{total['generated_tokens']['expected']:,}"
+    return [calls, reused, f"{total['prompt_tokens']:,}", generated, *(shown[title] for title in known)]

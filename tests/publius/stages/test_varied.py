@@ -91,6 +91,17 @@ def test_wordings_are_rows_of_the_table(tmp_path: Path):
     ]
 
 
+def test_flips_and_what_measures_an_edit_are_printed_without_an_evaluation(tmp_path: Path):
+    done = here("run", write_varied(tmp_path), "--vary", "constitution=terse.yaml,brief.yaml")
+    text = " ".join(done.stdout.split())
+    assert "no run was evaluated: publius eval in place of publius run" in text
+    assert "B: short not measured: no run was evaluated (publius eval)" in text
+    assert "Preferences flipped, of the same pairs of answers" in text
+    (row,) = [row.split() for row in done.stdout.splitlines() if row.split()[:2] == ["A", "B"]]
+    assert int(row[2]) > 0
+    assert 0 <= int(row[3]) <= int(row[2])
+
+
 def recorded(folder: str) -> dict[str, float]:
     content = json.loads((Path(folder) / "eval" / "metrics.json").read_text())
     return {metric["name"]: metric["value"] for metric in content["metrics"]}
@@ -195,4 +206,6 @@ def test_estimate_is_printed_with_a_row_for_each_run(tmp_path: Path):
     done = here("run", run_file, "--vary", "seed=0,1", "--estimate")
     assert done.returncode == 0, done.stderr
     assert "together" in done.stdout
+    assert "calls: expected (fewest-most)" in done.stdout
+    assert "USD" not in done.stdout  # no prices: no empty column
     assert not (tmp_path / "runs").exists()
