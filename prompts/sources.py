@@ -93,8 +93,11 @@ class Admissions:
             prompt: the next prompt of the file.
             place: place of its row, such as `prompts.jsonl:3`, for the detail of a duplicate.
         """
-        if not self._ids.add(prompt.id):
-            return Admission(assign_split(prompt, self._shares), "duplicate prompt", place)
+        if not self._ids.add(prompt.id, place):
+            first = self._ids.place_of(prompt.id)
+            return Admission(
+                assign_split(prompt, self._shares), "duplicate prompt", f"{place} repeats {first}"
+            )
         decided: list[Admission] = []
 
         def admit(match: Match | None) -> str | None:

@@ -90,7 +90,10 @@ def admitted(
 
 def test_exact_duplicate_is_skipped_with_its_place():
     found = admitted([prompt("Hi"), prompt("Hi", tags=("x",))])
-    assert [(entry.reason, entry.detail) for entry in found] == [("", ""), ("duplicate prompt", "row 2")]
+    assert [(entry.reason, entry.detail) for entry in found] == [
+        ("", ""),
+        ("duplicate prompt", "row 2 repeats row 1"),
+    ]
 
 
 @pytest.mark.parametrize(("duplicates", "skipped"), [("exact", set()), ("normalised", {1}), ("near", {1, 2})])
