@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from core.notices import counted, note, warn
 from core.records import PromptColumns
-from core.store.seen_ids import SeenIds
-from prompts.sources import Admission, Admissions
+from prompts.sources import Admission, Admissions, PromptIdentities
 from publius.config.run_file import PromptsConfig, SplitConfig
 from publius.runs.folder import Run
 from publius.runs.inputs import digest_lines
@@ -99,13 +99,14 @@ class PromptIngestion:
         }
 
     def _column_records(self, run: Run, carried: dict[str, str]) -> Iterator[PromptColumns]:
-        with SeenIds() as seen:
+        with closing(PromptIdentities(self._prompts.duplicates)) as identities:
             for row in read_prompt_rows(self._prompts) if carried else ():
-                if row.parsed is None or row.parsed.prompt.id not in run.prompts:
+                if row.parsed is None:
                     continue
-                if seen.add(row.parsed.prompt.id):  # of duplicates, the run has the first
+                prompt, repeated = identities.identify(row.parsed.prompt, row.place)
+                if not repeated and prompt.id in run.prompts:
                     cells = carried_values(row.values, carried)
-                    yield PromptColumns(id=row.parsed.prompt.id, row=row.place, columns=cells)
+                    yield PromptColumns(id=prompt.id, row=row.place, columns=cells)
 
     @property
     def _keep(self) -> list[str] | None:
