@@ -31,6 +31,10 @@ def _is_empty(values: tuple[str, ...]) -> bool:
     return not values
 
 
+def _is_zero(value: int) -> bool:
+    return value == 0
+
+
 class Record(BaseModel):
     """Base class of all records: immutable, unknown fields are rejected."""
 
@@ -65,6 +69,8 @@ class Prompt(Record):
     source: str = ""
     split: Split | None = None
     """Split that the prompt belongs to; None until a run assigns one by the hash of the normalised text."""
+    repeat: int = Field(default=0, ge=0, exclude_if=_is_zero)
+    """Number of earlier prompts of the run with the same messages; a repeat's id digests tags and this."""
 
     @classmethod
     def of(
@@ -85,9 +91,18 @@ class Prompt(Record):
             split=split,
         )
 
+    def repeated(self, repeat: int) -> Self:
+        """Return the prompt as one after `repeat` others with the same messages, with its own id."""
+        if not repeat:
+            return self
+        own = record_id("prompt", [m.model_dump() for m in self.messages], list(self.tags), repeat)
+        return self.model_copy(update={"id": own, "repeat": repeat})
+
     def has_own_id(self) -> bool:
-        """Return True if the id is that of the messages."""
-        return self.id == record_id("prompt", [m.model_dump() for m in self.messages])
+        """Return True if the id is that of the messages, and of the tags for a repeat."""
+        messages = [m.model_dump() for m in self.messages]
+        repeat = (list(self.tags), self.repeat) if self.repeat else ()
+        return self.id == record_id("prompt", messages, *repeat)
 
     @model_validator(mode="after")
     def _ends_with_the_user(self) -> Self:

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from core.digests import derive_uniform
+from core.digests import derive_uniform, digest
 from core.records import Message, Prompt, Split
 from core.store.near_duplicates import GramCounts, Match, NearDuplicates
 from core.store.seen_ids import SeenIds
 
 BEYOND_LIMIT = "beyond prompts.limit"
 """Reason for skipping a prompt that the user asked to skip."""
-Duplicates = Literal["exact", "normalised", "near"]
-"""Prompts to skip: with the same messages as an earlier one; also those that differ only in case, spacing and
-punctuation; also near-duplicates."""
+Duplicates = Literal["exact", "normalised", "near", "keep"]
+"""Prompts to skip: with the same messages and tags as an earlier one; also those that differ only in case,
+spacing and punctuation; also near-duplicates; none with `keep`."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILE_ENDINGS = {
     ".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".yaml", ".yml", ".xlsx", ".zip"
@@ -59,6 +59,30 @@ class Admission:
     """True if the prompt nearly repeats an earlier one that the run uses."""
 
 
+class PromptIdentities:
+    """Ids of a data set's prompts, one after another: the same text with other tags is another prompt.
+
+    Args:
+        duplicates: with `keep`, the same text with the same tags is one, too.
+    """
+
+    def __init__(self, duplicates: Duplicates) -> None:
+        self._keeps = duplicates == "keep"
+        self._cases, self._texts = SeenIds(), SeenIds()
+
+    def identify(self, prompt: Prompt, place: str) -> tuple[Prompt, str]:
+        """Return the prompt with its id in the run, and the place of the row that it repeats; "" if none."""
+        case = digest(prompt.id, sorted(set(prompt.tags)))
+        if not self._cases.add(case, place) and not self._keeps:
+            return prompt, self._cases.place_of(case)
+        return prompt.repeated(self._texts.times(prompt.id)), ""
+
+    def close(self) -> None:
+        """Delete what is remembered of the prompts."""
+        self._cases.close()
+        self._texts.close()
+
+
 class Admissions:
     """Decides one prompt after another. Memory does not grow with their number.
 
@@ -83,7 +107,7 @@ class Admissions:
         self._limit = limit
         self._skips = duplicates
         self._training = 0
-        self._ids = SeenIds()
+        self._ids = PromptIdentities(duplicates)
         self._near = NearDuplicates(counts)
 
     def decide(self, prompt: Prompt, place: str) -> Admission:
@@ -93,8 +117,11 @@ class Admissions:
             prompt: the next prompt of the file.
             place: place of its row, such as `prompts.jsonl:3`, for the detail of a duplicate.
         """
-        if not self._ids.add(prompt.id):
-            return Admission(assign_split(prompt, self._shares), "duplicate prompt", place)
+        prompt, first = self._ids.identify(prompt, place)
+        if first:
+            return Admission(
+                assign_split(prompt, self._shares), "duplicate prompt", f"{place} repeats {first}"
+            )
         decided: list[Admission] = []
 
         def admit(match: Match | None) -> str | None:
@@ -110,7 +137,7 @@ class Admissions:
             prompt = prompt.model_copy(update={"split": min(match.payloads)})
         prompt = assign_split(prompt, self._shares)
         if match is not None:
-            if match.same_words and self._skips != "exact":
+            if match.same_words and self._skips in ("normalised", "near"):
                 return Admission(prompt, "same words as an earlier prompt", place)
             if self._skips == "near":
                 return Admission(prompt, "near-duplicate of an earlier prompt", place)

@@ -13,9 +13,10 @@ _REMEDY = "a writable folder for temporary files (TMPDIR)"
 _SCHEMA = """
 PRAGMA cache_size = -512;
 PRAGMA journal_mode = OFF;
-CREATE TABLE ids (id TEXT PRIMARY KEY, place TEXT) WITHOUT ROWID;
+CREATE TABLE ids (id TEXT PRIMARY KEY, place TEXT, times INTEGER) WITHOUT ROWID;
 BEGIN;
 """
+_COUNT = "INSERT INTO ids VALUES (?, '', 1) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times"
 
 
 class SeenIds:
@@ -38,8 +39,14 @@ class SeenIds:
         """
         with self._errors:
             return (
-                self._connection.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (id, place)).rowcount > 0
+                self._connection.execute("INSERT OR IGNORE INTO ids VALUES (?, ?, 0)", (id, place)).rowcount
+                > 0
             )
+
+    def times(self, id: str) -> int:
+        """Add an id; return how often this was called for it before."""
+        with self._errors:
+            return int(self._connection.execute(_COUNT, (id,)).fetchone()[0]) - 1
 
     def place_of(self, id: str) -> str:
         """Return the place with which an id was added; empty if it was not."""

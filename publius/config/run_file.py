@@ -79,7 +79,8 @@ class PromptsConfig(Section):
     """Columns of yours to carry to the export. Default: all that are not read and have at most 1,000
     characters on average; `[]` carries none."""
     duplicates: Duplicates = Field(default="exact", json_schema_extra=ADDED)
-    """Prompts to skip: `exact`, those with the same messages as an earlier prompt; `normalised`, also those
+    """Prompts to skip: `keep`, none; `exact`, those with the messages and tags of an earlier prompt (the same
+    text with other tags is another case, under other principles); `normalised`, also those
     that differ only in case, spacing and punctuation; `near`, also near-duplicates (Jaccard similarity of
     letter 4-grams of at least 0.8). Near-duplicates that are used are counted, and are in one split."""
 

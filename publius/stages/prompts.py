@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from core.notices import counted, note, warn
 from core.records import PromptColumns
-from core.store.seen_ids import SeenIds
-from prompts.sources import Admission, Admissions
+from prompts.sources import Admission, Admissions, PromptIdentities
 from publius.config.run_file import PromptsConfig, SplitConfig
 from publius.runs.folder import Run
 from publius.runs.inputs import digest_lines
-from publius.sources.prompt_survey import PromptSurvey, carried_values, survey
+from publius.sources.prompt_survey import PromptSurvey, carried_values, described_row, survey
 from publius.sources.prompts import PromptRow, read_prompt_rows
 
 PROMPTS_SUMMARY = "prompts"
@@ -57,7 +57,8 @@ class PromptIngestion:
 
     def _copy(self, run: Run) -> None:
         rows, near, excluded, splits = 0, 0, Counter[str](), Counter[str]()
-        for entry in admitted_rows(self._prompts, self._split, self._survey):
+        carried = self._survey.carried(self._prompts.keep)
+        for entry in admitted_rows(self._prompts, self._split, self._survey, carried):
             rows += 1
             if entry.admission is None:
                 run.exclude("prompts", entry.row.place, entry.row.reason, entry.row.detail)
@@ -98,13 +99,14 @@ class PromptIngestion:
         }
 
     def _column_records(self, run: Run, carried: dict[str, str]) -> Iterator[PromptColumns]:
-        with SeenIds() as seen:
+        with closing(PromptIdentities(self._prompts.duplicates)) as identities:
             for row in read_prompt_rows(self._prompts) if carried else ():
-                if row.parsed is None or row.parsed.prompt.id not in run.prompts:
+                if row.parsed is None:
                     continue
-                if seen.add(row.parsed.prompt.id):  # of duplicates, the run has the first
+                prompt, repeated = identities.identify(row.parsed.prompt, row.place)
+                if not repeated and prompt.id in run.prompts:
                     cells = carried_values(row.values, carried)
-                    yield PromptColumns(id=row.parsed.prompt.id, row=row.place, columns=cells)
+                    yield PromptColumns(id=prompt.id, row=row.place, columns=cells)
 
     @property
     def _keep(self) -> list[str] | None:
@@ -115,18 +117,28 @@ def _digest_of_columns(run: Run) -> str:
     return digest_lines(run.folder / "prompt_columns.jsonl").digest
 
 
-def admitted_rows(prompts: PromptsConfig, split: SplitConfig, found: PromptSurvey) -> Iterator[AdmittedRow]:
+def admitted_rows(
+    prompts: PromptsConfig,
+    split: SplitConfig,
+    found: PromptSurvey,
+    carried: Mapping[str, str] | None = None,
+) -> Iterator[AdmittedRow]:
     """Yield every row of a data set with the decision about its prompt, as a run would make it.
 
     Args:
         prompts: the data set.
         split: shares of the splits.
         found: the survey of the data set.
+        carried: columns whose cells name a row, beside its place, in the detail of a duplicate.
     """
     with Admissions(split.shares(), found.grams, prompts.limit, prompts.duplicates) as admissions:
         for row in read_prompt_rows(prompts):
             parsed = row.parsed
-            yield AdmittedRow(row, None if parsed is None else admissions.decide(parsed.prompt, row.place))
+            if parsed is None:
+                yield AdmittedRow(row, None)
+                continue
+            place = described_row(row.place, row.values, carried or {})
+            yield AdmittedRow(row, admissions.decide(parsed.prompt, place))
 
 
 def splits_in_words(splits: Mapping[str, int]) -> str:

@@ -89,8 +89,28 @@ def admitted(
 
 
 def test_exact_duplicate_is_skipped_with_its_place():
-    found = admitted([prompt("Hi"), prompt("Hi", tags=("x",))])
-    assert [(entry.reason, entry.detail) for entry in found] == [("", ""), ("duplicate prompt", "row 2")]
+    found = admitted([prompt("Hi"), prompt("Hi")])
+    assert [(entry.reason, entry.detail) for entry in found] == [
+        ("", ""),
+        ("duplicate prompt", "row 2 repeats row 1"),
+    ]
+
+
+def test_same_text_with_other_tags_is_another_prompt_in_the_same_split():
+    found = admitted([prompt("Hi"), prompt("Hi", tags=("x",)), prompt("Hi", tags=("x",))])
+    assert [entry.reason for entry in found] == ["", "", "duplicate prompt"]
+    assert found[0].prompt.id == prompt("Hi").id  # the first keeps the id that it always had
+    assert found[1].prompt.id != found[0].prompt.id
+    assert all(entry.prompt.has_own_id() for entry in found)
+    assert found[0].prompt.split == found[1].prompt.split
+    assert "repeat" not in found[0].prompt.to_line()
+
+
+def test_all_duplicates_are_kept_if_asked_each_with_its_id():
+    found = admitted([prompt("Hi", tags=("x",))] * 4, duplicates="keep")
+    assert not any(entry.reason for entry in found)
+    assert len({entry.prompt.id for entry in found}) == 4
+    assert all(entry.prompt.has_own_id() for entry in found)
 
 
 @pytest.mark.parametrize(("duplicates", "skipped"), [("exact", set()), ("normalised", {1}), ("near", {1, 2})])

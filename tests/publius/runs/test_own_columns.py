@@ -118,3 +118,22 @@ def test_a_date_is_loaded_as_it_is_written(tmp_path: Path, written: str, monkeyp
     )
     assert {row[OWN_COLUMNS]["opened"] for row in loaded} == {written}
     assert {row[OWN_COLUMNS]["ticket"] for row in loaded} <= {row["ticket"] for row in ROWS}
+
+
+def test_a_duplicate_names_both_rows_with_the_users_columns(tmp_path: Path):
+    folder = run(tmp_path, [*ROWS, ROWS[2] | {"ticket": "T-99"}])
+    every = map(json.loads, record_lines(folder)["exclusions.jsonl"])
+    (excluded,) = [one for one in every if one["reason"] == "duplicate prompt"]
+    assert excluded["detail"] == (
+        "prompts.jsonl:9 (ticket T-99, created 2, vip False) repeats "
+        "prompts.jsonl:3 (ticket T-2, created 2, vip False)"
+    )
+
+
+def test_kept_duplicates_have_their_own_columns(tmp_path: Path):
+    rows = [*ROWS, ROWS[2] | {"ticket": "T-99", "tags": ["pro"]}, ROWS[2] | {"ticket": "T-100"}]
+    folder = run(tmp_path, rows, **{"prompts.duplicates": "keep"})
+    own = {row["id"]: row["columns"] for row in map(json.loads, record_lines(folder)["prompt_columns.jsonl"])}
+    prompts = [json.loads(line) for line in record_lines(folder)["prompts.jsonl"]]
+    same = [one["id"] for one in prompts if one["messages"][0]["content"] == ROWS[2]["prompt"]]
+    assert [own[one]["ticket"] for one in same] == ["T-2", "T-99", "T-100"]
