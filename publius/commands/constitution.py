@@ -10,7 +10,7 @@ import typer
 
 from core.notices import note, warn
 from engines.embedded import EMBEDDED_NAME
-from publius.commands.options import AsJson, EngineOption
+from publius.commands.options import AsJson, EngineOption, PromptFileColumns
 from publius.console import emit, print_json
 from publius.runs.project import DEFAULT_PROMPT
 
@@ -21,13 +21,6 @@ constitution_app = typer.Typer()
 
 ConstitutionSource = Annotated[
     str, typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION")
-]
-PromptFileColumns = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="OURS=THEIRS,...",
-        help="With --prompts: map our columns to the file's, as in prompt=question,tags=mood.",
-    ),
 ]
 _MOOD = "prompt=question,tags=mood"
 Labeler = Annotated[

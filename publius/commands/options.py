@@ -70,6 +70,13 @@ DataColumns = Annotated[
         "may be repeated.",
     ),
 ]
+PromptFileColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OURS=THEIRS,...",
+        help="With --prompts: map our columns to the file's, as in prompt=question,tags=mood.",
+    ),
+]
 SplitOption = Annotated[
     str | None,
     typer.Option(

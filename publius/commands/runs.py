@@ -178,7 +178,7 @@ def label(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label the comparisons of a run, or the pairs of a file or of another run."""
+    """Label the comparisons of a run, or pairs of a file or run."""
     from publius.sources.column_names import parse_columns
     from publius.stages.label_pairs import PairsRequest, label_pairs
     from publius.views.run_summary import print_summary

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from publius.commands.options import AsJson
+from publius.commands.options import AsJson, PromptFileColumns
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
 
@@ -21,6 +21,21 @@ def init(
     preset: Annotated[
         str, typer.Option(help="Preset that the constitution extends, and whose prompts are written.")
     ] = DEFAULT_PRESET,
+    constitution: Annotated[
+        Path | None,
+        typer.Option(
+            help="Use this constitution of yours; it stays where it is.", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Use these prompts of yours: any file that a run reads, or a Hugging Face id.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    columns: PromptFileColumns = None,
     templates: Annotated[
         Path | None,
         typer.Option(
@@ -32,15 +47,24 @@ def init(
 ) -> None:
     """Create a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
     from prompts.user_templates import init_templates
-    from publius.runs.project import init_project
+    from publius.authoring.given import note_given, read_given
+    from publius.runs.project import OwnFiles, init_project
+    from publius.sources.column_names import parse_columns
     from publius.views.setup import print_project, print_templates
 
     if folder is None and templates is None:
         raise typer.BadParameter("give a folder for the project, or --templates DIR")
     if templates is not None:
         print_templates(templates, init_templates(templates))
+    theirs = parse_columns(columns or [], "tags=MOOD")
+    if columns and prompts is None:
+        raise typer.BadParameter("--columns requires --prompts")
     if folder is not None:
-        print_project(folder, init_project(folder, preset))
+        if prompts is not None:
+            note_given(read_given(prompts, theirs))
+        print_project(
+            folder, init_project(folder, preset, OwnFiles(constitution, prompts, theirs)), constitution
+        )
 
 
 def doctor(as_json: AsJson = False) -> int:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import textwrap
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,25 +25,48 @@ _EVAL_TOKENS = 112, 160
 """Least and most tokens of an answer in the evaluation of a new project, which the embedded model answers."""
 _TOKENS_PER_WORD = 1.6
 """Tokens of the embedded model's vocabulary for a word of English, with room for lists and names."""
+_FEW = "as many of your prompts; null for all"
 DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
 
-def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
+@dataclass(frozen=True)
+class OwnFiles:
+    """Files of the user's own that a new project names where they are, in place of files that it writes."""
+
+    constitution: Path | None = None
+    prompts: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The prompt file's column for each of ours, as in `prompts.columns` of a run file."""
+
+
+def init_project(folder: Path, preset: str = DEFAULT_PRESET, own: OwnFiles | None = None) -> list[Path]:
     """Write a constitution that extends the preset, run file, schemas and prompts; return their paths.
+
+    Args:
+        folder: the project.
+        preset: the preset that the constitution extends, and whose prompts are written.
+        own: files that are used instead; they are neither copied nor changed.
 
     Raises:
         RunStateError: if one of the files exists; nothing is written then.
+        ConfigError: if the constitution of one's own is invalid.
     """
-    constitution = read_constitution(preset_path(preset)).constitution
+    own = own or OwnFiles()
+    named = own.constitution or preset_path(preset)
+    constitution = read_constitution(named).constitution
     prompts = preset_prompts(preset)
     contents = {
         "constitution.yaml": with_header(_own_constitution(preset, constitution)),
         SCHEMA_NAME: json_schema_text(),
-        "run.yaml": _run_file(prompts, constitution),
+        "run.yaml": _with_own_files(_run_file(prompts, constitution), folder, own),
         RUN_SCHEMA_NAME: run_schema_text(),
         "prompts.jsonl": prompts,
         ".gitignore": "/.publius/\n/runs/\n/compared-*.html\n",
     }
+    if own.constitution is not None:
+        del contents["constitution.yaml"]
+    if own.prompts is not None:
+        del contents["prompts.jsonl"]
     taken = [name for name in contents if is_there(folder / name)]
     if taken:
         raise RunStateError(
@@ -87,6 +114,25 @@ def _run_file(prompts: str, constitution: Constitution) -> str:
     most = f"max_new_tokens: {_EVAL_TOKENS[1]}}}"  # the template itself is a valid run file
     template = template.replace(most, f"max_new_tokens: {_eval_tokens(constitution)}}}")
     return template.replace("<TRAIN>", str(splits["train"])).replace("<TEST>", str(splits["test"]))
+
+
+def _with_own_files(run_file: str, folder: Path, own: OwnFiles) -> str:
+    """Return a run file that names the user's own files, relative to its folder."""
+    if own.constitution is not None:
+        named = json.dumps(_from(folder, own.constitution))
+        run_file = run_file.replace("constitution: constitution.yaml", f"constitution: {named}", 1)
+    if own.prompts is not None:
+        path = json.dumps(_from(folder, own.prompts))
+        columns = f", columns: {json.dumps(dict(own.columns))}" if own.columns else ""
+        line = f"prompts: {{path: {path}, limit: 24{columns}}}   # limit: {_FEW}"
+        run_file = re.sub(r"(?m)^prompts: \{path: prompts\.jsonl.*$", lambda _: line, run_file)
+        run_file = re.sub(r"On the \d+ test prompts", "On the test prompts", run_file)
+    return run_file
+
+
+def _from(folder: Path, path: Path) -> str:
+    """Return a path as seen from a folder; a Hugging Face id as it is."""
+    return os.path.relpath(path.resolve(), folder.resolve()) if is_there(path) else str(path)
 
 
 def _eval_tokens(constitution: Constitution) -> int:

@@ -47,12 +47,19 @@ def print_templates(folder: Path, written: Sequence[Path]) -> None:
     note(f"Name the folder in the run file (templates: {folder}); delete the files that you do not change.")
 
 
-def print_project(folder: Path, written: Sequence[Path]) -> None:
-    """Print the files of a new project and the commands to continue with."""
+def print_project(folder: Path, written: Sequence[Path], constitution: Path | None = None) -> None:
+    """Print the files of a new project and the commands to continue with.
+
+    Args:
+        folder: the project.
+        written: its files.
+        constitution: the constitution, if it is not one of them.
+    """
     for path in written:
         note(f"wrote {path}")
-    for what, command, name in (("Try", "try", "constitution.yaml"), ("Run", "run", "run.yaml")):
-        line = f"{what} it: publius {command} {shell_command(folder / name)}"
+    tried = constitution or folder / "constitution.yaml"
+    for what, command, path in (("Try", "try", tried), ("Run", "run", folder / "run.yaml")):
+        line = f"{what} it: publius {command} {shell_command(path)}"
         out.print(line, soft_wrap=True, markup=False)
 
 
