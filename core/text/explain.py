@@ -211,7 +211,10 @@ def _wrong_tag(place: Loc, error: ErrorDetails) -> Misfit:
     if error["type"] == "union_tag_not_found":
         return Misfit(place, f"the key {key!r} is missing", f"a line '{key}: ...'")
     kinds = re.findall(r"'([^']*)'", ctx["expected_tags"])
-    return Misfit((*place, key), f"{key} is {yaml_line(ctx['tag'])}", one_of(kinds, ctx["tag"]))
+    value = error["input"]
+    is_empty = isinstance(value, Mapping) and value.get(key, key) is None
+    given = "empty" if is_empty else yaml_line(ctx["tag"])
+    return Misfit((*place, key), f"{key} is {given}", one_of(kinds, ctx["tag"]))
 
 
 def _accepted(error: ErrorDetails, field: FieldInfo | None, models: Sequence[type[BaseModel]]) -> str:

@@ -21,7 +21,7 @@ function Studio() {
     <>
       <header class="top">
         <span class="brand">Publius</span>
-        <span class="project" title={project?.folder}>
+        <span class="project" title={project && `Project folder ${project.folder}`}>
           {project?.name ?? ""}
         </span>
         {panels.length > 1 && (
@@ -39,6 +39,7 @@ function Studio() {
           type="button"
           class="quiet"
           aria-label="Switch between light and dark"
+          title="Switch between light and dark"
           onClick={() => dispatchEvent(new Event("publius-theme"))}
         >
           ◐

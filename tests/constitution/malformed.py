@@ -350,6 +350,8 @@ CHECKS: list[tuple[str, str] | tuple[str, str, str]] = [
      '5:10: check is a list; accepted: check: {kind: max_words, value: 3}'),
     (ONE + '  check: {kind: 3, value: 3}',
      f"5:17: kind is '3'; accepted: {KINDS}"),
+    (ONE + '  check: {kind: }',
+     f"5:17: kind is empty; accepted: {KINDS}"),
     (ONE + "  check: {kind: not_regex, value: 'a)'}",
      f"5:35: the pattern 'a)' is invalid at character 2: unbalanced parenthesis; accepted: {PATTERN}",
      REGEX),

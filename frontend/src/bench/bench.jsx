@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { useKey } from "../shared/keys.jsx";
 import { Card } from "./card.jsx";
+import { hasMistake, showText } from "../editor/shown.js";
 import { bench, change, engine, flipped, inWords, onlyFlipped, refused, stale } from "./state.js";
 
 export function Bench() {
@@ -22,11 +23,22 @@ export function Bench() {
         </label>
         <span class="space" />
         {stale.value.length > 0 && (
-          <button type="button" onClick={() => change("rewrite", { ids: [] })} aria-keyshortcuts="r">
+          <button
+            type="button"
+            title="Write the answers again that the edit would change"
+            onClick={() => change("rewrite", { ids: [] })}
+            aria-keyshortcuts="r"
+          >
             Rewrite {stale.value.length}
           </button>
         )}
-        <button type="button" disabled={!now || now.digest === now.before} onClick={() => change("baseline")} aria-keyshortcuts="b">
+        <button
+          type="button"
+          title="Count flips from the rules as they are now"
+          disabled={!now || now.digest === now.before}
+          onClick={() => change("baseline")}
+          aria-keyshortcuts="b"
+        >
           Compare from here
         </button>
         {now?.stopped ? (
@@ -34,7 +46,7 @@ export function Bench() {
             Go on
           </button>
         ) : (
-          <button type="button" disabled={!now?.busy} onClick={() => change("stop")} aria-keyshortcuts="s">
+          <button type="button" title="Stop what is under way; answers so far are kept" disabled={!now?.busy} onClick={() => change("stop")} aria-keyshortcuts="s">
             Stop
           </button>
         )}
@@ -46,20 +58,54 @@ export function Bench() {
         </p>
       )}
       {now?.problem && <p class="notice bad">{now.problem}</p>}
-      {!now && (
-        <p class="notice">The bench waits for a constitution without mistakes. The problems are listed below the text.</p>
-      )}
+      {!now && hasMistake.value && <Mistake />}
+      {now && <Introduction />}
       <NewPrompt />
       <div class="cards">
         {cards.map((card) => (
           <Card key={card.id} card={card} />
         ))}
         {now && !cards.length && (
-          <p class="empty">{onlyFlipped.value ? "Nothing flipped." : "No prompts yet. Type one above, or sample some of the run's."}</p>
+          <p class="empty">{onlyFlipped.value ? "Nothing flipped." : "No prompts yet. Type one above, or take four of the run's with Sample 4."}</p>
         )}
       </div>
       {now && <Cost now={now} />}
     </section>
+  );
+}
+
+/** The text has had a mistake from the beginning. */
+function Mistake() {
+  return (
+    <div class="notice" role="status">
+      <p>The bench begins once the constitution has no mistakes. They are listed below its text.</p>
+      <div class="row to-text">
+        <button type="button" onClick={showText}>
+          Show the text
+        </button>
+      </div>
+    </div>
+  );
+}
+
+/** What a card shows, until the user has read it. */
+function Introduction() {
+  const [isRead, setRead] = useState(() => localStorage.getItem("bench-introduction") === "read");
+  if (isRead) return null;
+  const close = () => {
+    localStorage.setItem("bench-introduction", "read");
+    setRead(true);
+  };
+  return (
+    <div class="notice quiet-notice introduction">
+      <p>
+        Each card takes a prompt through the constitution: a draft, its revision after critique, and which of the two each principle
+        prefers, from 0 (the draft) to 1 (the revision). Edit a principle or a check in the text: what flips lights up here.
+      </p>
+      <button type="button" onClick={close}>
+        Got it
+      </button>
+    </div>
   );
 }
 
@@ -101,7 +147,7 @@ function NewPrompt() {
         onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
       />
       <button disabled={!text.trim()}>Add</button>
-      <button type="button" onClick={() => change("sample", { count: 4 })}>
+      <button type="button" title="Add four prompts of the run, drawn at random" onClick={() => change("sample", { count: 4 })}>
         Sample 4
       </button>
     </form>

@@ -28,7 +28,12 @@ export function Card({ card }) {
         <div class="tools">
           {isFlipped(card) && <span class="badge flips">flipped</span>}
           {card.stale && (
-            <button type="button" class="badge stale" onClick={() => change("rewrite", { ids: [card.id] })}>
+            <button
+              type="button"
+              class="badge stale"
+              title="The edit changes how these answers are written: write them again"
+              onClick={() => change("rewrite", { ids: [card.id] })}
+            >
               rewrite
               <span class="visually-hidden">: the rules for writing these answers changed</span>
             </button>
@@ -37,11 +42,12 @@ export function Card({ card }) {
             type="button"
             class="quiet"
             aria-pressed={card.pinned}
+            title={card.pinned ? "In bench.jsonl; press to take it out" : "Keep this prompt, in bench.jsonl"}
             onClick={() => change("pin", { id: card.id, pinned: !card.pinned })}
           >
             {card.pinned ? "Pinned" : "Pin"}
           </button>
-          <button type="button" class="quiet" aria-label="Remove this prompt" onClick={() => change("remove", { id: card.id })}>
+          <button type="button" class="quiet" aria-label="Remove this prompt" title="Remove this prompt" onClick={() => change("remove", { id: card.id })}>
             ×
           </button>
         </div>
@@ -66,6 +72,7 @@ function Overall({ card }) {
     <p class={flipped ? "overall flipped" : "overall"}>
       <strong>{said}</strong>
       {p !== null && <Probability p={p} before={before} flipped={flipped} />}
+      {p !== null && <span class="soft">for the revision</span>}
     </p>
   );
 }
@@ -86,7 +93,7 @@ function Answers({ card }) {
             {{ diff: "Changes", draft: "Draft", revision: "Revision" }[one]}
           </button>
         ))}
-        {card.discarded && <span class="badge">revision discarded</span>}
+        {card.discarded && <span class="badge" title="The critique loop would not keep this revision; it is labelled to show what an edit changes">revision discarded</span>}
         {isLong && (
           <button type="button" class="quiet more" aria-expanded={isOpen} onClick={() => open(!isOpen)}>
             {isOpen ? "Less" : "All"}

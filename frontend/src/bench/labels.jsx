@@ -14,7 +14,9 @@ export function Labels({ card }) {
           <th scope="col">Principle</th>
           <th scope="col">Draft</th>
           <th scope="col">Revision</th>
-          <th scope="col">Revision is better</th>
+          <th scope="col" title="Probability: 0 is the draft, 1 the revision; the mark on the bar is the value before the edit">
+            Revision is better
+          </th>
         </tr>
       </thead>
       <tbody>
@@ -51,7 +53,11 @@ function Row({ principle, check, label }) {
         </>
       ) : (
         <td colSpan="2" class="by">
-          {label?.labeler === "ai" ? "judged" : ""}
+          {label?.labeler === "ai" && (
+            <>
+              judged<span class="word"> by the model</span>
+            </>
+          )}
         </td>
       )}
       <td>{label ? <Probability {...label} /> : null}</td>
@@ -66,8 +72,10 @@ function Outcome({ found, before }) {
   return (
     <td class={passes ? "pass" : "fail"} title={found ?? "passes"}>
       <span class="visually-hidden">{changed ? (passes ? "failed before, now " : "passed before, now ") : ""}</span>
-      <span aria-hidden="true">{changed ? `${before ? "✓" : "✗"} → ` : ""}</span>
-      {passes ? "✓ pass" : "✗ fail"}
+      <span class="outcome-now">
+        <span aria-hidden="true">{changed ? `${before ? "✓" : "✗"} → ` : ""}</span>
+        {passes ? "✓" : "✗"} <span class="word">{passes ? "pass" : "fail"}</span>
+      </span>
       {found && <span class="found">{found}</span>}
     </td>
   );

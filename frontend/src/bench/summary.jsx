@@ -1,5 +1,6 @@
 // The bench in one line: what flipped, what is under way.
 
+import { hasMistake } from "../editor/shown.js";
 import { bench, engine, flipped, inWords } from "./state.js";
 
 export function Summary() {
@@ -13,9 +14,14 @@ export function Summary() {
       <strong class={flipped.value.length ? "flips" : ""}>
         {flipped.value.length} of {now.cards.length} flipped
       </strong>
-      <span class="detail">
-        {isEdited ? "compared with the rules before the edit" : "no edit yet"}; requests since: {inWords(now.asked_since_edit)}
-      </span>
+      {hasMistake.value ? (
+        <span class="detail bad">the text has a mistake; the cards have the last rules without one</span>
+      ) : (
+        <span class="detail">
+          {isEdited ? "compared with the rules before the edit; asked for it: " : "no edit yet; asked so far: "}
+          {inWords(now.asked_since_edit)}
+        </span>
+      )}
       <span class="working">{loading || working}</span>
     </p>
   );

@@ -174,13 +174,14 @@ export const merged = computed(() => {
 /** Settle with the other version: `merge`, `mine` or `theirs`. Nothing is written until the user saves. */
 export function settle(how) {
   const other = theirs.value;
-  const content = { merge: () => merged.value.text, mine: () => text.value, theirs: () => other.text }[how]();
+  const merge = merged.value;
+  const content = { merge: () => merge.text, mine: () => text.value, theirs: () => other.text }[how]();
   batch(() => {
     file.value = { ...file.value, text: other.text, digest: other.digest };
     theirs.value = null;
     replace(content);
     note.value = {
-      merge: "Both changes are in the text; it is not saved yet",
+      merge: merge.conflicts ? "Choose at the lines marked with # <<<<<<<, then save" : "Both changes are in the text; it is not saved yet",
       mine: "Your text is kept; saving it replaces the version on disk",
       theirs: "This is the version on disk",
     }[how];

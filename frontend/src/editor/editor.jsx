@@ -50,8 +50,8 @@ export function Editor() {
           ))}
         </select>
         <Status />
-        <button type="button" class="quiet" disabled={!isChanged.value} onClick={revert}>
-          Undo all
+        <button type="button" class="quiet" title="Go back to the text on disk" disabled={!isChanged.value} onClick={revert}>
+          Discard
         </button>
         <button type="button" class="main" disabled={saving.value || !isChanged.value} onClick={save} aria-keyshortcuts="Control+S">
           Save
@@ -70,9 +70,9 @@ function Status() {
     ? `Opening ${opening.value}`
     : saving.value
       ? "Saving"
-      : note.value || (isChanged.value ? "Unsaved changes" : file.value ? "Saved" : "");
+      : note.value || (isChanged.value ? "Unsaved" : file.value ? "Saved" : "");
   return (
-    <p class="status" role="status">
+    <p class="status" role="status" title={said}>
       {said}
     </p>
   );
@@ -95,7 +95,7 @@ function Problems({ go }) {
           <li key={number}>
             <button type="button" class={`problem ${problem.severity}`} onClick={() => go(problem)}>
               <span class="where">
-                {problem.severity} {problem.line}:{problem.column} {problem.code}
+                {[problem.severity, problem.code].filter(Boolean).join(" ")}, line {problem.line}
               </span>
               <span>{sayProblem(problem)}</span>
             </button>

@@ -14,7 +14,7 @@ export function OtherVersion() {
       <p>
         {theirs.value.digest ? "" : "The file was removed. "}
         {conflicts
-          ? `Both changed the same lines in ${conflicts === 1 ? "one place" : `${conflicts} places`}: a merge marks them as comments.`
+          ? `Both changed the same lines in ${conflicts === 1 ? "one place" : `${conflicts} places`}: a merge keeps both there, between comments, for you to choose.`
           : "The changes are in different places and can be merged."}{" "}
         Nothing is written until you save.
       </p>
@@ -26,14 +26,14 @@ export function OtherVersion() {
           Keep mine
         </button>
         <button type="button" onClick={() => settle("theirs")}>
-          Take the file's
+          Take the version on disk
         </button>
       </div>
       <details>
         <summary>What changed</summary>
         <h3>On disk</h3>
         <LineDiff before={base} after={theirs.value.text} />
-        <h3>Here</h3>
+        <h3>Yours</h3>
         <LineDiff before={base} after={text.value} />
       </details>
     </section>

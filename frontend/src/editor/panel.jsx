@@ -1,11 +1,10 @@
 // The panel with the editor at the left and the bench at the right; on a narrow screen one of them at a time.
 
-import { signal } from "@preact/signals";
 import { Bench } from "../bench/bench.jsx";
 import { Summary } from "../bench/summary.jsx";
+import { file, offered, problems, theirs } from "./document.js";
 import { Editor } from "./editor.jsx";
-
-const shown = signal("text");
+import { shownPart as shown } from "./shown.js";
 
 export function EditPanel() {
   return (
@@ -13,7 +12,7 @@ export function EditPanel() {
       <div class="switch" role="group" aria-label="Shown">
         {["text", "bench"].map((part) => (
           <button key={part} type="button" aria-pressed={shown.value === part} onClick={() => (shown.value = part)}>
-            {part === "text" ? "Text" : "Bench"}
+            {part === "text" ? `Text${attention()}` : "Bench"}
           </button>
         ))}
         <Summary />
@@ -22,4 +21,12 @@ export function EditPanel() {
       <Bench />
     </main>
   );
+}
+
+/** What the text asks of the user, who may be looking at the bench. */
+function attention() {
+  if (theirs.value) return ": changed on disk";
+  if (offered.value) return ": unsaved text";
+  const errors = file.value ? problems.value.filter((problem) => problem.severity === "error").length : 0;
+  return errors ? `: ${errors} ${errors === 1 ? "error" : "errors"}` : "";
 }

@@ -10,6 +10,7 @@ import { Compartment, EditorState, Transaction } from "@codemirror/state";
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { assistance } from "./assist.js";
+import { hangingIndent } from "./indent.js";
 
 const colours = HighlightStyle.define([
   { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: "var(--key)" },
@@ -38,6 +39,7 @@ export function makeEditor(parent, { kindOf, typed, saved }) {
         highlightActiveLine(),
         highlightSelectionMatches(),
         EditorView.lineWrapping,
+        hangingIndent,
         syntaxHighlighting(colours),
         language.of([]),
         lintGutter(),
@@ -100,7 +102,7 @@ export function showProblems({ view }, problems) {
 }
 
 /** A problem in one sentence. */
-export const sayProblem = (problem) => `${problem.what}${problem.hint ? ` (${problem.hint})` : ""}`;
+export const sayProblem = (problem) => [problem.what, problem.hint && `${problem.code ? "" : "accepted: "}${problem.hint}`].filter(Boolean).join("; ");
 
 function endOfValue(line, from) {
   const word = /^[^\s,{}[\]]+/.exec(line.text.slice(from - line.from));

@@ -61,8 +61,8 @@ export function RatingsPanel() {
       </p>
       {shown && (
         <p class="soft">
-          Ratings are stored in <code>{shown.folder}/</code> as judgments of {shown.annotator}. <code>label.humans: [{shown.folder}]</code> in a run file uses them, and{" "}
-          <code>publius audit labeler --gold {shown.folder}</code> measures the labeler by them.
+          Ratings are stored in <code>{shown.folder}/</code> as judgments of {shown.annotator}. With <code>{`label: {humans: [${shown.folder}]}`}</code> in a run file they decide these pairs;{" "}
+          <code>publius audit labeler --gold {shown.folder}</code> measures the model's labels by them.
         </p>
       )}
     </main>
@@ -130,7 +130,7 @@ function Pair({ shown }) {
         <Undo shown={shown} />
       </div>
       <label class="comment">
-        Comment, stored with the rating
+        Comment (optional), stored with the rating
         <input value={comment} maxLength={4000} onInput={(event) => setComment(event.currentTarget.value)} />
       </label>
     </section>
@@ -148,10 +148,26 @@ function Undo({ shown }) {
 }
 
 function Done({ shown }) {
+  const hasRuns = labelledRuns().length > 0;
   return (
     <section class="card">
       <h2>{shown.decided ? "Everything is rated" : "Nothing to rate yet"}</h2>
-      <p>Pairs come from a run: choose one above, and the pairs that ratings would help most are queued. Or ask a question in Talk and queue its answers; thumbs there are ratings too.</p>
+      {shown.decided > 0 && (
+        <p>
+          {shown.decided} {shown.decided === 1 ? "rating is" : "ratings are"} stored. The lines below say how to use them.
+        </p>
+      )}
+      {hasRuns ? (
+        <p>
+          Choose a run above: <em>Queue</em> takes the pairs of its answers that ratings would help most. Or ask a question in{" "}
+          <a href="#talk">Talk</a> and queue its answers; <em>Good</em> and <em>Bad</em> there are ratings too.
+        </p>
+      ) : (
+        <p>
+          Pairs come from a run that has labelled some: start one in <a href="#runs">Runs</a>. Or ask a question in <a href="#talk">Talk</a> and queue
+          its answers; <em>Good</em> and <em>Bad</em> there are ratings too.
+        </p>
+      )}
       <div class="row">
         <Undo shown={shown} />
       </div>
@@ -159,8 +175,10 @@ function Done({ shown }) {
   );
 }
 
+const labelledRuns = () => (topic("runs").value?.runs ?? []).filter((run) => "label" in run.stages);
+
 function FromRun() {
-  const runs = (topic("runs").value?.runs ?? []).filter((run) => "label" in run.stages);
+  const runs = labelledRuns();
   const [run, setRun] = useState("");
   const [count, setCount] = useState(20);
   if (!runs.length) return null;
@@ -172,7 +190,7 @@ function FromRun() {
   return (
     <form class="filters" onSubmit={fill}>
       <label>
-        Queue pairs of
+        Queue pairs of the run
         <select value={name} onChange={(event) => setRun(event.currentTarget.value)}>
           {runs.map((one) => (
             <option key={one.run}>{one.run}</option>
@@ -180,7 +198,7 @@ function FromRun() {
         </select>
       </label>
       <label>
-        Pairs
+        How many
         <input type="number" min={1} max={1000} value={count} onInput={(event) => setCount(Number(event.currentTarget.value) || 1)} />
       </label>
       <button>Queue</button>

@@ -16,7 +16,10 @@ export function Answers({ found }) {
   const columns = data.columns.map((column, number) => ({ ...column, number })).filter((column) => column.kind === kind);
   const shown = picked[kind] ?? defaultColumns(columns, runs);
   const prompts = useMemo(
-    () => data.prompts.filter((prompt) => prompt.kinds.includes(kind) && passes(prompt, filter, shown, data)),
+    () =>
+      data.prompts
+        .filter((prompt) => prompt.kinds.includes(kind) && passes(prompt, filter, shown, data))
+        .sort((one, other) => answered(other, shown) - answered(one, shown)), // what can be compared comes first
     [data, kind, filter, shown.join()],
   );
   if (!kinds.length) return <p class="soft">No answers yet.</p>;
@@ -162,6 +165,8 @@ function Answer({ answer, first, title, data }) {
     </div>
   );
 }
+
+const answered = (prompt, shown) => prompt.answers.filter((answer) => shown.includes(answer.c)).length;
 
 /** Return the columns to begin with: each run's last variant, and base of a single run. */
 function defaultColumns(columns, runs) {

@@ -88,8 +88,9 @@ function Plot({ name, lines, isOne }) {
   const xs = lines.flatMap((line) => line.steps);
   const ys = lines.flatMap((line) => line.values);
   const [left, right, low, high] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  const x = (step) => EDGE + ((step - left) / (right - left || 1)) * (WIDTH - 2 * EDGE);
-  const y = (value) => HEIGHT - EDGE - ((value - low) / (high - low || 1)) * (HEIGHT - 2 * EDGE);
+  const share = (value, least, most) => (most > least ? (value - least) / (most - least) : 0.5);
+  const x = (step) => EDGE + share(step, left, right) * (WIDTH - 2 * EDGE);
+  const y = (value) => HEIGHT - EDGE - share(value, low, high) * (HEIGHT - 2 * EDGE);
   const said = lines.map((line) => `${isOne ? "" : `${line.key}: `}${short(line.values[0])} at step ${line.steps[0]}, ${short(line.values.at(-1))} at step ${line.steps.at(-1)}`);
   return (
     <figure class="plot">
@@ -106,10 +107,10 @@ function Plot({ name, lines, isOne }) {
       </svg>
       <p class="ends">
         <span>
-          {short(low)} to {short(high)}
+          {low === high ? short(low) : `${short(low)} to ${short(high)}`}
         </span>
         <span>
-          step {left} to {right}
+          step {left === right ? left : `${left} to ${right}`}
         </span>
       </p>
       {!isOne && (

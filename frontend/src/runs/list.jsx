@@ -7,7 +7,7 @@ const OUTCOMES = { better: "better", worse: "worse", other: "changed", noise: "w
 
 export function RunList() {
   const names = runs.value.map((run) => run.run).filter((name) => chosen.value.includes(name)).reverse(); // oldest first
-  if (!runs.value.length) return <p class="soft">No run yet. A run appears here as soon as it has a folder in runs/.</p>;
+  if (!runs.value.length) return <p class="soft">No run yet. Start one above, or with publius run; it appears here as soon as it has a folder in runs/.</p>;
   return (
     <section aria-label="All runs">
       <div class="bar flat">
@@ -25,9 +25,9 @@ export function RunList() {
             </th>
             <th>Run</th>
             <th>State</th>
-            <th>Checks passed, base → trained</th>
-            <th>Win rate over base</th>
-            <th>Gates</th>
+            <th title="Share of machine checks that the answers pass, before and after training">Checks passed, base → trained</th>
+            <th title="How often a judge prefers the trained answers to those of base">Win rate over base</th>
+            <th title="Limits of the run file that measures must keep">Gates</th>
             <th>
               <span class="visually-hidden">Actions</span>
             </th>

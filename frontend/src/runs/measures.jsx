@@ -12,7 +12,7 @@ function OneRun({ run }) {
   if (!run.rows.length) return <p class="soft">This run has not been evaluated. The stage eval follows the training, or run publius eval.</p>;
   return (
     <>
-      <Table heads={run.variants} rows={run.rows} about="Differences are from base, paired by prompt." />
+      <Table heads={run.variants} rows={run.rows} about='Differences are from base, paired by prompt. "within noise" is what chance explains, all measures considered.'  />
       <Gates runs={[run]} />
     </>
   );

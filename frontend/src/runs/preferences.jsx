@@ -22,8 +22,9 @@ export function Preferences({ found }) {
             </strong>
             : {shift.flipped} of {shift.compared} preferences about the same answers flipped
             {shift.share && shift.flipped > 0 && ` (${shift.share})`}
-            {shift.mean_change && `; the probability moved by ${shift.mean_change} on average`}. Only {key[shift.before]} has {shift.only[0]}, only{" "}
-            {key[shift.after]} has {shift.only[1]}.
+            {shift.mean_change && `; the probability moved by ${shift.mean_change} on average`}.
+            {shift.only[0] + shift.only[1] > 0 &&
+              ` ${shift.only[0]} more ${shift.only[0] === 1 ? "is" : "are"} of ${key[shift.before]} alone, ${shift.only[1]} of ${key[shift.after]}.`}
           </p>
           {Object.keys(shift.by_principle).length > 0 && (
             <table class="measures narrow">

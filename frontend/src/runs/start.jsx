@@ -26,7 +26,7 @@ export function StartForm() {
         </select>
       </label>
       <label class="wide">
-        Settings for this run, one a line
+        Settings that differ from the run file (optional), one a line
         <textarea
           rows={Math.min(6, settings.split("\n").length)}
           placeholder="label.principles=3"

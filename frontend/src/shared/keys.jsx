@@ -24,7 +24,8 @@ addEventListener("keydown", (event) => {
   }
 });
 
-const shownKey = (key) => (key.startsWith("Mod-") ? ["Ctrl", key.slice(4)] : [key]);
+const SYMBOLS = { ArrowLeft: "←", ArrowRight: "→" };
+const shownKey = (key) => (key.startsWith("Mod-") ? ["Ctrl", key.slice(4).toUpperCase()] : [SYMBOLS[key] ?? key]);
 
 /** The button and the dialog with all shortcuts. */
 export function KeyHelp() {

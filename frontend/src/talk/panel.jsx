@@ -46,8 +46,11 @@ export function TalkPanel() {
           </label>
         ))}
         {variants.length === 2 && <p class="soft">Trained variants appear here when a run of this project has trained one.</p>}
+        <p class="soft about">
+          <em>base</em> is the model as it is; <em>prompted</em> has the constitution in its prompt.
+        </p>
       </fieldset>
-      {!talk.turns.length && <p class="soft">Ask a question. Each variant answers it, and remembers its own earlier answers.</p>}
+      {!talk.turns.length && <p class="soft">Ask a question. Each variant answers it, and remembers its own earlier answers. A turn can become a test prompt, an example of a principle, or a pair to rate.</p>}
       <div class="talk-turns">
         {talk.turns.map((turn) => (
           <Turn key={turn.id} turn={turn} isFirst={turn === talk.turns[0]} shown={shown} title={titles(variants)} />

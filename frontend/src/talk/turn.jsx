@@ -9,15 +9,18 @@ export function Turn({ turn, isFirst, shown, title }) {
   const names = Object.keys(turn.answers);
   const written = names.filter((name) => turn.answers[name].text?.trim());
   const [said, setSaid] = useState("");
+  const [link, setLink] = useState(""); // the panel that has what was kept
   const [isRefused, setRefused] = useState(false);
   const [isDiff, setDiff] = useState(false);
   const [isOpen, open] = useState(false);
 
   const keep = async (body, saying) => {
     setSaid("");
+    setLink("");
     setRefused(false);
     try {
       setSaid(saying(await call("/api/talk/keep", { turn: turn.id, ...body })));
+      setLink(body.kind === "comparison" ? "ratings" : "edit");
       return true;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -31,7 +34,7 @@ export function Turn({ turn, isFirst, shown, title }) {
     for (const [first, second] of pairsOf(written.filter((name, at) => written.findIndex((other) => turn.answers[other].text === turn.answers[name].text) === at))) {
       await keep({ kind: "comparison", first, second }, (answer) => ((added += answer.added), ""));
     }
-    setSaid(added ? `${added} ${added === 1 ? "pair" : "pairs"} to rate; see Ratings` : "These pairs are in the queue already, or have equal answers");
+    setSaid(added ? `${added} ${added === 1 ? "pair is" : "pairs are"} queued.` : "These pairs are in the queue already, or have equal answers.");
   };
   return (
     <article class="card turn" aria-label={`Question: ${turn.question.slice(0, 60)}`}>
@@ -51,7 +54,7 @@ export function Turn({ turn, isFirst, shown, title }) {
             </button>
           )}
           <span class="space" />
-          <button type="button" onClick={() => keep({ kind: "prompt", first: written[0] }, () => "Pinned on the bench, in bench.jsonl")}>
+          <button type="button" onClick={() => keep({ kind: "prompt", first: written[0] }, () => "Pinned on the bench, in bench.jsonl.")}>
             Make it a test prompt
           </button>
           {isFirst && written.length > 1 && (
@@ -69,6 +72,12 @@ export function Turn({ turn, isFirst, shown, title }) {
       {isOpen && <ExampleForm turn={turn} written={written} shown={shown} title={title} keep={keep} close={() => open(false)} />}
       <p class={isRefused ? "said bad" : "said"} role="status">
         {said}
+        {link && !isRefused && (
+          <>
+            {" "}
+            <a href={`#${link}`}>{link === "edit" ? "See it in Edit" : "Rate in Ratings"}</a>
+          </>
+        )}
       </p>
     </article>
   );
@@ -92,10 +101,10 @@ function Reply({ turn, name, title, answer, first }) {
         {title}
         {isWritten && (
           <span class="thumbs" role="group" aria-label={`Answer of ${title}`}>
-            <button type="button" class="quiet" aria-pressed={answer.thumb === "up"} aria-label={`Good answer of ${title}`} onClick={() => rate("up")}>
+            <button type="button" class="quiet" aria-pressed={answer.thumb === "up"} aria-label={`Good answer of ${title}`} title="Two rated answers of a turn become a rating" onClick={() => rate("up")}>
               Good
             </button>
-            <button type="button" class="quiet" aria-pressed={answer.thumb === "down"} aria-label={`Bad answer of ${title}`} onClick={() => rate("down")}>
+            <button type="button" class="quiet" aria-pressed={answer.thumb === "down"} aria-label={`Bad answer of ${title}`} title="Two rated answers of a turn become a rating" onClick={() => rate("down")}>
               Bad
             </button>
           </span>
@@ -124,7 +133,7 @@ function ExampleForm({ turn, written, shown, title, keep, close }) {
       let edited = null;
       await keep({ kind: "example", first: good, second: bad, principle, text }, (answer) => {
         edited = answer.text;
-        return `In your draft of ${shown.file}, not saved yet; see Edit`;
+        return `In your draft of ${shown.file}, not saved yet.`;
       });
       return edited;
     });

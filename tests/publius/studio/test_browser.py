@@ -28,6 +28,14 @@ HOSTILE = (
 )
 
 
+IN_VIEW = """selector => {
+    const shown = document.querySelector(selector)
+    if (!shown) return false
+    const { x, y, width, height } = shown.getBoundingClientRect()
+    return shown.contains(document.elementFromPoint(x + width / 2, y + height / 2))
+}"""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
@@ -98,6 +106,12 @@ def test_first_visit_to_first_flip(browser: Any, project: Path):
         tab.settle()
         assert tab.page.locator(".card").count() == 4
         assert tab.page.locator(".card.flipped").count() == 0
+        tab.page.click("text=Got it")
+        assert tab.page.locator(".introduction").count() == 0
+        tab.page.reload()
+        tab.page.wait_for_selector(".cm-content")
+        tab.settle()
+        assert tab.page.locator(".introduction").count() == 0
         assert "id: short" in tab.page.inner_text(".cm-content")
         tab.replace("value: 12", "value: 1000")
         tab.page.wait_for_selector(".card.flipped")
@@ -123,6 +137,8 @@ def test_principle_is_added_with_completion(browser: Any, project: Path):
             ("not_re", "not_regex", "'!'"),
         ):
             page.keyboard.type(typed)
+            if label == "check":
+                page.wait_for_function(IN_VIEW, arg=".cm-completionInfo")  # what the key means
             pick(page, label)
             page.keyboard.type(then)
         page.wait_for_selector(".card .labels th:has-text('calm')")
@@ -182,10 +198,11 @@ def test_mistake_is_shown_at_its_place_and_can_be_reached_by_key(browser: Any, p
         tab.settle()
         tab.replace("max_words", "max_wordz")
         problem = tab.page.wait_for_selector(".problem.error")
-        assert "error 6:" in problem.inner_text()
+        assert "error, line 6" in problem.inner_text()
         assert "max_words" in problem.inner_text()
         tab.page.wait_for_selector(".cm-lintRange-error")
         assert tab.page.locator(".card").count() == 4  # the bench keeps the last valid rules
+        assert "the text has a mistake" in tab.page.inner_text(".summary")
         problem.focus()
         tab.page.keyboard.press("Enter")
         tab.page.wait_for_function("() => document.activeElement.classList.contains('cm-content')")
@@ -310,6 +327,25 @@ def test_page_fits_and_can_be_read(browser: Any, project: Path, width: int, dark
         )
         assert unnamed == []
         assert tab.page.evaluate(CONTRAST) == []
+        tab.is_clean()
+
+
+@pytest.mark.parametrize("width", [390, 340])
+def test_nothing_of_the_bench_is_cut_off_after_an_edit(browser: Any, project: Path, width: int):
+    with studio_on(project) as studio:
+        tab = Tab(browser, studio, width)
+        tab.settle()
+        tab.replace("value: 12", "value: 1000")
+        tab.page.wait_for_selector(".card.flipped", state="attached")
+        tab.page.click(".switch button:has-text('Bench')")
+        tab.page.wait_for_selector(".bench .bar button:has-text('Rewrite')")
+        cut = tab.page.evaluate(
+            """() => [...document.querySelectorAll('.bench button, .bench td, .bench th, .bench .meter')]
+                .filter((one) => one.checkVisibility())
+                .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth)
+                .map((one) => one.outerHTML.slice(0, 120))"""
+        )
+        assert cut == []
         tab.is_clean()
 
 
