@@ -117,8 +117,13 @@ def recognise(rows: Sequence[Row], where: str) -> Recognised:
 
 
 def most_specific(rows: Sequence[Mapping[str, Any]]) -> LabelSource | None:
-    """Return the built-in source that recognises the rows, or None."""
-    found = _most(BUILT_IN, rows)
+    """Return the built-in source of labels that recognises the rows, or None.
+
+    A table of our own preferences is one only with a column for a person's decision.
+    """
+    table = PreferenceTable()
+    decided = any(table.has_decisions(row) for row in rows)
+    found = _most((one for one in BUILT_IN if decided or one.name != table.name), rows)
     return None if found is None else found.source
 
 

@@ -68,6 +68,7 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     }
     config = build_run_config(settings, request.overrides)
     ingestion = PairIngestion(config.prompts)
+    ingestion.check()  # before a model is looked for
     return _labelled(config, request.project or Path(), ingestion, make)
 
 

@@ -19,9 +19,22 @@ const VERDICTS = [
   ["skip", "s", "Skip"],
 ];
 
-/** Ask the server and show its answer; what cannot be delivered is kept and sent again. */
-async function send(path, body, saying) {
-  if (sending.value) return;
+let last = Promise.resolve();
+const underWay = new Set();
+
+/** Ask the server after what was asked before: a key that is pressed meanwhile counts, once for each pair. */
+function send(path, body, saying) {
+  const about = body?.task ?? path;
+  if (underWay.has(about)) return;
+  underWay.add(about);
+  last = last
+    .catch(() => {})
+    .then(() => deliver(path, body, saying))
+    .finally(() => underWay.delete(about));
+}
+
+/** Show the server's answer; what cannot be delivered is kept and sent again. */
+async function deliver(path, body, saying) {
   sending.value = path;
   said.value = "";
   try {

@@ -135,12 +135,13 @@ def test_engine_gives_way_to_busy_processes_and_sets_the_number_back(
     enough = threading.Event()
     work = TorchWorker.work
 
-    def recorded(worker: TorchWorker) -> None:
-        work(worker)
+    def recorded(worker: TorchWorker) -> int:
+        drawn = work(worker)
         used.append(pools())
         shown.append(ProgressTask("critique", None).columns()[-1])
         if used[-1] == {1}:
             enough.set()
+        return drawn
 
     monkeypatch.setattr(TorchWorker, "work", recorded)
     engine = TransformersEngine(ModelConfig(id=str(tiny_folder)), EngineConfig())

@@ -11,7 +11,7 @@ import pytest
 from publius.serving.chat import ChatRequest
 from publius.views.chat import chat_with
 from tests.publius.invoking import here, options
-from tests.publius.test_chat import Speakers
+from tests.publius.serving.test_chat import Speakers
 from tests.publius.test_cli import mistakes
 
 pytest.importorskip("peft")

@@ -187,8 +187,7 @@ def test_a_model_that_judges_later_is_looked_at_before_the_first_stage(
         run_file = write_project(tmp_path, 2, text.replace("URL", server.url))
         with pytest.raises((ConfigError, EngineError), match=what):
             execute(RunRequest(run_file, stages=("critique", stage)))
-        (folder,) = (tmp_path / "runs").iterdir()
-        assert not list(folder.glob("traces.jsonl"))
+    assert not list((tmp_path / "runs").glob("*"))  # nothing was recorded, so no folder stays
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,7 @@ def test_talk_is_turned_into_a_test_prompt_an_example_and_ratings(browser: Any, 
         tab.require_clean()
 
 
+@pytest.mark.long
 def test_twenty_pairs_are_rated_by_keyboard_over_a_kill(browser: Any, tmp_path: Path):
     project_with_run(tmp_path, prompts=24)
     keys = ["1", "2", "t", "b", "ArrowLeft", "s", "ArrowRight"]
@@ -221,7 +222,7 @@ def focus_on(page: Any, name: str) -> None:
     raise AssertionError(f"{name} cannot be reached by Tab")
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_panels_fit_a_narrow_screen_and_every_control_has_a_name(browser: Any, tmp_path: Path, dark: bool):
     project_with_run(tmp_path)
     shutil.copytree(RECORDED, tmp_path / "runs" / RECORDED.name)
