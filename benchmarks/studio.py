@@ -4,6 +4,7 @@ Prints the seconds from the server's answer to the first paint, from the last ke
 flipped label, and from the last key to all judgments under a reworded principle, with the requests asked.
 
     python benchmarks/studio.py --json studio.json
+    python benchmarks/studio.py --prefix-cache-gib 0    # without the memory of what the model has read
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ name: desk
 constitution: constitution.yaml
 prompts: bench.jsonl
 models: {policy: smollm2-135m-instruct}
-engine: {max_batch: 24, concurrency: 24}
+engine: {max_batch: 24, concurrency: 24, prefix_cache_gib: %s}
 critique:
   rounds: 1
   draft: {temperature: 0.4, top_p: 0.9, max_new_tokens: 96}
@@ -70,10 +71,10 @@ _WATCH = """() => {
 }"""
 
 
-def write_desk(folder: Path) -> None:
+def write_desk(folder: Path, prefix_cache_gib: float = 1.0) -> None:
     """Write the project."""
     (folder / "constitution.yaml").write_text(_CONSTITUTION)
-    (folder / "run.yaml").write_text(_RUN)
+    (folder / "run.yaml").write_text(_RUN % prefix_cache_gib)
     rows = (json.dumps({"prompt": prompt}) + "\n" for prompt in _PROMPTS)
     (folder / "bench.jsonl").write_text("".join(rows))
 
@@ -121,9 +122,9 @@ def measure(url: str) -> dict[str, Any]:
         "first_paint_s": paint / 1000,
         "first_labels_s": first_s,
         "check_flip_s": check_ms / 1000,
-        "check_requests": check_asked.partition("since: ")[2],
+        "check_requests": check_asked.rpartition("asked for ")[2],
         "judged_edit_s": judged_ms / 1000,
-        "judged_requests": judged_asked.partition("since: ")[2],
+        "judged_requests": judged_asked.rpartition("asked for ")[2],
     }
 
 
@@ -131,9 +132,10 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
-    to = parser.parse_args().json
+    parser.add_argument("--prefix-cache-gib", type=float, default=1.0)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        write_desk(Path(folder))
+        write_desk(Path(folder), given.prefix_cache_gib)
         command = [sys.executable, "-c", _PROGRAM, "studio", folder, "--port", "0", "--json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -143,8 +145,8 @@ def main() -> None:
                 process.kill()
     for name, value in found.items():
         print(f"{name:<18} {value:.2f}" if isinstance(value, float) else f"{name:<18} {value}")
-    if to is not None:
-        to.write_text(json.dumps(found, indent=2) + "\n")
+    if given.json is not None:
+        given.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -204,6 +204,8 @@ def _effects(
 ) -> tuple[Effect, ...]:
     """Return the pipeline steps that a changed field of a principle affects."""
     (old, former), (new, principle) = one, other
+    if former.weight == principle.weight == 0:
+        return ()
     strict = "strict" in (old.priority, new.priority)
     effects: tuple[Effect, ...]
     if field == "hard":
@@ -218,11 +220,14 @@ def _effects(
         # The AI labeler never draws a principle with a check, so others are drawn in its place.
         joins_or_leaves = former.check is None or principle.check is None
         effects = ("draw", "checks") if joins_or_leaves else ("checks",)
+    elif field == "weight" and 0 in (former.weight, principle.weight):
+        effects = (*_BEARS_ON[field], "prompted", "checks")
     else:
         effects = _BEARS_ON[field]
     checked = former.check is not None and principle.check is not None
     # The labeler is never asked about a principle with a check, and only those have checks to run.
-    never = {"labels", "contrast"} if checked else {"checks"} if field in ("applies_to", "exempt") else set()
+    scoping = field in ("applies_to", "exempt", "weight")
+    never = {"labels", "contrast"} if checked else {"checks"} if scoping else set()
     return tuple(effect for effect in effects if effect not in never)
 
 
@@ -241,7 +246,9 @@ def _of_examples(former: Principle, principle: Principle) -> tuple[Effect, ...]:
 
 def _added_or_removed(kind: Literal["added", "removed"], principle: Principle) -> Change:
     bears_on: tuple[Effect, ...] = ("draw", "prompted")
-    if principle.check is not None:
+    if not principle.weight:
+        bears_on = ()  # only measured
+    elif principle.check is not None:
         bears_on = ("draw", "checks", "prompted")
     before, after = (None, principle.text) if kind == "added" else (principle.text, None)
     return Change(kind, "text", before, after, bears_on, principle.id)

@@ -19,7 +19,7 @@ from constitution.asked.misfits import with_right_checks
 from constitution.file_form import misfit_entries, written_out
 from constitution.file_schema import ConstitutionFile
 from constitution.inheritance import ids_of, merge, misfits_of, without_base
-from constitution.schema import Constitution, conflicts, missing_passages
+from constitution.schema import Constitution, conflicts, missing_passages, weightless
 from constitution.sources import preset_names, preset_path, read_chain, source_path, with_document
 from core.code import modules_beside
 from core.errors import ConfigError, Problem
@@ -47,6 +47,8 @@ class LoadedConstitution:
     nearest enclosing one. Its value also contains the passages that no principle refers to."""
     files: tuple[Path, ...]
     """All files read: the file, its Markdown document, its base, the base's Markdown document, and so on."""
+    overridden: frozenset[str] = frozenset()
+    """Ids of principles that override one of a base: the base names them."""
 
     @property
     def path(self) -> Path:
@@ -67,6 +69,7 @@ class _Level:
     constitution: ConstitutionFile | None
     """The validated constitution; None if the file or its base has a mistake."""
     files: tuple[Path, ...]
+    overridden: frozenset[str] = frozenset()
 
 
 def load_constitution(source: str | Path) -> Constitution:
@@ -96,7 +99,7 @@ def read_constitution(source: str | Path, unsaved: Mapping[Path, str] | None = N
         raise ConfigError.of(in_order(problems))
     assert level is not None, "a chain has at least one file"
     assert level.constitution is not None, "a file without problems is a constitution"
-    return LoadedConstitution(_resolved(level.constitution), level.document, level.files)
+    return LoadedConstitution(_resolved(level.constitution), level.document, level.files, level.overridden)
 
 
 def _level(file: YamlDocument, base: _Level | None, is_complete: bool) -> tuple[_Level, list[Problem]]:
@@ -120,7 +123,8 @@ def _level(file: YamlDocument, base: _Level | None, is_complete: bool) -> tuple[
     is_sound = base is None or base.constitution is not None
     problems += _problems(document, misfits, frozenset(read), is_sound)
     files = tuple(dict.fromkeys((file.path, *read, *(base.files if base else ()))))
-    return _Level(document, None if problems or not is_sound else constitution, files), problems
+    overridden = (base.overridden if base else frozenset()) | (ids_of(own).keys() & ids_of(below).keys())
+    return _Level(document, None if problems or not is_sound else constitution, files, overridden), problems
 
 
 def _first(misfits: Iterable[Misfit]) -> Iterator[Misfit]:
@@ -199,6 +203,9 @@ def _conflicts(value: Mapping[str, object]) -> Iterator[Misfit]:
     else:
         found = conflicts((), "holistic", members)
     yield from _first(found)
+    yield from _first(
+        weightless({i: (entry.get("weight"), entry.get("hard")) for i, entry in principles.items()})
+    )
     if isinstance(passages, dict):
         missing = missing_passages(passages, {i: entry.get("source") for i, entry in principles.items()})
         yield from _first(missing)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ConfigError
-from core.text.yaml_file import read_text, refuse_unprintable
+from core.text.yaml_file import read_prose, refuse_unprintable
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -62,7 +62,7 @@ def read_passages(path: Path) -> list[Passage]:
     Raises:
         ConfigError: The file cannot be read, is too large, or contains the same explicit anchor twice.
     """
-    text = read_text(path, "Markdown file", MAX_DOCUMENT_BYTES)
+    text = read_prose(path, "Markdown file", MAX_DOCUMENT_BYTES)
     refuse_unprintable(text, path, "a document")
     if text.count("\n") > MAX_LINES:
         where = f"{path}:{MAX_LINES + 1}:1"

@@ -113,8 +113,10 @@ class Principle(Part):
     """Custom revision request, in place of the one derived from the text."""
     comparison: Text | None = None
     """Custom comparison question, in place of the one derived from the text."""
-    weight: float = Field(default=1.0, gt=0.0, allow_inf_nan=False, strict=True)
-    """How often the principle is drawn and how much it counts, relative to the others."""
+    weight: float = Field(default=1.0, ge=0.0, allow_inf_nan=False, strict=True)
+    """How often the principle is drawn and how much it counts, relative to the others. 0: the principle is
+    only measured. Answers are checked and rated under it, but it plays no part in critiques, labels, rewards
+    and system prompts."""
     applies_to: Scope | None = None
     """The prompts that the principle applies to; all prompts by default."""
     exempt: Scope | None = Field(default=None, alias="except")
@@ -150,6 +152,16 @@ class Constitution(Part):
     """Lint codes of `publius check` to ignore for the whole file."""
     principles: tuple[Principle, ...] = Field(min_length=1)
     """The principles; at least one."""
+
+    @property
+    def steering(self) -> tuple[Principle, ...]:
+        """The principles that steer, in order: those with a weight of more than 0. Others are measured."""
+        return tuple(principle for principle in self.principles if principle.weight > 0)
+
+    @property
+    def yardsticks(self) -> tuple[str, ...]:
+        """The ids of the principles of weight 0, which are only measured."""
+        return tuple(principle.id for principle in self.principles if not principle.weight)
 
     @cached_property
     def digest(self) -> str:
@@ -201,6 +213,9 @@ class Constitution(Part):
         found = (
             *itertools.islice(conflicts(self.sections, self.priority, members), MAX_ERRORS),
             *itertools.islice(missing_passages(self.passages, sources), MAX_ERRORS),
+            *itertools.islice(
+                weightless({i: (p.weight, p.hard) for i, p in enumerate(self.principles)}), MAX_ERRORS
+            ),
         )
         if found:
             raise MisfitError(found)
@@ -216,6 +231,18 @@ def missing_passages(passages: Collection[str], sources: Mapping[int, object]) -
                 one_of(anchors, source) if anchors else "an entry under passages, or a heading in a document"
             )
             yield Misfit(("principles", index, "source"), f"unknown passage {yaml_line(source)}", accepted)
+
+
+def weightless(given: Mapping[int, tuple[object, object]]) -> Iterator[Misfit]:
+    """Yield a misfit for each hard principle without a weight.
+
+    Args:
+        given: the weight and `hard` of principles, by position; values may have any type.
+    """
+    for index, (weight, hard) in given.items():
+        if hard is True and type(weight) in (int, float) and weight == 0:
+            what = "a principle with `hard: true` has weight 0, by which it is only measured"
+            yield Misfit(("principles", index, "weight"), what, "a weight of more than 0, or hard: false")
 
 
 def conflicts(

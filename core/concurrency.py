@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
@@ -20,18 +20,31 @@ async def all_or_none(work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Res
             task.cancel()
 
 
-async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[None]], limit: int) -> None:
+async def for_each(
+    items: Iterable[_Item] | AsyncIterable[_Item], work: Callable[[_Item], Awaitable[None]], limit: int
+) -> None:
     """Run `work` on every item, at most `limit` at a time. An item is taken only when its work can start.
+
+    Items may arrive while others are worked on.
 
     The first failure cancels the work in progress. It is raised as it is, not inside an exception group.
     Work that ends with CancelledError although nobody cancelled it is a failure too.
     """
     assert limit >= 1, "limit must be at least 1"
-    iterator = iter(items)
+    iterator = aiter(items) if isinstance(items, AsyncIterable) else _at_once(iter(items))
+    taking = asyncio.Lock()  # an asynchronous generator cannot be resumed twice at the same time
+
+    async def taken() -> _Item:
+        async with taking:
+            return await anext(iterator)
 
     async def worker() -> None:
         # All workers share one iterator, so each item is taken exactly once.
-        for item in iterator:
+        while True:
+            try:
+                item = await taken()
+            except StopAsyncIteration:
+                return
             try:
                 await work(item)
             except asyncio.CancelledError:
@@ -49,3 +62,8 @@ async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[Non
     except BaseExceptionGroup as failures:
         first = failures.exceptions[0]
         raise first from first.__cause__  # keep its original cause, not the exception group
+
+
+async def _at_once(items: Iterator[_Item]) -> AsyncIterator[_Item]:
+    for item in items:
+        yield item

@@ -23,6 +23,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+SAME_COMMAND = "the same command with"
+"""Begins the advice to repeat a command with more options; the command line puts the command itself there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -14,10 +14,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from core.notices import LOGGER, note
+from core.notices import LOGGER, PROGRESS
 from core.terminal.inert import inert
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_S = 5.0
 _SIGN_OF_LIFE_S = 15.0
-_BAR_WIDTH = 32
+_BAR_WIDTH, _SHORTEST_BAR, _GAP = 32, 10, 2
+"""Columns of a bar on a wide and on a narrow terminal, and between two parts of the line."""
 _on_screen = False
 _facts: dict[str, str] = {}
 
@@ -80,6 +81,11 @@ class ProgressTask:
         with self._lock:
             self.done += n
 
+    def expect(self, n: int = 1) -> None:
+        """Count `n` items more in the total. Thread-safe."""
+        with self._lock:
+            self.total = (self.total or 0) + n
+
     def note(self, text: str) -> None:
         """Show a short text at the right, such as "212 tokens/s", until the next call."""
         self._note = inert(" ".join(text.split()))
@@ -107,9 +113,9 @@ class ProgressTask:
         if rate is not None:
             columns.append(_per_time(rate))
         if rate is not None and self.total is not None and not finished:
-            columns.append(f"ETA {_duration(max(0, self.total - self.done) / rate)}")
+            columns.append(f"ETA {shown_time(max(0, self.total - self.done) / rate)}")
         else:
-            columns.append(f"in {_duration(self.elapsed_s)}")
+            columns.append(f"in {shown_time(self.elapsed_s)}")
         return [*columns, *(text for text in (*_facts.values(), self._note) if text)]
 
 
@@ -119,7 +125,8 @@ def _per_time(rate: float) -> str:
     return f"{rate:.1f}/s" if rate < 100 else f"{rate:,.0f}/s"
 
 
-def _duration(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
+    """Return seconds as `3:17`, or `1:03:17` from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -141,7 +148,7 @@ def progress(
     if stream is None and _on_screen:
         stream = sys.stderr
     if stream is None:
-        shown = _plain_lines(task, note)
+        shown = _plain_lines(task, _log_line)
     else:
         shown = _bar(task, stream) if _is_terminal(stream) else _plain_lines(task, _writer(stream))
     with shown:
@@ -152,38 +159,86 @@ def _is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
+class _Bars:
+    """The bars of the steps that run now, one below the other; a terminal has one live display."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.tasks: dict[ProgressTask, bool] = {}
+        """For each step on display, True if it is finished."""
+        self.live = Live(
+            console=Console(file=stream),
+            get_renderable=self._rows,
+            # Standard output may be piped to another program, so rich must not redirect it to the bars.
+            redirect_stdout=False,
+        )
+
+    def _rows(self) -> RenderableType:
+        from rich.console import Group
+
+        return Group(
+            *(
+                _bar_row(task, self.live.console.width, finished=finished)
+                for task, finished in self.tasks.items()
+            )
+        )
+
+    def finish(self, task: ProgressTask) -> None:
+        """Show a step as finished: above the others or, if it is the last one, at the end of the display."""
+        if len(self.tasks) > 1:
+            del self.tasks[task]
+            self.live.console.print(_bar_row(task, self.live.console.width, finished=True))
+        else:
+            self.tasks[task] = True
+
+
+_bars: dict[TextIO, _Bars] = {}
+
+
 @contextlib.contextmanager
 def _bar(task: ProgressTask, stream: TextIO) -> Iterator[None]:
-    from rich.console import Console
-    from rich.live import Live
-
-    finished = False
-    live = Live(
-        console=Console(file=stream),
-        get_renderable=lambda: _bar_row(task, finished=finished),
-        # Standard output may be piped to another program, so rich must not redirect it to the bar.
-        redirect_stdout=False,
-    )
-    with live:
-        try:
-            yield
-        finally:
-            finished = True
+    bars = _bars.get(stream)  # of another step that runs at the same time
+    if bars is None:
+        bars = _bars[stream] = _Bars(stream)
+        bars.tasks[task] = False
+        bars.live.start(refresh=True)
+    bars.tasks[task] = False
+    try:
+        yield
+    finally:
+        bars.finish(task)
+        if all(bars.tasks.values()):
+            del _bars[stream]
+            bars.live.stop()
 
 
-def _bar_row(task: ProgressTask, *, finished: bool) -> RenderableType:
+def _bar_row(task: ProgressTask, width: int, *, finished: bool) -> RenderableType:
+    """Return the line of a task: on a narrow terminal with a shorter bar, and what does not fit below it."""
+    from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
+    beside, below = task.columns(finished=finished), list[str]()
+    while beside and (left := width - _needed(task.label, beside)) < _SHORTEST_BAR:
+        below.insert(0, beside.pop())
     bar = ProgressBar(
-        total=task.total, completed=task.done, width=_BAR_WIDTH, pulse=not task.total and not finished
+        total=task.total,
+        completed=task.done,
+        width=max(1, min(_BAR_WIDTH, left if beside else width - len(task.label) - _GAP)),
+        pulse=not task.total and not finished,
     )
-    row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_row(
-        Text(task.label, no_wrap=True), bar, *(Text(f, no_wrap=True) for f in task.columns(finished=finished))
-    )
-    return row
+    row = Table.grid(padding=(0, _GAP, 0, 0), pad_edge=False)
+    row.add_row(Text(task.label, no_wrap=True), bar, *(Text(part, no_wrap=True) for part in beside))
+    rest = " " * _GAP + (" " * _GAP).join(below)
+    return Group(row, Text(rest, no_wrap=True, overflow="ellipsis")) if below else row
+
+
+def _needed(label: str, parts: Sequence[str]) -> int:
+    """Return the columns of a line without its bar."""
+    return len(label) + sum(map(len, parts)) + _GAP * (len(parts) + 1)
 
 
 @contextlib.contextmanager
@@ -213,6 +268,10 @@ def _report(task: ProgressTask, write: Callable[[str], None], stop: threading.Ev
 
 def _line(task: ProgressTask, *, finished: bool = False) -> str:
     return "  ".join([task.label, *task.columns(finished=finished)])
+
+
+def _log_line(line: str) -> None:
+    LOGGER.info(line, extra={PROGRESS: True})
 
 
 def _writer(stream: TextIO) -> Callable[[str], None]:

@@ -358,7 +358,7 @@ class Judgment(Record):
     group: str | None = None
     """Ranking that the judged pair belongs to."""
     weight: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
-    """Weight in aggregation; the weights of the pairs of one ranking sum to 1."""
+    """Number of votes; for a pair of a ranking (`group`), its share of the ranking, which is one decision."""
     orders: OrderLogits | None = None
     answer_mass: Probability | None = None
     """Probability mass on the offered answer tokens, the smaller of the two presentation orders."""
@@ -373,7 +373,11 @@ class Judgment(Record):
     """Why a model's judgment has no probability. None in records made before it was recorded."""
     supersedes: str | None = None
     """Id of an earlier judgment that this one revokes."""
+    occasion: int | None = Field(default=None, ge=2)
+    """Which time the annotator judged this comparison: 2 for the second; None for the first."""
     created: datetime | None = None
+    place: str | None = None
+    """Row of the file that a vote is from which was joined with its pair, such as `votes.csv row 7`."""
 
 
 class Preference(Record):

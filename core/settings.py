@@ -10,10 +10,17 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from core.text.explain import TURNED_OFF_BY
+
 OPERATIONAL: dict[str, JsonValue] = {"operational": True}
 """Schema metadata that marks a field as not part of a run's identity."""
 ADDED: dict[str, JsonValue] = {"added": True}
 """Schema metadata of a field that older runs lack: its default is not part of the identity."""
+
+
+def turned_off_by(setting: str, mark: dict[str, JsonValue] | None = None) -> dict[str, JsonValue]:
+    """Return schema metadata with what to set in place of 0, such as `eval.quality: false`, beside a mark."""
+    return {**(mark or {}), TURNED_OFF_BY: setting}
 
 
 class Section(BaseModel):

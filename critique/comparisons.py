@@ -125,7 +125,9 @@ async def _sampled(
     name: str = _SAMPLE,
 ) -> tuple[Generation, ...]:
     requests = [
-        GenerationRequest(turns, config.sampling, derive_seed(seed, prompt.id, name, k), name)
+        GenerationRequest(
+            turns, config.sampling, derive_seed(seed, prompt.id, name, k), name, affinity=prompt.id
+        )
         for k in range(count)
     ]
     return tuple(await asyncio.gather(*(policy.generate(request) for request in requests)))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from core.records import Sampling
-from core.settings import ADDED, Section
+from core.settings import ADDED, Section, turned_off_by
 
 Flag = Literal[
     "unchanged",
@@ -118,7 +118,7 @@ class SampleConfig(Section):
     constitution and the good examples of its principles in front; `begun`, answers that begin as a check
     asks; `wide`, draws at a higher temperature; `repaired`, answers edited so that the checks pass, which
     costs no tokens. The first way with an answer that passes is the last one tried; `[]` tries none."""
-    attempts: int = Field(default=2, ge=1, le=64)
+    attempts: int = Field(default=2, ge=1, le=64, json_schema_extra=turned_off_by("sample.teach: []"))
     """Number of answers per prompt for each of the ways in `teach`."""
     wide_temperature: float = Field(default=1.3, gt=0.0, allow_inf_nan=False)
     """Temperature of `wide`."""

@@ -70,7 +70,7 @@ class Expected:
 
 def expected_of(constitution: Constitution, prompt: Prompt) -> Expected:
     """Return what a prompt and the machine checks in scope ask for."""
-    checks = [p.check for p in constitution.principles if p.check is not None and in_scope(p, prompt)]
+    checks = [p.check for p in constitution.steering if p.check is not None and in_scope(p, prompt)]
     said = "\n".join(message.content for message in prompt.messages if message.role == "user")
     asked = language_of(said, SHORT_BYTES)
     languages = {same_language(check.value) for check in checks if isinstance(check, kinds.Language)}

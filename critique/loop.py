@@ -92,7 +92,7 @@ class CritiqueLoop:
         sampling = self.config.draft
         seed = derive_seed(self.seed, prompt.id, "draft", 0)
         return await self.policy.generate(
-            GenerationRequest(turns_of(prompt.messages), sampling, seed, "draft")
+            GenerationRequest(turns_of(prompt.messages), sampling, seed, "draft", affinity=prompt.id)
         )
 
     def _principles(self, prompt: Prompt, standing: Standing, number: int) -> tuple[Principle, ...]:
@@ -166,7 +166,9 @@ class CritiqueLoop:
 
     async def _answer(self, purpose: str, asked: CriticRequest, sampling: Sampling, seed: int) -> Generation:
         """Return the critic's answer, with the text that it was made to begin with in front."""
-        request = GenerationRequest(asked.turns, sampling, seed, purpose, asked.begun)
+        request = GenerationRequest(
+            asked.turns, sampling, seed, purpose, asked.begun, affinity=asked.affinity
+        )
         answer = await self.critic.generate(request)
         if not asked.begun or not answer.text:
             return answer

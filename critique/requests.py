@@ -33,6 +33,8 @@ class CriticRequest:
 
     turns: tuple[Turn, ...]
     begun: str
+    affinity: str | None = None
+    """Id of the prompt (`GenerationRequest.affinity`)."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class CriticRequests:
         before = self._after_examples(conversation, about.principles, critiques=True)
         rendered = self.templates.render("critique", **self._values(about))
         begun = rendered.prefill if self.begin is None else self.begin
-        return CriticRequest((*before, Turn("user", rendered.pieces)), begun)
+        return CriticRequest((*before, Turn("user", rendered.pieces)), begun, about.prompt.id)
 
     def written(self, about: AnswerToRevise, sampling: Sampling) -> Generation:
         """Return the critique that the machine checks write; it costs no tokens."""
@@ -103,7 +105,7 @@ class CriticRequests:
         else:
             before = (*self.critique(about).turns, Turn("assistant", (said,)))
         rendered = self.templates.render("revision", **self._values(about), critique=said)
-        return CriticRequest((*before, Turn("user", rendered.pieces)), rendered.prefill)
+        return CriticRequest((*before, Turn("user", rendered.pieces)), rendered.prefill, about.prompt.id)
 
     def _values(self, about: AnswerToRevise) -> dict[str, Any]:
         """Return the values of a template."""

@@ -53,8 +53,8 @@ class AnswerScorer:
     def applies_to(self, prompt: Prompt) -> bool:
         """Return True if a principle in scope may give a score to answers to the prompt."""
         return any(
-            (p.check is not None or self.labeler is not None) and p.weight > 0 and in_scope(p, prompt)
-            for p in self.constitution.principles
+            (p.check is not None or self.labeler is not None) and in_scope(p, prompt)
+            for p in self.constitution.steering
         )
 
 

@@ -17,6 +17,7 @@ from core.notices import counted
 from core.records import CritiqueTrace, Generation, Prompt, Revision
 from core.rewards import Sample
 from critique.flags import finds_fault
+from critique.guard import Dropped
 from labelers.rewards import check_scores, mean_score
 
 ATTRIBUTION = {
@@ -166,6 +167,14 @@ class LoopStatistics:
         return _Checked(count_words(answer.text), passes, mean_score(scores))
 
 
+_DROPPED: Mapping[Dropped, str] = {
+    "guard": "the revision breaks a rule that the answer before it keeps, fails the check of its own rule by "
+    "more, or repeats itself, its critique or the question (critique.guard)",
+    "flags": "the revision has a flag that is not accepted (critique.drop)",
+}
+"""Meanings of the reasons for which a revision is discarded; the answer before it is kept."""
+
+
 def loop_lines(loop: Mapping[str, Any]) -> list[str]:
     """Return a line about each round of `LoopStatistics.as_json`, and one about compliance."""
     if not loop:
@@ -177,7 +186,8 @@ def loop_lines(loop: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"answers that pass all machine checks, draft and after each round: {shares} of {prompts}"
         )
-    return lines
+    dropped = {why for counts in loop["rounds"].values() for why in counts["dropped"]}
+    return [*lines, *(f"dropped by {why}: {_DROPPED[why]}" for why in _DROPPED if why in dropped)]
 
 
 def attribution_rows(loop: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -34,7 +34,7 @@ def principles_of_round(
         standing: the scores of the answer; only `worst` reads them.
         key: seed of the run and number of the round, from 1.
     """
-    applicable = [p for p in constitution.principles if in_scope(p, prompt)]
+    applicable = [p for p in constitution.steering if in_scope(p, prompt)]
     seed, number = key
     if not applicable:
         return ()

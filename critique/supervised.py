@@ -22,6 +22,9 @@ from core.records import CritiqueTrace, Generation
 
 Which = Literal["best", "final", "every"]
 
+CUT_REVISIONS = "every answer was empty or cut off"
+"""Reason for which a trace has no training target."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -104,10 +107,10 @@ def target_of(trace: CritiqueTrace, constitution: Constitution) -> Target | str:
     """Return the best answer of a trace, or the reason why it has no training target."""
     answers, usable = trace.answers(), _usable(trace)
     if not usable:
-        return "every answer was empty or cut off"
+        return CUT_REVISIONS
     checks = [
         check_on(p.check, trace.prompt)
-        for p in constitution.principles
+        for p in constitution.steering
         if p.check is not None and in_scope(p, trace.prompt)
     ]
 

@@ -104,7 +104,7 @@ class AnswerSampler:
         if name == "wide":
             sampling = sampling.model_copy(update={"temperature": self.config.wide_temperature})
         seed = derive_seed(self.seed, prompt.id, name, number)
-        return GenerationRequest(turns, sampling, seed, name, prefill)
+        return GenerationRequest(turns, sampling, seed, name, prefill, affinity=prompt.id)
 
     async def _generated(
         self, name: str, requests: Iterable[tuple[GenerationRequest, str]], before: int = 0
@@ -144,7 +144,7 @@ class AnswerSampler:
             yield Named(f"repaired:{answer.origin}", answer.answer.model_copy(update=edited))
 
     def _checks(self, prompt: Prompt) -> list[Check]:
-        principles = self.constitution.principles
+        principles = self.constitution.steering
         return [check_on(p.check, prompt) for p in principles if p.check is not None and in_scope(p, prompt)]
 
 

@@ -19,11 +19,14 @@ from engines.protocols import (
     ChoiceRequest,
     ChoiceScores,
     CountsDrawnTokens,
+    CountsTokens,
     Engine,
     GenerationRequest,
     HasOlderKeys,
     KnowsSize,
+    RemembersPrompts,
     RequestForm,
+    StreamsAnswers,
     compares_replies,
     forms_of,
     has_own_question,
@@ -70,11 +73,15 @@ class RequestCounts:
         return self.asked.total() + self.reused.total()
 
     def summary(self) -> str:
-        """Return one line, such as `asked 127 of 12,000 requests, reused 11,873`."""
+        """Return one line, such as `asked 127 of 12,000 requests, reused 11,873`.
+
+        Requests that wait for their answer are in neither number.
+        """
+        if not self.total:
+            return "no request answered"
         again = f", replaced {self.unusable:,} unreadable in the cache" if self.unusable else ""
-        return (
-            f"asked {self.asked.total():,} of {self.total:,} requests, reused {self.reused.total():,}{again}"
-        )
+        asked = f"asked {self.asked.total():,} of {counted(self.total, 'request')}"
+        return f"{asked}, reused {self.reused.total():,}{again}"
 
 
 class CachedEngine:
@@ -174,6 +181,14 @@ class CachedEngine:
             return _read(stored, request, ChoiceScores) is not None
         return _read(stored, request, Generation) is not None
 
+    def prompt_tokens(self, request: GenerationRequest | ChoiceRequest) -> int | None:
+        """Return the tokens of a request's prompt; None if the wrapped engine cannot count them.
+
+        Raises:
+            RequestError: if the prompt is too long for the model.
+        """
+        return self._engine.prompt_tokens(request) if isinstance(self._engine, CountsTokens) else None
+
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
         return self._engine.require_choices(prefill, choices)
@@ -187,6 +202,21 @@ class CachedEngine:
             FailedRequestError: if the engine failed on this request, or its answer cannot be used.
         """
         return await self._cached_or_ask(request, Generation, lambda: self._engine.generate(request))
+
+    async def stream(self, request: GenerationRequest, tell: Callable[[str], None]) -> Generation:
+        """Return the answer as `generate` does, and call a function with its text so far while it is drawn.
+
+        An engine that does not report it, and an answer that is known, call it never.
+        """
+        engine = self._engine
+        if not isinstance(engine, StreamsAnswers):
+            return await self.generate(request)
+        return await self._cached_or_ask(request, Generation, lambda: engine.stream(request, tell))
+
+    def remember_prompts(self) -> None:
+        """Let the wrapped engine keep what it has read of scored prompts, if it can."""
+        if isinstance(self._engine, RemembersPrompts):
+            self._engine.remember_prompts()
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
         """Return the cached scores, or ask the engine and cache them. Raises as `generate` does."""

@@ -40,6 +40,7 @@ WITHOUT_WEIGHTS: frozenset[Kind] = frozenset({"scripted", "http"})
 """Kinds of engines that have no weights on this machine, so nothing can be trained or measured with them."""
 _OF_KIND: dict[str, Kind] = {
     "arguments": "vllm",
+    "replicas": "vllm",
     "device_map": "transformers",
     "url": "http",
     "api_key_env": "http",
@@ -97,6 +98,8 @@ class ModelEngineConfig(Section):
     """Indices of the GPUs that the model runs on, among those visible to the program. Default: all of them
     (vllm), the first (transformers). Training runs on the first, or on one for each process of a launcher;
     the processes share this list out equally."""
+    replicas: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
+    """As `engine.replicas`."""
     gpu_memory_utilization: float | None = Field(default=None, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
     """As `engine.gpu_memory_utilization`."""
     kv_cache_gib: float | None = Field(default=None, gt=0.0, json_schema_extra=OPERATIONAL)
@@ -195,13 +198,17 @@ class EngineConfig(Section):
     is skipped, counted and asked again on resume. Waiting in the queue does not count; null for no limit."""
     concurrency: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum number of conversations in progress at once, and of requests at a server at once. Default: 512
-    with vllm on CUDA, else 64."""
+    for each replica with vllm on CUDA, else 64."""
     arguments: VllmArguments = Field(default={}, json_schema_extra=ADDED)
     """Further arguments of vLLM's engine, such as `{tensor_parallel_size: 2, quantization: fp8}`, checked
     against the installed version. Those that change answers are part of the run's identity (vllm)."""
     gpus: tuple[GpuIndex, ...] | None = Field(default=None, min_length=1, json_schema_extra=OPERATIONAL)
     """Indices of the GPUs that the models run on, among those visible to the program; a model's own are
     `models.ROLE.engine.gpus`. Default: all of them (vllm), the first (transformers)."""
+    replicas: int = Field(default=1, ge=1, json_schema_extra=OPERATIONAL)
+    """Copies of each model, each in a process of its own with an equal share of `gpus` (vllm). Requests about
+    the same prompt go to the same copy, whose prefix cache holds what they share. `max_model_len`, memory and
+    `arguments`, such as `tensor_parallel_size`, are those of each copy."""
     url: ServerUrl | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """Address of the server, with or without `/v1`, such as `http://localhost:11434` (http). The same model
     behind another address is the same model: no request is sent again."""
@@ -238,6 +245,8 @@ class EngineConfig(Section):
     def _passes_arguments_on(self) -> Self:
         if self.arguments and self.kind not in ("vllm", "scripted"):
             raise ValueError(f"arguments are those of vLLM, but kind is {self.kind}; accepted: kind: vllm")
+        if self.replicas > 1 and self.kind not in ("vllm", "scripted"):
+            raise ValueError(f"replicas are those of vLLM, but kind is {self.kind}; accepted: kind: vllm")
         for name in ("url", "api_key_env", "extra_body", "dialect"):
             if getattr(self, name) not in (None, {}, "chat") and self.kind != "http":
                 raise ValueError(f"{name} is that of a server, but kind is {self.kind}; accepted: kind: http")
@@ -254,7 +263,9 @@ class EngineConfig(Section):
         Args:
             device: the device that vLLM runs on; None if another engine runs.
         """
-        return self.concurrency or (_VLLM_CONVERSATIONS if device == "cuda" else _CONVERSATIONS)
+        if self.concurrency is not None:
+            return self.concurrency
+        return _VLLM_CONVERSATIONS * self.replicas if device == "cuda" else _CONVERSATIONS
 
     def for_model(self, model: ModelConfig, role: str = "ROLE") -> EngineConfig:
         """Return the settings with those of a model in `models.ROLE.engine`.
@@ -271,12 +282,13 @@ class EngineConfig(Section):
             _require_servable(self, (self.budget,), model, role)
             return self
         kind = own.kind or self.kind
-        if own.arguments and kind not in ("vllm", "scripted"):
-            raise ConfigError(
-                f"arguments are those of vLLM, but engine.kind is {kind}",
-                where=f"{where}.arguments",
-                accepted="engine.kind: vllm",
-            )
+        for name in ("arguments", "replicas"):
+            if getattr(own, name) and kind not in ("vllm", "scripted"):
+                raise ConfigError(
+                    f"{name} are those of vLLM, but engine.kind is {kind}",
+                    where=f"{where}.{name}",
+                    accepted="engine.kind: vllm",
+                )
         foreign = next((name for name in _OF_SERVER if getattr(own, name) not in (None, {})), None)
         if foreign is not None and kind != "http":
             raise ConfigError(

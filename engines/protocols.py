@@ -7,7 +7,7 @@ interfaces of their own, in training and evaluation.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -30,6 +30,9 @@ class GenerationRequest:
     """Text that the answer is made to begin with; the result does not repeat it."""
     json_schema: str = ""
     """JSON Schema, as text, that the answer must fulfil, where the engine can see to that; empty for none."""
+    affinity: str | None = field(default=None, repr=False)
+    """Name of what requests that share text are about, such as the prompt's id. Never part of the key: an
+    engine with several copies of a model sends requests of one affinity to the same copy."""
 
 
 RequestForm = Literal["branches", "answers"]
@@ -80,6 +83,8 @@ class ChoiceRequest:
     """The text of the last turn that the question is about, for engines that read its hidden states."""
     principle: str | None = field(default=None, repr=False)
     """Text of the principle that the question is about, for engines with a probe for each."""
+    affinity: str | None = field(default=None, repr=False)
+    """As `GenerationRequest.affinity`."""
 
     @property
     def form(self) -> RequestForm | None:
@@ -282,6 +287,27 @@ class CountsDrawnTokens(Protocol):
     @property
     def drawn_tokens(self) -> int:
         """Number of tokens drawn so far, those of unfinished answers included. It may be some seconds old."""
+        ...
+
+
+@runtime_checkable
+class StreamsAnswers(Protocol):
+    """An engine that reports an answer while it is drawn."""
+
+    async def stream(self, request: GenerationRequest, tell: Callable[[str], None]) -> Generation:
+        """Return the model's answer as `generate` does; call `tell` with its text so far, now and then.
+
+        The calls are made on the caller's event loop. The last of them may lack the end of the answer.
+        """
+        ...
+
+
+@runtime_checkable
+class RemembersPrompts(Protocol):
+    """An engine that can keep what it has read of scored prompts, for prompts that begin like them."""
+
+    def remember_prompts(self) -> None:
+        """Keep it from now on; call it before the first request."""
         ...
 
 

@@ -137,6 +137,13 @@ class ScriptedEngine:
             seed=request.seed if request.sampling.temperature > 0 else None,
         )
 
+    async def stream(self, request: GenerationRequest, tell: Callable[[str], None]) -> Generation:
+        """Return the next scripted answer, after reporting the first half of its words."""
+        answer = await self.generate(request)
+        words = answer.text.split(" ")
+        tell(" ".join(words[: len(words) // 2]))
+        return answer
+
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
         """Return the scripted log-probabilities."""
         if self._keep_history:

@@ -152,7 +152,7 @@ def checked_answers(answers: Sequence[Answer], constitution: Constitution) -> tu
                 principle.weight,
                 evaluate(check_on(principle.check, answer.prompt), answer.generation.text).score,
             )
-            for principle in constitution.principles
+            for principle in constitution.steering
             if principle.check is not None and in_scope(principle, answer.prompt)
         ]
         if scored:

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from core.records import Sampling
-from core.settings import ADDED, OPERATIONAL, Section
+from core.settings import ADDED, OPERATIONAL, Section, turned_off_by
 
 BASE: Final = "base"
 """Variant that all others are compared with."""
@@ -43,14 +43,18 @@ class EvalConfig(Section):
     quality: bool = Field(default=True, json_schema_extra=ADDED)
     """True to measure what training costs: the loss of each variant on neutral text and reference answers
     that ship with Publius, and the loss of `base` on the variant's answers, in nats per token."""
-    texts: int | None = Field(default=None, ge=1, json_schema_extra=ADDED)
+    texts: int | None = Field(
+        default=None, ge=1, json_schema_extra=turned_off_by("eval.quality: false", ADDED)
+    )
     """Maximum number of neutral passages, and of reference answers, that losses are measured on, of forty
     each; all kinds of passages stay. Default: all."""
     refusals: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
     """Prompts to measure over-refusal and under-refusal on: `builtin` for the eighty that ship, or a file
     with the columns `prompt` and `label` (`safe` or `unsafe`), such as XSTest's CSV, relative to the run
     file. Not set: refusals are not measured, as each variant would have to answer these prompts too."""
-    refusal_prompts: int | None = Field(default=None, ge=1, json_schema_extra=ADDED)
+    refusal_prompts: int | None = Field(
+        default=None, ge=1, json_schema_extra=turned_off_by("eval.refusals: null", ADDED)
+    )
     """Maximum number of refusal prompts of each label, chosen by hash. Default: all."""
     best_of: int | None = Field(default=None, ge=2, le=1024, json_schema_extra=OPERATIONAL)
     """Number of answers to sample for each held-out prompt, of which the run's reward model chooses the best
@@ -95,7 +99,7 @@ class ChooseConfig(Section):
     limit chooses again and trains nothing again.
     """
 
-    prompts: int = Field(default=32, ge=1)
+    prompts: int = Field(default=32, ge=1, json_schema_extra=turned_off_by("choose: null"))
     """Number of `train` and `preference` prompts to hold out from training, on which checkpoints are
     compared; at most a quarter of them."""
     neutral_loss: float | None = Field(default=0.05, ge=0.0, json_schema_extra=OPERATIONAL)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from core.notices import counted
 from core.records import Comparison, Judgment
 from core.statistics.bootstrap import Interval
 from core.statistics.judges.rates import CorrectedRate, corrected_rate
@@ -44,7 +45,9 @@ class CorrectedWinRate:
     def line(self) -> str:
         """Return the rates as a line of text."""
         rate = self.rate
-        by_people = f"people alone {_percent(rate.gold)}, {rate.labels:,} of {rate.items:,} comparisons"
+        by_people = (
+            f"people alone {_percent(rate.gold)}, {rate.labels:,} of {counted(rate.items, 'comparison')}"
+        )
         if rate.refused:
             return (
                 f"{self.variant}: {by_people}; the judge's {100 * rate.judged:.1f} % cannot be corrected: "

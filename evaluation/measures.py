@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from constitution.checks import kinds
 from constitution.checks.evaluate import count_words, evaluate
 from constitution.checks.kinds import Check
 from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.errors import DataError
-from core.records import Answer
+from core.notices import counted
+from core.records import Answer, Metric
 from core.store.files import is_there
 from core.store.jsonl import Unreadable, opened, rows
 from core.text.repetition import is_repetitive
 from core.text.similarity import with_similar, word_grams
+from evaluation.config import BASE
 
 SERIES_FILE = "series.jsonl"
 """File of a run's `eval/` with the values behind the metrics: a line for each measure of each variant."""
@@ -107,6 +110,64 @@ def empty(answer: Answer) -> float:
 def repeated(answer: Answer) -> float:
     """Return 1 if the answer is degenerate repetition, else 0."""
     return float(is_repetitive(answer.generation.text))
+
+
+_CUT_OFF = 0.1
+"""Share of a variant's answers cut off from which it is said."""
+
+
+def cut_off_sentences(
+    metrics: Iterable[Metric], constitution: Constitution | None, limit: int
+) -> tuple[str, ...]:
+    """Return a sentence if many answers are cut off, with the checks that these cannot pass.
+
+    Args:
+        metrics: metrics of an evaluation.
+        constitution: the principles that it measures; None if they cannot be read.
+        limit: `eval.sampling.max_new_tokens`.
+    """
+    shares = [(*metric.name.rpartition(".")[::2], metric) for metric in metrics]
+    cut = [
+        f"{round(metric.n * (1 - metric.value)):,} of {counted(metric.n, 'answer')} of {variant}"
+        for variant, measure, metric in shares
+        if measure == "finished" and "." not in variant and 1 - metric.value >= _CUT_OFF
+    ]
+    if not cut:
+        return ()
+    principles = () if constitution is None else constitution.principles
+    ends = [one.id for one in principles if one.check is not None and _is_of_the_end(one.check)]
+    unpassable = f" {', '.join(ends)} cannot be passed without an answer's end." if ends else ""
+    are = "is" if len(cut) == 1 and cut[0].startswith("1 ") else "are"
+    told = f"{' and '.join(cut)} {are} cut off at eval.sampling.max_new_tokens ({limit:,}): raise it."
+    return (told + unpassable,)
+
+
+def ceiling_sentences(metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """Return a sentence if every answer of `base` keeps a rule, so that no training can be seen to help.
+
+    Args:
+        metrics: metrics of an evaluation; without one of another variant, nothing is compared.
+    """
+    found = list(metrics)
+    of_base = f"{BASE}.{COMPLIANCE}."
+    full = {
+        metric.name.removeprefix(of_base): metric.n
+        for metric in found
+        if metric.name.startswith(of_base) and metric.n and metric.value == 1
+    }
+    if not full or all(metric.name.startswith(f"{BASE}.") for metric in found):
+        return ()
+    kept = ", ".join(f"{rule} in {n:,} of {counted(n, 'answer')}" for rule, n in full.items())
+    which = "the rule" if len(full) == 1 else "these rules"
+    return (f"{BASE} keeps {kept}: on these prompts, {which} cannot be seen to improve.",)
+
+
+def _is_of_the_end(check: Check) -> bool:
+    """Return True if an answer without its end fails the check, whatever it would have said."""
+    if isinstance(check, kinds.Matches):
+        return check.value.endswith(("$", r"\Z"))
+    is_question = isinstance(check, kinds.EndsWithQuestion) and check.value
+    return is_question or isinstance(check, kinds.EndsWith | kinds.JsonAnswer)
 
 
 MEASURES: Mapping[str, tuple[str, Callable[[Answer], float]]] = {

@@ -24,7 +24,7 @@ ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
 BEYOND_NOISE: frozenset[ChangeOutcome | None] = frozenset({"better", "worse", "other"})
 
 _TITLES = {
-    COMPLIANCE: "all checks",
+    COMPLIANCE: "checks passed",
     JUDGED: "all principles, by the judge",
     WIN_RATE: "win rate",
     LENGTH_CONTROLLED: "win rate at equal length",
@@ -209,6 +209,14 @@ def _title_of_principle(measure: str) -> str:
         return measure.removeprefix(f"{COMPLIANCE}.")
     principle_id, _, corrected = rest.partition(".")
     return f"{principle_id}, {'corrected' if corrected == CORRECTED else 'by the judge'}"
+
+
+def variants_in_words(variants: Iterable[str]) -> str:
+    """Return what an evaluation compares: before and after training, if any variant of it is trained."""
+    found = set(variants)
+    if found - {BASE, "prompted"}:
+        return "Before and after training"
+    return "Without and with the rules as system prompt" if "prompted" in found else "Without training"
 
 
 def number(metric: Metric) -> str:

@@ -58,7 +58,7 @@ def taught_turns(
 
 def _in_order(constitution: Constitution, prompt: Prompt) -> list[Principle]:
     """Return the principles that apply to a prompt; if priority is strict, in order of precedence."""
-    found = [principle for principle in constitution.principles if in_scope(principle, prompt)]
+    found = [principle for principle in constitution.steering if in_scope(principle, prompt)]
     if constitution.priority == "strict":  # the schema then requires a section for each principle
         found.sort(key=lambda p: (not p.hard, constitution.sections.index(p.section or "")))
     return found

@@ -7,18 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from constitution.schema import Constitution
 from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
+from core.terminal.breaking import BreakableName
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
 from evaluation.findings import Findings
 from evaluation.gates.decide import GateResult
 from evaluation.judged.findings import JudgedFindings
+from evaluation.judged.names import JUDGED
 from evaluation.judges.report import audit_card
-from evaluation.measures import SELF_SIMILARITY
+from evaluation.measures import COMPLIANCE, SELF_SIMILARITY
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
     BEYOND_NOISE,
@@ -52,6 +56,7 @@ _KINDS = {
     "steered": "the checkpoint that was chosen",
 }
 _MARK = "*"
+_FEWER = " (n = "
 _GAP = 2
 """Spaces between two columns of a table in the terminal."""
 
@@ -80,6 +85,8 @@ class ReportContent:
     """How many examples each variant learned from, in words."""
     excluded_before: Mapping[str, int] = field(default_factory=dict)
     """Number of records that the stages before the evaluation excluded, by stage and reason."""
+    held_out: bool = True
+    """False if a variant was trained on some of the prompts."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -116,8 +123,10 @@ def render_report(content: ReportContent) -> str:
         samples=_samples(content),
         excluded=all_excluded(evaluation, content.excluded),
         excluded_before=content.excluded_before,
+        held_out=content.held_out,
         caveats=content.caveats,
         unmeasured=_unmeasured(content),
+        yardsticks=[code_cell(name) for name in content.constitution.yardsticks],
     )
 
 
@@ -127,10 +136,18 @@ def _audit_of_judge(judged: JudgedFindings | None) -> dict[str, Any] | None:
 
 
 def _unmeasured(content: ReportContent) -> list[str]:
-    """Return the principles that no check and no judge measures."""
-    if content.findings.judged is not None:
-        return []
-    return [code_cell(one.id) for one in content.constitution.principles if one.check is None]
+    judged = content.findings.judged is not None
+    return [code_cell(name) for name in unmeasured_principles(content.constitution, judged=judged)]
+
+
+def unmeasured_principles(constitution: Constitution, *, judged: bool) -> tuple[str, ...]:
+    """Return the ids of the principles that no check and no judge measures.
+
+    Args:
+        constitution: the constitution of the evaluation.
+        judged: True if a judge rated single answers.
+    """
+    return () if judged else tuple(one.id for one in constitution.principles if one.check is None)
 
 
 def metrics_content(evaluation: Evaluation, excluded: Mapping[str, int]) -> dict[str, Any]:
@@ -163,30 +180,47 @@ def summary_rows(metrics: Iterable[Metric]) -> tuple[tuple[str, ...], ...]:
     rows = [("measure", *found.variants)]
     for measure in found.measures:
         cells = tuple(_summary_cell(found, variant, measure) for variant in found.variants)
-        rows.append((_title(found, measure), *cells))
+        rows.append((_summary_title(found, measure), *cells))
     return tuple(rows)
 
 
-def summary_table(metrics: Iterable[Metric], width: int = 100) -> Table:
-    """Return the table of all measures and variants.
+def summary_table(metrics: Iterable[Metric], width: int = 100) -> Group:
+    """Return the table of all measures and variants, and what its mark means.
 
-    Where it is wider than the terminal, intervals and units are below their values: so four variants fit in
-    80 columns.
+    Where it is wider than the terminal, long names have two lines; where that is not enough, intervals are
+    below their values: so four variants fit in 80 columns.
 
     Args:
         metrics: metrics of an evaluation.
         width: columns of the terminal.
     """
     heading, *rows = summary_rows(metrics)
-    if sum(max(map(len, column)) + _GAP for column in zip(heading, *rows, strict=True)) - _GAP > width:
-        rows = [(name.replace(", ", "\n"), *map(_stacked, cells)) for name, *cells in rows]
+    if _width_of([heading, *rows]) > width:
+        rows = [(_in_two_lines(name), *cells) for name, *cells in rows]
+    if _width_of([heading, *rows]) > width:
+        rows = [(name, *map(_stacked, cells)) for name, *cells in rows]
     caption = f"{_MARK} differs from base by more than noise (at most 5 % by chance, for all rows together)"
-    table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
-    for title in heading:
-        table.add_column(title, no_wrap=True, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    table = Table(box=None, pad_edge=False)
+    for place, title in enumerate(heading):
+        table.add_column(title, no_wrap=place > 0, overflow="fold")
+    for name, *cells in rows:
+        table.add_row(BreakableName(name), *cells)
+    fewer = any(_FEWER in name for name, *_ in rows)
+    meaning = "n: prompts on which the rule was measured; the others are not in its scope, or do not show it"
+    return Group(table, Text(caption, style="dim"), *([Text(meaning, style="dim")] if fewer else ()))
+
+
+def _width_of(rows: Sequence[Sequence[str]]) -> int:
+    """Return the columns of a table whose cells may have several lines."""
+    columns = zip(*rows, strict=True)
+    widths = (max(len(line) for cell in column for line in cell.split("\n")) for column in columns)
+    return sum(width + _GAP for width in widths) - _GAP
+
+
+def _in_two_lines(name: str) -> str:
+    """Return a name with what follows its first comma below it; a unit alone stays where it is."""
+    first, _, rest = name.partition(", ")
+    return f"{first},\n{rest}" if ", " in rest else name
 
 
 def _stacked(cell: str) -> str:
@@ -202,6 +236,15 @@ def _summary_cell(metrics: EvaluationMetrics, variant: str, measure: str) -> str
     if metric is None:
         return ""
     return in_parentheses(metric) + _MARK * (metrics.outcome(variant, measure) in BEYOND_NOISE)
+
+
+def _summary_title(metrics: EvaluationMetrics, measure: str) -> str:
+    """Return the title of a measure, with the number of prompts if a rule was not measured on all."""
+    title = _title(metrics, measure)
+    counts = {name: metric.n for (_, name), metric in metrics.values.items() if name in (measure, "words")}
+    own, everyone = counts.get(measure), counts.get("words")
+    is_rule = measure.partition(".")[0] in (COMPLIANCE, JUDGED)
+    return f"{title}{_FEWER}{own})" if is_rule and own and everyone and own < everyone else title
 
 
 def _title(metrics: EvaluationMetrics, measure: str) -> str:

@@ -24,7 +24,8 @@ class SeedMetrics:
 
     metrics: tuple[Metric, ...]
     """As those of one evaluation, of the means over seeds. Measures of which single prompts are not known
-    have neither an interval nor a difference."""
+    have no interval, and the largest p-value of the seeds: each of their differences is a test in every seed,
+    and all tests of an evaluation are corrected for their number together."""
     by_seed: Mapping[str, tuple[float, ...]]
     """The value of each seed by the metric's name, on the same prompts; differences have none."""
     lacking: tuple[str, ...] = ()
@@ -76,8 +77,8 @@ def metrics_over_seeds(
     every = dict.fromkeys(name for own in found for name in own)
     shared = [name for name in every if all(name in own for own in found)]
     means = [_mean([own[name] for own in found]) for name in shared]
-    by_seed |= {name: tuple(own[name].value for own in found) for name in shared}
-    lacking = tuple(name for name in every if name not in shared)
+    by_seed |= {name: tuple(own[name].value for own in found) for name in shared if not _is_delta(name)}
+    lacking = tuple(name for name in every if name not in shared and not _is_delta(name))
     return SeedMetrics((*metrics, *means), by_seed, lacking)
 
 
@@ -101,12 +102,21 @@ def _by_seed(
 def _without_values(metrics: Sequence[Metric], known: Set[str]) -> Iterator[tuple[str, Metric]]:
     """Yield the recorded metrics that do not follow from values by prompt, by name."""
     for metric in metrics:
-        if metric.name not in known and not metric.name.endswith(f".{DELTA}"):
+        if metric.name not in known and (not _is_delta(metric.name) or metric.p_value is not None):
             yield metric.name, metric
 
 
+def _is_delta(name: str) -> bool:
+    return name.endswith(f".{DELTA}")
+
+
 def _mean(metrics: Sequence[Metric]) -> Metric:
-    """Return the mean of a metric over runs, without an interval."""
+    """Return the mean of a metric over runs, without an interval; a difference has the largest p-value."""
     first = metrics[0]
     value = fmean(metric.value for metric in metrics)
-    return Metric(name=first.name, value=value, n=min(metric.n for metric in metrics), unit=first.unit)
+    mean = Metric(name=first.name, value=value, n=min(metric.n for metric in metrics), unit=first.unit)
+    p_values = [metric.p_value for metric in metrics if metric.p_value is not None]
+    if not _is_delta(first.name) or not p_values:
+        return mean
+    unchanged = all(metric.changed == 0 or metric.low == metric.high == 0 for metric in metrics)
+    return mean.model_copy(update={"p_value": max(p_values), "changed": 0 if unchanged else None})

@@ -48,7 +48,7 @@ class AILabeler:
         A labeler that reads no principle judges once: it has the first one alone, in whose place it judges.
         """
         candidates = [
-            p for p in self.constitution.principles if p.check is None and in_scope(p, comparison.prompt)
+            p for p in self.constitution.steering if p.check is None and in_scope(p, comparison.prompt)
         ]
         drawn = draw(candidates, self.config.principles, self.seed, comparison.prompt.id, "label")
         return drawn if self.reads_principles else drawn[:1]

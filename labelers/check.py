@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from constitution.checks.evaluate import evaluate
@@ -16,6 +17,10 @@ from labelers.modes.reading import verdict_of
 CHECK_LABELER = "check"
 NO_DECISION = 1e-6
 """Distance from one half below which the probability of two failing answers is no decision."""
+
+_PASSES, _FAILS = "passes", "fails"
+_OUTCOMES = re.compile(rf"a (?P<a>{_PASSES}|{_FAILS}), b (?P<b>{_PASSES}|{_FAILS})")
+"""What the comment of a judgment says."""
 
 
 def check_judgments(
@@ -34,7 +39,7 @@ def check_judgments(
 
 def checked_principles(comparison: Comparison, constitution: Constitution) -> tuple[Principle, ...]:
     """Return the machine-checkable principles that apply to the comparison's prompt."""
-    return tuple(p for p in constitution.principles if p.check is not None and in_scope(p, comparison.prompt))
+    return tuple(p for p in constitution.steering if p.check is not None and in_scope(p, comparison.prompt))
 
 
 def check_probability(score_a: float, score_b: float, confidence: float) -> float:
@@ -51,6 +56,12 @@ def check_probability(score_a: float, score_b: float, confidence: float) -> floa
     steepness = math.log(confidence / (1 - confidence))
     p_a = 1 / (1 + math.exp(-(score_a - score_b) * steepness))
     return 0.5 if abs(p_a - 0.5) < NO_DECISION else p_a
+
+
+def passes(judgment: Judgment) -> tuple[bool, bool] | None:
+    """Return whether `a` and `b` pass the check, as a judgment of it says; None for other judgments."""
+    found = _OUTCOMES.fullmatch(judgment.comment or "") if judgment.labeler == CHECK_LABELER else None
+    return None if found is None else (found["a"] == _PASSES, found["b"] == _PASSES)
 
 
 def _judge(comparison: Comparison, principle: Principle, confidence: float) -> Judgment:
@@ -73,4 +84,4 @@ def _judge(comparison: Comparison, principle: Principle, confidence: float) -> J
 
 
 def _outcome(passed: bool) -> str:
-    return "passes" if passed else "fails"
+    return _PASSES if passed else _FAILS

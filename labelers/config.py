@@ -91,7 +91,8 @@ class LabelConfig(Section):
     min_answer_mass: float = Field(default=0.5, ge=0.0, le=1.0)
     """A judgment is `unparsed` if the offered letters have less total probability than this."""
     near_duplicate: float = Field(default=0.9, gt=0.0, le=1.0)
-    """Two answers that share at least this fraction of their words are not compared."""
+    """Two answers that share at least this fraction of their words are not compared, unless people judged
+    them (`label.humans`). 1 keeps all that differ in a word."""
     check_confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     """Probability of the answer that passes a machine check when the other answer fails it."""
     correction: Path | None = Field(default=None, json_schema_extra=ADDED)

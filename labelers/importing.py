@@ -1,8 +1,10 @@
 """Import the rows of a source as records of a folder; whatever is not used is counted by reason.
 
-Rows are read one at a time and records are written immediately, so neither accumulates in memory. A repeated
-judgment (same annotator, same verdict, same comparison) is dropped. If an annotator gives another verdict on
-the same comparison, both judgments are kept and counted as a conflict.
+Rows are read one at a time and records are written immediately, so neither accumulates in memory. An
+annotator's judgments of one comparison in a plain table are all kept, whether they agree or not, each as an
+occasion of its own (labelers/occasions.py); only a row that is the same in every cell is a duplicate, and
+dropped. Of the tools' own formats, which may export a record twice, and of unnamed annotators, the same
+verdict on the same comparison is a duplicate; another one is kept and counted as a conflict.
 """
 
 from __future__ import annotations
@@ -17,12 +19,17 @@ from core.errors import DataError, RequestError
 from core.records import Comparison, Exclusion, Judgment
 from core.store.record_store import RecordFile, RecordStore
 from core.text.names import folded_name
+from labelers.formats.close import without_close_pairs
 from labelers.formats.opinions import Pair, records_of
+from labelers.formats.repeated import RepeatedAnswers
 from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
+from labelers.occasions import Occasions, about_of, contents_of, occasion_of
 
 _STAGE = "import"
 FIRST_ROWS = 5
 """How many row numbers are reported per reason; `exclusions.jsonl` has all of them."""
+PLAIN_TABLE = "columns"
+"""Name of the formats of tables that no tool wrote."""
 DUPLICATE_JUDGMENT = "duplicate: same comparison, annotator and verdict"
 _CONFLICT = "the same annotator gave another verdict on the same comparison"
 
@@ -56,10 +63,15 @@ class Tally:
     comparisons: int = 0
     judgments: int = 0
     conflicts: RowOccurrences = field(default_factory=RowOccurrences)
+    """Judgments that say otherwise than an earlier one by the same annotator."""
+    repeats: RowOccurrences = field(default_factory=RowOccurrences)
+    """Judgments by an annotator who had judged the comparison before, in another row."""
     dropped: Tallied = field(default_factory=dict)
     """Rows that are not used at all, by reason."""
     skipped: Tallied = field(default_factory=dict)
     """Skipped parts of rows that are otherwise kept: a draft, an answer without a rating."""
+    close: Tallied = field(default_factory=dict)
+    """Judgments that `min_margin` excludes, those of dropped rows too."""
     notes: Tallied = field(default_factory=dict)
     """Corrections and oddities in rows that are kept."""
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -69,6 +81,7 @@ class Tally:
     """All columns seen, in order."""
     first: Mapping[str, object] = field(default_factory=dict)
     """The first row that has columns."""
+    repeated: RepeatedAnswers = field(default_factory=RepeatedAnswers)
 
     @property
     def dropped_rows(self) -> int:
@@ -83,9 +96,23 @@ class LabelImport:
         store: the folder's record store, open for writing.
         name: the file's name, for the exclusions.
         labeler: the name of the judgments' source.
+        places: True to store the row of each judgment. Imports of other forms have never done so, and the
+            digest of their files is part of the runs that use them.
+        min_margin: the smallest score difference to import; None imports every judgment.
     """
 
-    def __init__(self, store: RecordStore, name: str, labeler: str) -> None:
+    def __init__(
+        self,
+        store: RecordStore,
+        name: str,
+        labeler: str,
+        *,
+        places: bool = False,
+        min_margin: float | None = None,
+    ) -> None:
+        self._places, self._min_margin = places, min_margin
+        self._occasions, self._contents = Occasions(), dict[int, int]()
+        self._is_plain = False
         self.tally = Tally()
         self._name, self._labeler = name, labeler
         self._comparisons: RecordFile[Comparison] = store.open("comparisons.jsonl", Comparison, "prompt.id")
@@ -105,8 +132,9 @@ class LabelImport:
         Raises:
             DataError: if the source does not account for every row.
         """
+        self._is_plain = source.name == PLAIN_TABLE
         for labels in source.read(self._seen(rows)):
-            self._take(labels)
+            self._take(self._far_apart(labels))
             for _ in labels.rows:
                 advance()
         answered = self.tally.kept + self.tally.dropped_rows
@@ -126,15 +154,27 @@ class LabelImport:
     def _seen(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
             self.tally.rows += 1
+            if self._is_plain:
+                self._contents[row.number] = contents_of(row.values)
             if isinstance(row.values, dict):
                 self.tally.columns |= dict.fromkeys(map(str, row.values))
                 self.tally.first = self.tally.first or row.values
             yield row
 
+    def _far_apart(self, labels: RowLabels) -> RowLabels:
+        """Return the labels of a row without those that `min_margin` excludes, which are counted."""
+        if self._min_margin is None:
+            return labels
+        found = without_close_pairs(labels, self._min_margin)
+        for part in found.close:
+            self._exclude(self.tally.close, labels.rows[0], part)
+        return found.labels
+
     def _take(self, labels: RowLabels) -> None:
         row = labels.rows[0]
         skipped = list(labels.skipped)
-        stored = sum(self._stored(pair, row, skipped) for pair in labels.pairs)
+        contents = tuple(self._contents.pop(number, 0) for number in labels.rows)
+        stored = sum(self._stored(pair, row, contents, skipped) for pair in labels.pairs)
         if not stored:
             why = skipped[0] if skipped else Skipped("the row has no judgment")
             for number in labels.rows:
@@ -146,7 +186,7 @@ class LabelImport:
         for note in labels.notes:
             self.tally.notes.setdefault(note, RowOccurrences()).add(row)
 
-    def _stored(self, pair: Pair, row: int, skipped: list[Skipped]) -> bool:
+    def _stored(self, pair: Pair, row: int, contents: tuple[int, ...], skipped: list[Skipped]) -> bool:
         """Store a pair, append whatever is not used to `skipped`, and return whether anything was stored."""
         try:
             comparison, judgments = records_of(pair, self._labeler)
@@ -157,10 +197,12 @@ class LabelImport:
             skipped.append(Skipped("the prompt is invalid", error.errors()[0]["msg"]))
             return False
         is_new = self._comparisons.append(comparison)
+        self.tally.repeated.add(comparison.prompt.id, (comparison.response_a, comparison.response_b))
         self.tally.comparisons += is_new
         earlier = [] if is_new else list(self._judgments.children(comparison.id))
         used = is_new and not judgments
-        for judgment in judgments:
+        for given in map(self._placed(row), judgments):
+            judgment = self._occasions.placed(given, contents, earlier) if self._is_plain else given
             if not any(_repeats(judgment, other) for other in earlier) and self._judgments.append(judgment):
                 self._count(judgment, earlier, row)
                 earlier.append(judgment)
@@ -170,6 +212,13 @@ class LabelImport:
                 skipped.append(Skipped(DUPLICATE_JUDGMENT, detail))
         return used
 
+    def _placed(self, row: int) -> Callable[[Judgment], Judgment]:
+        """Return a function that gives a judgment its row, if rows are wanted."""
+        if not self._places:
+            return lambda judgment: judgment
+        place = {"place": _storable(f"{self._name} row {row}")}
+        return lambda judgment: judgment.model_copy(update=place)
+
     def _count(self, judgment: Judgment, earlier: list[Judgment], row: int) -> None:
         self.tally.judgments += 1
         self.tally.verdicts[judgment.verdict] += 1
@@ -177,6 +226,8 @@ class LabelImport:
         named = judgment.annotator is not None and not judgment.annotator.startswith(judgment.comparison_id)
         if judgment.annotator is not None and named:
             self.tally.annotators.add(folded_name(judgment.annotator))
+        if judgment.occasion is not None:
+            self.tally.repeats.add(row)
         taken_back = {judgment.supersedes, *(other.supersedes for other in earlier)}
         if judgment.id not in taken_back and any(
             _contradicts(judgment, other) for other in earlier if other.id not in taken_back
@@ -194,7 +245,7 @@ class LabelImport:
 
 
 def _contradicts(one: Judgment, other: Judgment) -> bool:
-    return _about(one) == _about(other) and one.verdict != other.verdict
+    return about_of(one) == about_of(other) and one.verdict != other.verdict
 
 
 def _repeats(one: Judgment, other: Judgment) -> bool:
@@ -203,14 +254,8 @@ def _repeats(one: Judgment, other: Judgment) -> bool:
     If the name is written alike, the ids are the same, and the store sees it.
     """
     is_other_case = one.annotator != other.annotator and None not in (one.annotator, other.annotator)
-    same = _about(one) == _about(other) and (one.verdict, one.group) == (other.verdict, other.group)
-    return is_other_case and same and one.supersedes is None
-
-
-def _about(judgment: Judgment) -> tuple[str | None, ...]:
-    """Return who judged, and in which respect."""
-    who = None if judgment.annotator is None else folded_name(judgment.annotator)
-    return judgment.labeler, who, judgment.model, judgment.dimension, judgment.principle_id
+    same = about_of(one) == about_of(other) and one.verdict == other.verdict
+    return is_other_case and same and occasion_of(one) == occasion_of(other) and one.supersedes is None
 
 
 def _storable(text: str) -> str:

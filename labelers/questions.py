@@ -66,7 +66,8 @@ class Questions:
         asked = self.templates.render(
             "comparison", **frame.of_question, **pair_values(prompt.messages, first, second)
         )
-        return ChoiceRequest((*turns, Turn("user", asked.pieces)), LETTERS, "label", asked.prefill)
+        turns.append(Turn("user", asked.pieces))
+        return ChoiceRequest(tuple(turns), LETTERS, "label", asked.prefill, affinity=prompt.id)
 
     def pointwise(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
         """Return the request that asks whether a reply fulfils the principle."""
@@ -91,7 +92,8 @@ class Questions:
                 turns += answered(templates.render(name, **frame.of_examples, **values), word)
         values = reply_values(judged.prompt.messages, judged.reply)
         asked = templates.render(name, **frame.of_question, **values)
-        return ChoiceRequest((*turns, Turn("user", asked.pieces)), WORDS, "label", asked.prefill)
+        turns.append(Turn("user", asked.pieces))
+        return ChoiceRequest(tuple(turns), WORDS, "label", asked.prefill, affinity=judged.prompt.id)
 
     def rating(self, principle: Principle, prompt: Prompt, reply: str, points: int) -> ChoiceRequest:
         """Return the request that asks for a number from 1 to `points`; few-shot examples have the ends."""
@@ -107,7 +109,8 @@ class Questions:
         asked = self.templates.judging.render(
             "rating", **frame.of_question, **reply_values(prompt.messages, reply), points=points
         )
-        return ChoiceRequest((*turns, Turn("user", asked.pieces)), numbers, "label", asked.prefill)
+        turns.append(Turn("user", asked.pieces))
+        return ChoiceRequest(tuple(turns), numbers, "label", asked.prefill, affinity=prompt.id)
 
     def symmetric(self, principle: Principle, prompt: Prompt, first: str, second: str) -> ChoiceRequest:
         """Return the request that shows two replies side by side.

@@ -45,7 +45,7 @@ def check_scores(constitution: Constitution, sample: Sample) -> list[tuple[Princ
     """Return the score in [0, 1] of each machine check that applies to the prompt, with its principle."""
     return [
         (principle, evaluate(check_on(principle.check, sample.prompt), sample.text).score)
-        for principle in constitution.principles
+        for principle in constitution.steering
         if principle.check is not None and in_scope(principle, sample.prompt)
     ]
 
@@ -182,7 +182,7 @@ class LabelerReward:
     async def by_principle(self, sample: Sample) -> list[tuple[Principle, float]]:
         """Return the probability of yes under each drawn principle; those without a readable answer lack."""
         candidates = [
-            p for p in self._constitution.principles if p.check is None and in_scope(p, sample.prompt)
+            p for p in self._constitution.steering if p.check is None and in_scope(p, sample.prompt)
         ]
         drawn = draw(candidates, self._config.principles, self._seed, sample.prompt.id, "reward")
         answers = await asyncio.gather(*(self._fulfils(sample, principle) for principle in drawn))

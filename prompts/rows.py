@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from core.conversations import is_transcript, prompt_of, shown
 from core.errors import RequestError
 from core.records import Message, Prompt, Split
-from core.text.messages import SPEAKERS, by_message
+from core.text.messages import by_message, role_of
 
 PROMPT_COLUMN_ORDER = (
     "messages",
@@ -54,8 +54,10 @@ _SPLITS: dict[str, Split] = {
     "preference": "preference",
 }
 """Splits by the first word of their names."""
-_HELD_OUT = re.compile(r"(?:^|[^a-z])(?:test|eval|valid|dev|held|hold)")
+_HELD_OUT = re.compile(r"(?:^|[^a-z])(?:test|eval|valid|val(?![a-z])|dev|held|hold)")
 """Whatever says in one of its words that it is not for training is held out."""
+_VALIDATION = re.compile(r"(?:^|[^a-z])(?:valid|val(?![a-z])|dev)")
+_TEST = re.compile(r"(?:^|[^a-z])(?:test|held|hold)")
 _LONGEST_INTEGER = 20
 _SPEAKER = re.compile(r"(?:\r?\n\r?\n|\A\s*)(Human|Assistant):")
 _LISTED_TALKS = ("conversations", "conversation")
@@ -81,6 +83,8 @@ class ParsedRow(NamedTuple):
     """Optional columns whose value could not be read, such as `tags`."""
     note: str = ""
     """How the prompt was read, if that is worth knowing."""
+    split_name: str = ""
+    """The word of the row's column `split`, if the prompt's split was read from it."""
 
 
 def prompt_of_row(
@@ -122,7 +126,8 @@ def prompt_of_row(
         prompt = Prompt.of(messages, tags=tags, source=origin, split=split)
     except ValidationError as error:
         raise RequestError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-    return ParsedRow(prompt, frozenset(names[name] for name in read & names.keys()), tuple(lost), note)
+    columns = frozenset(names[name] for name in read & names.keys())
+    return ParsedRow(prompt, columns, tuple(lost), note, "" if split is None else str(row["split"]).strip())
 
 
 def text_cell(value: Any) -> str:
@@ -191,9 +196,8 @@ def _message(entry: Any) -> Any:
     """Return a message under the name `role`; anything else unchanged."""
     if not isinstance(entry, Mapping):
         return entry
-    role = entry.get("role", entry.get("from"))
-    known = SPEAKERS.get(role.strip().casefold()) if isinstance(role, str) else None
-    return {**entry, "role": known or role}
+    known = role_of(entry)
+    return entry if known is None else {**entry, "role": known}
 
 
 def _system_text(value: Any) -> Any:
@@ -260,13 +264,24 @@ def _split(value: Any, lost: list[str], *, must_be_known: bool) -> Split | None:
         return None
     if isinstance(value, str):
         name = value.strip().casefold()
-        split = "test" if _HELD_OUT.search(name) else _SPLITS.get(name.partition("_")[0])
+        split = "test" if is_held_out_name(name) else _SPLITS.get(name.partition("_")[0])
         if split is not None:
             return split
     if must_be_known:  # a guess could put a prompt that is to be held out into training
         raise RequestError("split is not train, preference or test", detail=shown(value))
     lost.append("split")
     return None
+
+
+def is_held_out_name(name: str) -> bool:
+    """Return True if a name of a split says in one of its words that it is not for training."""
+    return _HELD_OUT.search(name.strip().casefold()) is not None
+
+
+def is_validation_name(name: str) -> bool:
+    """Return True if a name of a split is that of a part for development or validation, and not of a test."""
+    folded = name.strip().casefold()
+    return _VALIDATION.search(folded) is not None and _TEST.search(folded) is None
 
 
 def is_absent(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from core.digests import derive_uniform, digest
 from core.records import Message, Prompt, Split
@@ -23,6 +23,9 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILE_ENDINGS = {
     ".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".yaml", ".yml", ".xlsx", ".zip"
 }  # fmt: skip
+_OTHER_SPLIT = "near-duplicate of a prompt in another split"
+_SHOWN_TEXT = 80
+"""Letters of a prompt's text in the detail of a near-duplicate."""
 _SPLITS: tuple[Split, ...] = ("train", "preference", "test")
 
 
@@ -56,7 +59,9 @@ class Admission:
     """Reason why the prompt is skipped; empty if the run uses it."""
     detail: str = ""
     near: bool = False
-    """True if the prompt nearly repeats an earlier one that the run uses."""
+    """True if the run uses the prompt, which nearly repeats an earlier one that it uses."""
+    is_similar: bool = False
+    """True if the run skips the prompt because it nearly repeats one; the detail then has both texts."""
 
 
 class PromptIdentities:
@@ -126,23 +131,33 @@ class Admissions:
 
         def admit(match: Match | None) -> str | None:
             decided.append(self._decided(prompt, match, place))
-            return None if decided[0].reason else decided[0].prompt.split
+            return None if decided[0].reason else _Earlier.of(decided[0].prompt, place).payload()
 
         self._near.find_or_add(compared_text(prompt), normalised(prompt.messages), admit)
         return decided[0]
 
     def _decided(self, prompt: Prompt, match: Match | None, place: str) -> Admission:
-        """Return the decision about a prompt that is no exact duplicate, given those it nearly repeats."""
-        if match is not None and prompt.split is None:
-            prompt = prompt.model_copy(update={"split": min(match.payloads)})
+        """Return the decision about a prompt that is no exact duplicate, given those it nearly repeats.
+
+        A conversation does not repeat one with fewer or more turns: they share the split, and both are used.
+        """
+        earlier = [] if match is None else [_Earlier.read(payload) for payload in match.payloads]
+        near = {entry.split: entry for entry in reversed(earlier)}
+        if near and prompt.split is None:
+            prompt = prompt.model_copy(update={"split": min(near)})
         prompt = assign_split(prompt, self._shares)
         if match is not None:
             if match.same_words and self._skips in ("normalised", "near"):
-                return Admission(prompt, "same words as an earlier prompt", place)
-            if self._skips == "near":
-                return Admission(prompt, "near-duplicate of an earlier prompt", place)
-            if len(splits := {str(prompt.split), *match.payloads}) > 1 and "test" in splits:
-                return Admission(prompt, "near-duplicate of a prompt in another split", place)
+                detail = f"{place} repeats {earlier[0].place}"
+                return Admission(prompt, "same words as an earlier prompt", detail)
+            same_turns = [entry for entry in earlier if entry.turns == _turns(prompt)]
+            if self._skips == "near" and same_turns:
+                detail = _resembles(prompt, place, same_turns[0])
+                return Admission(prompt, "near-duplicate of an earlier prompt", detail, is_similar=True)
+            if len(splits := {str(prompt.split), *near}) > 1 and "test" in splits:
+                other = next(entry for entry in earlier if entry.split != prompt.split)
+                detail = _resembles(prompt, place, other)
+                return Admission(prompt, _OTHER_SPLIT, detail, is_similar=True)
         if prompt.split != "test":
             if self._limit is not None and self._training >= self._limit:
                 return Admission(prompt, BEYOND_LIMIT)
@@ -161,6 +176,47 @@ class Admissions:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Earlier(NamedTuple):
+    """A prompt that a run uses, as it is remembered for those that nearly repeat it."""
+
+    split: str
+    turns: int
+    text: str
+    """Its text, shortened."""
+    place: str
+
+    @classmethod
+    def of(cls, prompt: Prompt, place: str) -> Self:
+        return cls(str(prompt.split), _turns(prompt), _shown(prompt), place)
+
+    @classmethod
+    def read(cls, payload: str) -> Self:
+        """Return what `payload` wrote."""
+        kind, _, rest = payload.partition(" ")
+        split, _, turns = kind.partition(":")
+        text, _, place = rest.partition("\n")
+        return cls(split, int(turns), text, place)
+
+    def payload(self) -> str:
+        """Return it as text whose first word, the kind, is its split and its number of turns."""
+        return f"{self.split}:{self.turns} {self.text}\n{self.place}"
+
+
+def _turns(prompt: Prompt) -> int:
+    return sum(message.role != "system" for message in prompt.messages)
+
+
+def _shown(prompt: Prompt) -> str:
+    """Return the compared text on one line; of a longer one, its beginning and its end."""
+    text = " ".join(compared_text(prompt).split())
+    half = _SHOWN_TEXT // 2
+    return text if len(text) <= _SHOWN_TEXT else f"{text[:half].rstrip()} ... {text[-half:].lstrip()}"
+
+
+def _resembles(prompt: Prompt, place: str, earlier: _Earlier) -> str:
+    return f'{place} nearly repeats {earlier.place}: "{_shown(prompt)}", "{earlier.text}"'
 
 
 def may_be_on_hub(path: Path) -> bool:

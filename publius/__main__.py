@@ -26,7 +26,10 @@ def main() -> None:
 
             run_command_line()
         except KeyboardInterrupt:
-            sys.stderr.write(f"{interruption_message()}\n")
+            from training.launch.worker import is_supervised
+
+            if not is_supervised():  # else the launcher says it
+                sys.stderr.write(f"{interruption_message()}\n")
             say_nothing()
             sys.exit(end_interrupted())
 

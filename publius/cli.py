@@ -5,34 +5,38 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from core.code import ALLOW_OPTION, allow_code
-from core.errors import Problem, PubliusError, shell_command
+from core.errors import SAME_COMMAND, Problem, PubliusError, shell_command
 from core.notices import warn
 from core.progress import show_progress
 from core.terminal.interrupts import caught, end_interrupted, interruption_message, say_nothing
 from core.terminal.streams import lost, make_steady
 from publius.commands.audits.tenets import audit_model_, audit_scenarios
-from publius.commands.cache import cache_app
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
 from publius.commands.exports import export, push_, report_
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, benchmark, chat, eval_reward
-from publius.commands.runs import compare, critique, eval_, label, run, runs, sample_, show
+from publius.commands.projects import cache_app, runs_app
+from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.serving import serve_, studio_
 from publius.commands.settings_help import SettingsCommand
 from publius.commands.setup import doctor, init, models_app
 from publius.commands.steering import steer_
 from publius.commands.train import train_app
 from publius.commands.tree.groups import CommandTree
+from publius.commands.tree.one_run import several_runs
 from publius.console import attach_notices, be_silent, err, fail
+from training.launch.worker import end_with_launcher, is_supervised, report_failure
 
 app = typer.Typer(
     name="publius",
@@ -61,7 +65,8 @@ def main() -> None:
     with caught():
         code = _run_command(sys.argv[1:])
         if code == _TYPER_INTERRUPTED:
-            err.print(interruption_message())
+            if not is_supervised():
+                err.print(interruption_message())
             say_nothing()
             code = end_interrupted()
     sys.exit(code)
@@ -69,6 +74,9 @@ def main() -> None:
 
 def _run_command(arguments: list[str]) -> int:
     """Run a command and return its exit code, with every error that a user can fix printed on a line."""
+    if is_supervised():  # by `--launch`
+        end_with_launcher()
+        say_nothing()
     if os.environ.get("RANK", "0") != "0":  # `accelerate launch` started several; rank 0 prints for all
         be_silent()
         say_nothing()
@@ -78,26 +86,42 @@ def _run_command(arguments: list[str]) -> int:
     try:
         # Typer may return the code of an interruption instead of raising.
         given = _with_root_option_first(_with_help_as_option(arguments))
+        if problem := several_runs(arguments):
+            _fail([str(problem)])
+            return 2
         return _checked(app(args=given, prog_name=_NAME, standalone_mode=False) or 0, arguments)
     except PubliusError as error:
-        fail(str(_with_own_run_file(problem, arguments)) for problem in error.problems)
+        _fail(str(_with_own_command(problem, arguments)) for problem in error.problems)
         return 2
     except typer.TyperException as error:
         message = error.format_message()
         if message.startswith(_USAGE):  # a group without a command: its help, which is no error
             err.print(message)
         else:
-            fail([message])
+            _fail([message])
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return _TYPER_INTERRUPTED
 
 
-def _with_own_run_file(problem: Problem, arguments: list[str]) -> Problem:
-    """Return a problem whose advice names the run file and the `--set` of this command, not RUN.yaml."""
+def _fail(lines: Iterable[str]) -> None:
+    """Print errors, or leave them to the launcher of this process."""
+    if is_supervised():
+        report_failure(lines)
+    else:
+        fail(lines)
+
+
+def _with_own_command(problem: Problem, arguments: list[str]) -> Problem:
+    """Return a problem whose advice names this command, or its run file and its `--set`, not RUN.yaml."""
+    if problem.run is not None and problem.run.startswith(SAME_COMMAND):
+        command = shell_command(_NAME, *arguments)
+        return replace(problem, run=command + problem.run.removeprefix(SAME_COMMAND))
     pairs = list(pairwise(["", *arguments]))
     files = [
-        given for before, given in pairs if given.endswith((".yaml", ".yml")) and not before.startswith("--")
+        given
+        for before, given in pairs
+        if given.endswith((".yaml", ".yml")) and not before.startswith("--") and not _has_principles(given)
     ]
     if problem.run is None or len(files) != 1:
         return problem
@@ -105,6 +129,16 @@ def _with_own_run_file(problem: Problem, arguments: list[str]) -> Problem:
     values += [given.removeprefix("--set=") for given in arguments if given.startswith("--set=")]
     own = shell_command(files[0], *(part for value in values for part in ("--set", value)))
     return replace(problem, run=problem.run.replace("RUN.yaml", own))
+
+
+def _has_principles(path: str) -> bool:
+    """Return True if a file is a constitution, by its list of principles, and so no run file."""
+    try:
+        if not Path(path).is_file():  # a named pipe would be waited for
+            return False
+        return any(line.startswith("principles:") for line in Path(path).read_text("utf-8").splitlines())
+    except (OSError, ValueError):
+        return False
 
 
 def _checked(code: int, arguments: list[str]) -> int:
@@ -178,7 +212,6 @@ app.command()(benchmark)
 app.command("eval", cls=SettingsCommand)(eval_)
 app.command("report")(report_)
 app.command()(show)
-app.command()(runs)
 app.command()(chat)
 app.command("serve")(serve_)
 app.command("studio")(studio_)
@@ -191,6 +224,7 @@ audit_app.command("scenarios")(audit_scenarios)
 app.add_typer(audit_app, name="audit")
 app.add_typer(cache_app, name="cache")
 app.add_typer(models_app, name="models")
+app.add_typer(runs_app, name="runs")
 app.add_typer(train_app, name="train")
 app.add_typer(import_app, name="import")
 app.add_typer(constitution_app)

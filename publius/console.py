@@ -7,12 +7,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TextIO, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.highlighter import JSONHighlighter
 from rich.segment import Segment
 from rich.text import Text
+from rich.theme import Theme
 
 from core.notices import LOGGER
 from core.terminal.inert import inert, inert_json
@@ -32,7 +34,13 @@ class SafeConsole(Console):
             yield segment._replace(text=text)
 
 
-_STYLES: Mapping[WordChange, str] = {"same": "", "removed": "red", "added": "green"}
+ALARM, CAUTION = "color(131)", "color(163)"
+"""Of a terminal's 256 colours, the red and the magenta that can be read on black and on white (contrast of at
+least 4.5): red itself is too dark on black, and green, cyan and yellow are too bright on white."""
+_STYLES: Mapping[WordChange, str] = {"same": "", "removed": ALARM, "added": "bold"}
+_PLAIN = ("str", "number", "bool_true", "bool_false", "null", "brace")
+_THEME = Theme({f"json.{kind}": "none" for kind in _PLAIN} | {"json.key": "bold"})
+"""JSON has bold keys and no colours: some of rich's are too dark on black, others too bright on white."""
 _FILE_WIDTH = 100
 """Columns of output that does not go to a terminal; a table of four models fits."""
 
@@ -46,7 +54,11 @@ def _width(stream: TextIO | None) -> int | None:
 
 
 out = SafeConsole(
-    highlight=False, markup=False, soft_wrap=not _is_terminal(sys.stdout), width=_width(sys.stdout)
+    highlight=False,
+    markup=False,
+    soft_wrap=not _is_terminal(sys.stdout),
+    width=_width(sys.stdout),
+    theme=_THEME,
 )
 err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not _is_terminal(sys.stderr))
 
@@ -58,11 +70,28 @@ class Result(Protocol):
         """Return the result as JSON-able values."""
 
 
+@dataclass(frozen=True)
+class _Marked:
+    """A result whose JSON says that texts or labels are made up."""
+
+    result: Result
+    made_up: str
+
+    def as_json(self) -> Any:
+        """Return the JSON of the result with the key `made_up`."""
+        return {"made_up": self.made_up, **self.result.as_json()}
+
+
 Printed = TypeVar("Printed", bound=Result)
 
 
 def emit(
-    result: Printed, as_json: bool, view: Callable[[Printed], object], *, on_one_line: bool = False
+    result: Printed,
+    as_json: bool,
+    view: Callable[[Printed], object],
+    *,
+    on_one_line: bool = False,
+    made_up: str = "",
 ) -> None:
     """Print a result, either as JSON or as text for humans.
 
@@ -71,13 +100,23 @@ def emit(
         as_json: print it as JSON.
         view: prints it as text; unused if `as_json`.
         on_one_line: print the JSON on one line, for a command that prints more than one result.
+        made_up: what the scripted engine made up, as a clause: a line before the text, and a key of the JSON.
     """
+    found: Result = _Marked(result, made_up) if made_up else result
     if not as_json:
+        if made_up:
+            out.print(Text(f"{made_up[0].upper()}{made_up[1:]}."))
         view(result)
     elif on_one_line:
-        print_lines(json.dumps(result.as_json()) + "\n")
+        print_lines(json.dumps(found.as_json()) + "\n")
     else:
-        print_json(result)
+        print_json(found)
+
+
+def note_made_up(made_up: str) -> None:
+    """Print on standard error what the scripted engine made up, if anything, where output is for programs."""
+    if made_up:
+        LOGGER.info(made_up)
 
 
 def print_json(result: Result) -> None:
@@ -92,15 +131,16 @@ def print_lines(text: str) -> None:
 
 
 class NoticeHandler(logging.Handler):
-    """Writes notices to standard error: notes in dim text, warnings with the prefix `warning:`."""
+    """Writes notices to standard error: most notes in dim text, warnings with the prefix `warning:`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one notice."""
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
-            err.print(Text.assemble(("warning: ", "bold magenta"), message))
+            err.print(Text.assemble(("warning: ", f"bold {CAUTION}"), message))
         else:
-            err.print(Text(message, style="dim"))
+            plain = getattr(record, "plain", False)  # a command stays one line, to be copied
+            err.print(Text(message, style="" if plain else "dim"), soft_wrap=plain or None)
 
 
 def attach_notices() -> None:
@@ -121,7 +161,7 @@ def be_silent() -> None:
 def fail(lines: Iterable[str]) -> None:
     """Print errors, one line each."""
     for line in lines:
-        err.print(Text.assemble(("error: ", "bold red"), line))
+        err.print(Text.assemble(("error: ", f"bold {ALARM}"), line))
 
 
 def heading(title: str) -> None:
@@ -130,7 +170,7 @@ def heading(title: str) -> None:
 
 
 def word_diff(before: str, after: str, context: int | None = None) -> Text:
-    """Return the word diff of two texts: removed words as red [-…-], added words as green {+…+}.
+    """Return the word diff of two texts: removed words as red [-…-], added words as bold {+…+}.
 
     Args:
         before: the older text.

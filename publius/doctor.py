@@ -27,6 +27,7 @@ _OPTIONAL = (
     ("server", "fastapi", "serve", "publius serve"),
     ("plots", "matplotlib", "report", "the plots of publius report"),
     ("crowd-kit", "crowdkit", "crowd", "its own Dawid-Skene model of annotators"),
+    ("cluster", "ray", "ray", "workers on Ray (scale.kind: ray)"),
     ("4-bit weights", "bitsandbytes", "nf4", "training on 4-bit base weights"),
 )
 """Name, package, extra and purpose of what only some commands need."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -40,15 +41,39 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{start}... ({len(val)})"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of vLLM in one worker process, where `--dist loadgroup` is given.
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without a long test where only long ones are wanted: all take 35 s to import."""
+    if config.getoption("markexpr") != "long" or not collection_path.match("test_*.py"):
+        return None
+    return "mark.long" not in collection_path.read_text(encoding="utf-8") or None
 
-    Two hosts at once would wait for each other's cores, and each would load the same model.
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of vLLM in one worker process, and let begin what takes longest (`--dist loadgroup`).
+
+    Two hosts at once would wait for each other's cores, and each would load the same model. A browser that
+    ran out of time is tried once more, since a machine that pauses fails it too.
     """
     for item in items:
         if item.get_closest_marker("vllm"):
             item.add_marker(pytest.mark.xdist_group("vllm"))
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["TimeoutError"]))
+    if config.getoption("loadgroup", False):
+        from tests.scheduling import heaviest_first
+
+        heaviest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the other tests of a file together too, where `--dist loadgroup` is given."""
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from tests.scheduling import FilesAndGroups
+
+    return FilesAndGroups(config, log)
 
 
 @pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
@@ -67,6 +92,17 @@ def _as_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core.progress, "_facts", {})
     monkeypatch.setattr(LOGGER, "handlers", [h for h in LOGGER.handlers if not isinstance(h, NoticeHandler)])
     LOGGER.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little_garbage() -> None:
+    """Keep what is there for good, imports above all, out of garbage collection.
+
+    Each training asks for collections. Once torch, transformers and TRL are imported, one takes half a
+    second, longer than a tiny model takes to learn.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.chat import turns_of
-from core.notices import note
+from core.notices import counted, note
 from core.records import Message
 from engines.tokenization import TurnEncoder, WrittenAnswer
 from engines.trees import Tree
@@ -28,6 +28,11 @@ class AnsweredPrompt:
     """True if a data set gives the prompt as text, which may hold a rendered chat template."""
     drafts: tuple[str, ...] = field(default=(), compare=False)
     """Texts that the policy wrote itself and that the answer is made of, for SFT on edits."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The answer alone."""
+        return (self.answer,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,11 @@ class PreferencePair:
     """True if a data set gives the prompt as text, which may hold a rendered chat template."""
     principle: str | None = field(default=None, compare=False, repr=False)
     """Id of the principle that the preference is about, for judges; None if the data names none."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Both answers."""
+        return (self.chosen, self.rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +154,9 @@ def holds_rendering(encoder: TurnEncoder, example: AnsweredPrompt | PreferencePa
 def note_renderings(count: int, total: int) -> None:
     """Print how many text rows are encoded as they are."""
     if count and is_main():
+        hold = "holds" if count == 1 else "hold"
         note(
-            f"{count:,} of {total:,} rows hold a rendered chat template already: "
+            f"{count:,} of {counted(total, 'row')} {hold} a rendered chat template already: "
             "they are encoded as they are, special tokens included"
         )
 

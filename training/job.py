@@ -388,8 +388,8 @@ def note_idle_gpus(device: str) -> None:
     count = require("torch", TRAIN_EXTRA).cuda.device_count()
     if count > 1:
         note(
-            f"training on 1 of {count} GPUs: use accelerate launch --multi_gpu --num_processes {count} "
-            "-m publius ..."
+            f"training on 1 of {count} GPUs: publius train METHOD ... --launch all-gpus uses all, as does "
+            f"accelerate launch --multi_gpu --num_processes {count} -m publius ..."
         )
 
 

@@ -43,13 +43,23 @@ def require_data_parallel() -> None:
     if compiler.lower() not in ("", "no"):
         asked.append(f"torch.compile ({_COMPILER}={compiler})")
     if asked:
-        raise ConfigError(
-            f"the launcher asks for {' and '.join(asked)}, but each process trains a whole model",
-            where="accelerate launch",
-            accepted="data parallelism: accelerate launch --multi_gpu --num_processes N (without --use_fsdp, "
-            "--use_deepspeed or a configuration file that sets them); for a model that does not fit one GPU, "
-            "models.policy.quantization=nf4 and optim.gradient_checkpointing=true",
-        )
+        raise whole_models_only(asked, "accelerate launch")
+
+
+def whole_models_only(asked: Sequence[str], where: str) -> ConfigError:
+    """Return the error about a launch that shards or compiles models.
+
+    Args:
+        asked: what it asks for.
+        where: the launcher, or its configuration.
+    """
+    return ConfigError(
+        f"the launcher asks for {' and '.join(asked)}, but each process trains a whole model",
+        where=where,
+        accepted="data parallelism: --launch all-gpus, or accelerate launch --multi_gpu --num_processes N "
+        "(without --use_fsdp, --use_deepspeed or a configuration file that sets them); for a model that does "
+        "not fit one GPU, models.policy.quantization=nf4 and optim.gradient_checkpointing=true",
+    )
 
 
 def is_main() -> bool:

@@ -6,77 +6,91 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from constitution.asked.languages import language_checks
 from constitution.asked.lines import CheckLine
-from constitution.asked.phrasing import denials, framed
+from constitution.asked.phrasing import HOLDING, denials, framed
 from constitution.asked.quantities import NUMBER, spoken_number
-from constitution.checks.language import SAME
 
 EMOJI = r"\u2600-\u27BF\u2B50\U0001F000-\U0001FAFF"
 """Ranges of a regular expression: the symbols and pictographs that are shown as emoji."""
+EMOJIS = CheckLine("not_regex", f"[{EMOJI}]")
+"""The check of `no emojis`."""
+SMILEYS = CheckLine("not_regex", rf"[{EMOJI}]|[:;]-?[()](?!\w)")
+"""The check of `no smileys`."""
+LINKS = CheckLine("not_regex", r"(?i)https?://|www\.")
+"""The check of `no links`."""
+_CAPITAL = "[A-ZÀ-Þ]"
+CAPITALS = CheckLine(
+    "not_regex", rf"\b(?:{_CAPITAL}{{5,}}|{_CAPITAL}{{2,}} (?:[AI] )?{_CAPITAL}{{2,}})\b(?!-\d)"
+)
+"""The check of `no words in capitals`: five capitals or more, or two words of two or more; not the acronyms
+USA, EUR and COVID-19."""
+
+GREETINGS = (
+    "hi",
+    "hello",
+    "hey",
+    "dear",
+    "good morning",
+    "good afternoon",
+    "good evening",
+    "greetings",
+    "welcome",
+)
+"""Beginnings of a reply that are greetings."""
 
 _PROSE = CheckLine("format", "prose")
-_UNWANTED: dict[str, CheckLine] = {
-    r"emojis?": CheckLine("not_regex", f"[{EMOJI}]"),
-    r"(?:smileys?|smilies|emoticons?)": CheckLine("not_regex", rf"[{EMOJI}]|[:;]-?[()](?!\w)"),
+_CAPS = r"(?:(?:all|block|full)[ -])?(?:caps|capitals)|all[ -]uppercase"
+_LETTERS = r"(?:capital|upper-?case|upper case) (?:letters?|type|text)|upper-?case|upper case"
+_TO_SHOUT = r"(?:for|as) emphasis|to (?:shout|emphasi[sz]e|stress)(?: (?:words?|things|anything|something))?"
+_IN_CAPITALS = (
+    rf"(?:(?:words?|shouting|emphasis) (?:in|with|by) )?(?:{_CAPS})(?: (?:words?|text|{_TO_SHOUT}))?"
+    rf"|(?:words?|shouting|emphasis) (?:in|with|by) (?:{_LETTERS})|(?:{_LETTERS}) (?:{_TO_SHOUT})"
+    rf"|(?:fully capitali[sz]ed|upper-?case) words?(?: {_TO_SHOUT})?"
+)
+"""Not `no capital letters` alone, which may ask for small letters throughout."""
+UNWANTED: dict[str, CheckLine] = {
+    r"emojis?": EMOJIS,
+    r"(?:smileys?|smilies|smiley faces?|emoticons?)": SMILEYS,
     r"(?:(?:bullet(?:ed)?|numbered|ordered)[ -])?lists?|bullets?(?:[ -]points?)?": _PROSE,
     r"exclamation (?:marks?|points?)": CheckLine("not_regex", "!"),
     r"question marks?": CheckLine("not_regex", r"\?"),
     r"semi-?colons?": CheckLine("not_regex", ";"),
     r"em[ -]dash(?:es)?": CheckLine("not_regex", "—"),
-    r"(?:links?|urls?|web address(?:es)?|hyperlinks?)": CheckLine("not_regex", r"(?i)https?://|www\."),
+    r"(?:links?|urls?|web address(?:es)?|hyperlinks?)": LINKS,
     r"(?:markdown )?(?:headings?|headers?)": CheckLine("not_regex", r"(?m)^#{1,6}\s"),
     r"bold(?: text| type| words)?": CheckLine("not_regex", r"\*\*\S"),
     r"code (?:blocks?|fences?)": CheckLine("not_regex", "```"),
     r"tables?": CheckLine("not_regex", r"(?m)^[ \t]*\|"),
     r"asterisks?": CheckLine("not_regex", r"\*"),
     r"hash-?tags?": CheckLine("not_regex", r"#\w"),
+    _IN_CAPITALS: CAPITALS,
     r"digits?": CheckLine("not_regex", r"\d"),
     r"(?:parenthes[ei]s|brackets?)": CheckLine("not_regex", r"\("),
+    r"(?:(?:begin|start|open)(?:s|ning|ing)? with )?(?:an? )?(?:greetings?|salutations?)": CheckLine(
+        "not_starts_with", list(GREETINGS)
+    ),
 }
-_ONE_UNWANTED = "|".join(f"(?:{pattern})" for pattern in _UNWANTED)
+_ONE_UNWANTED = "|".join(f"(?:{pattern})" for pattern in UNWANTED)
 _ITEMS = rf"(?:{_ONE_UNWANTED})(?:(?:, or |, and |, | or | and | nor )(?:any |no )?(?:{_ONE_UNWANTED}))*"
 _NO_ITEMS = framed(
     rf"(?P<items>{_ITEMS})(?P<banned> (?:is|are) (?:not allowed|forbidden|banned|not used|prohibited))?"
 )
 _ITEM_SEPARATOR = re.compile(r", or |, and |, | or | and | nor ")
 
-LANGUAGE_CODES = {
-    **{"english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it", "dutch": "nl"},
-    **{"portuguese": "pt", "polish": "pl", "czech": "cs", "danish": "da", "swedish": "sv", "norwegian": "no"},
-    **{"finnish": "fi", "greek": "el", "turkish": "tr", "russian": "ru", "ukrainian": "uk", "japanese": "ja"},
-    **{"chinese": "zh", "korean": "ko", "arabic": "ar", "hebrew": "he", "hindi": "hi", "hungarian": "hu"},
-    **{
-        "romanian": "ro",
-        "bulgarian": "bg",
-        "croatian": "hr",
-        "vietnamese": "vi",
-        "thai": "th",
-        "catalan": "ca",
-    },
-}
-"""ISO 639-1 codes of languages by their English names."""
 QUOTE = "\x00"
 """Stands for a phrase in quotation marks, whose text must keep its case."""
 _QUOTED = re.compile(
     r"\"([^\"]+)\"|“([^”]+)”|„([^“”]+)[“”]|(?<![\w'])'([^']+(?:'\w[^']*)*)'(?!\w)|‘([^’]+)’(?!\w)"
 )
 _QUOTES = rf"{QUOTE}(?:(?:,? (?:or|and|nor) |, ){QUOTE})*"
-_NAMED = r"(?:the |a |an )?(?:exact |following )?(?:words?|phrases?|sentences?|expressions?|greeting)? ?"
-_ENDING = r"(?:ends?|finish(?:es)?|closes?|concludes?|ending)"
+_NAMED = r"(?:the |a |an )?(?:exact |following )?(?:words?|phrases?|sentences?|expressions?|greeting"
+_NAMED += r"|jargon|buzzwords?|terms?|slang|wordings?|clich[eé]s?|names?|formulas?)?:? ?"
+_ENDING = r"(?:ends?|finish(?:es)?|closes?|concludes?|ending|sign(?:s|ing)? off)"
 
 _LIST = framed(r"(?:(?:bullet(?:ed)?|numbered)[ -])?lists?|bullets?(?: points?)?")
 _TEXT = framed(r"(?:plain |running |flowing |continuous )*(?:prose|running text)")
 _JSON = framed(r"(?:valid |pure )*json(?P<type> objects?| arrays?| lists?)?(?: and nothing else)?")
-_LANGUAGE = framed(rf"(?P<language>{'|'.join(LANGUAGE_CODES)})(?: language)?")
-_ASKER = (
-    r"(?:questions?|users?|customers?|messages?|prompts?|readers?|visitors?|person(?: who (?:asks|writes))?)"
-)
-_SAME_LANGUAGE = framed(
-    rf"(?:same )?language (?:of|as|that|in which|used (?:by|in)) (?:(?:the|their|a|its) )?{_ASKER}"
-    r"(?:'s? (?:question|message))?"
-    r"(?: (?:writes?|wrote|asks?|asked|uses?|used|speaks?|is|was|is written|was asked)(?: in)?)?"
-    rf"|{_ASKER}'s? language"
-)
 _PERSON = framed(r"(?P<person>first|second|third)[ -]person(?: perspective| voice| point of view)?")
 _QUESTION = framed(
     rf"{_ENDING} (?:with|in|on|by asking) (?:a |one |exactly one )?(?:short |single )?question(?: mark)?"
@@ -92,7 +106,6 @@ _GRADE = framed(
     r"|(?:easy to read,? |readable )?(?:at |of )?(?:a )?(?:school |reading )*grade (?:level )?(?:of )?"
     rf"(?P<low>{NUMBER}) or (?:below|lower|less|easier)"
 )
-_HOLDING = re.compile(r"\b(?:has|have|having|contain\w*|includ\w+|no|with)\b")
 _AS = re.compile(
     r"\b(?:as|in|is|are|be|of|us(?:e|es|ing)|(?:repl(?:y|ies)|responds?|answers?) with) "
     r"(?:an? |the )?(?:short )?$"
@@ -106,7 +119,7 @@ def form_checks(clause: str, quotes: tuple[str, ...] = ()) -> tuple[CheckLine, .
         clause: the rule as `phrasing.plain_rule` returns it, with `hide_quotes` applied.
         quotes: the phrases that were in quotation marks.
     """
-    for read in (_unwanted, _quoted, _wanted):
+    for read in (_unwanted, _quoted, _wanted, language_checks):
         found = tuple(read(clause, quotes))
         if found:
             return tuple(dict.fromkeys(found)) if len(found) > 1 else found
@@ -135,7 +148,7 @@ def _unwanted(clause: str, quotes: tuple[str, ...]) -> Iterator[CheckLine]:
     seen = []
     for item in _ITEM_SEPARATOR.split(found["items"]):
         named = re.sub(r"^(?:any|no) ", "", item)
-        line = next(line for pattern, line in _UNWANTED.items() if re.fullmatch(pattern, named))
+        line = next(line for pattern, line in UNWANTED.items() if re.fullmatch(pattern, named))
         if line not in seen:
             seen.append(line)
             yield line
@@ -177,7 +190,7 @@ def _as_a_whole(found: re.Match[str]) -> bool:
     """Return whether the reply is to be the form, as in `answer as a list`, and not only to have it."""
     before = found["before"]
     as_a_whole = _AS.search(before)
-    holding = _HOLDING.search(before[: as_a_whole.start()]) if as_a_whole else None
+    holding = HOLDING.search(before[: as_a_whole.start()]) if as_a_whole else None
     return as_a_whole is not None and holding is None and not denials(before)
 
 
@@ -195,20 +208,6 @@ def _json(found: re.Match[str]) -> CheckLine | None:
     kind = (found["type"] or "").strip().rstrip("s")
     schema: dict[str, Any] = {"type": "object" if kind == "object" else "array"} if kind else {}
     return CheckLine("json", schema)
-
-
-def _language(found: re.Match[str]) -> CheckLine | None:
-    before = found["before"]
-    spoken = re.search(r"\b(?:in|speaks?|uses?|using) (?:only |always |the )*$", before)
-    if denials(before) or _HOLDING.search(before) or not spoken:
-        return None
-    return CheckLine("language", LANGUAGE_CODES[found["language"]])
-
-
-def _same_language(found: re.Match[str]) -> CheckLine | None:
-    before = found["before"]
-    spoken = re.search(r"\b(?:in|speaks?|uses?|using) (?:only |always |the )*$", before)
-    return CheckLine("language", SAME) if spoken and not denials(before) else None
 
 
 def _person(found: re.Match[str]) -> CheckLine | None:
@@ -230,8 +229,6 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], CheckLine | None]
     (_LIST, _list),
     (_TEXT, _text),
     (_JSON, _json),
-    (_LANGUAGE, _language),
-    (_SAME_LANGUAGE, _same_language),
     (_PERSON, _person),
     (_GRADE, _grade),
 )

@@ -29,10 +29,16 @@ class CheckLine(NamedTuple):
         return f"check: {self.flow}"
 
     @property
+    def check(self) -> Check:
+        """The check itself. Raises pydantic's ValidationError if it is not valid."""
+        found: Check = _CHECK.validate_python({"kind": self.kind, "value": self.value})
+        return found
+
+    @property
     def is_valid(self) -> bool:
         """True if a constitution with this check loads."""
         try:
-            _CHECK.validate_python(self._asdict())
+            _ = self.check
         except ValidationError:
             return False
         return True

@@ -31,6 +31,8 @@ _SYNONYMS = {
     "max_sentences": "sentences sentence_limit",
     "max_characters": "characters chars max_chars character_limit",
     "min_characters": "min_chars",
+    "max_list_items": "max_bullets max_bullet_points max_items max_list_entries max_list_points max_entries "
+    "bullet_limit list_items",
     "regex": "regexp pattern match matches must_match re",
     "not_regex": "not_match not_matches no_match not_pattern forbidden_pattern no_regex doesnt_match",
     "contains": "contain include includes must_contain must_include contains_all all_of keywords required",

@@ -9,28 +9,52 @@ from __future__ import annotations
 
 import re
 
-_REPLY = r"(?:repl(?:y|ies)|responses?|answers?|messages?|e-?mails?|texts?|outputs?)"
+_REPLY = (
+    r"(?:repl(?:y|ies)|responses?|answers?|(?:text |chat )?messages?|(?:e-?)?mails?|texts?|outputs?"
+    r"|(?:cover )?letters?|(?:blog |social media )?posts?|tweets?|articles?|essays?|newsletters?|documents?)"
+)
+"""Names of the whole reply."""
+PERSONS = (
+    r"(?:customers?|users?|clients?|guests?|readers?|visitors?|callers?|patients?|parents?|pupils?|students?"
+    r"|child(?:ren)?|persons?|people|members?|tenants?|travell?ers?|passengers?|shoppers?|buyers?|applicants?"
+    r"|candidates?|citizens?|residents?|subscribers?|learners?|players?|employees?|colleagues?|donors?|owners?"
+    r"|askers?|recipients?|viewers?|listeners?)"
+)
+"""Pattern of names for those whom the reply is for."""
 _FRAME_WORDS = (
     "the a an each every all any your our its my this it they them you we yourself everything things "
     "chatbot assistant bot model is are be being has have having contains? containing uses? using consists? "
     "of takes? runs? keeps? keeping kept stays? staying remains? fits? fitting into responds? writes? "
     "writing written finish(?:es)? finished gives? makes? says? speaks? speaking puts? explains? asks? "
-    "asking includes? including goes go limits? limited restricts? restricted caps? capped must should "
+    "asking puts? putting back sticks? "
+    "includes? including goes go limits? limited restricts? restricted caps? capped must should "
     "shall may can will needs? ought do does to in with at on from as please always only just short brief "
     "concise succinct compact crisp point length long total size whole entire full overall exactly format "
-    "formatted form word count"
+    "formatted form word count also simply strictly really"
 )
-_DENYING = r"not|never|no|none|without|avoids?|avoiding|free of|zero|refrains? from|neither"
-_TO_SOMEBODY = r"(?:to|for) (?:the |a |our |your )?(?:customer|user|reader|child|person)s?"
-_WORD = rf"(?:{_DENYING}|{_TO_SOMEBODY}|{_REPLY}(?:'s)?|(?:{'|'.join(_FRAME_WORDS.split())}))"
+DENYING = r"not|never|no|none|without|avoids?|avoiding|free of|zero|refrains? from|neither"
+"""Pattern of words that deny what follows."""
+_TO_SOMEBODY = r"(?:to|for) (?:the |a |our |your )?(?:customer|user|reader|child|person|guest|client)s?"
+_ASKING = rf"(?:asks?|asking|puts?|putting) (?:(?:the|a|an|any|each|every|our|your) )*{PERSONS}"
+WORD = rf"(?:{DENYING}|{_ASKING}|{_TO_SOMEBODY}|{_REPLY}(?:'s)?|(?:{'|'.join(_FRAME_WORDS.split())}))"
+"""Pattern of one word of the frame."""
 _AFTER = (
     r"long|in length|in total|total|altogether|overall|only|either|please|ever|at all|in all|each"
     rf"|and no more|at a time|(?:per|in|for) (?:each |every |the |your |our |a |any |all )*{_REPLY}"
     rf"|{_TO_SOMEBODY}|always"
 )
 _NEGATIONS = (("won't", "will not"), ("can't", "can not"), ("cannot", "can not"), ("n't", " not"))
-_DENIES = re.compile(rf"\b(?:{_DENYING})\b")
-_FRAME = re.compile(rf"(?:{_WORD} )*{_WORD}")
+_DENIES = re.compile(rf"\b(?:{DENYING})\b")
+_EMPHASIS = r"ever|period|full stop|at all|really|no exceptions?|without exceptions?"
+_FRAME = re.compile(rf"(?:{WORD} )*{WORD}|(?P<emphasis>{_EMPHASIS})")
+_SOME = rf"(?!{_TO_SOMEBODY}\b)(?:to|about|for|on|from|regarding|concerning|that|which)\b"
+_SOME_REPLIES = re.compile(
+    rf"(?:(?:the|an?|each|every|all|any|our|your) )+{_REPLY} {_SOME}|(?=\w+s ){_REPLY} {_SOME}"
+)
+_SUBJECT = re.compile(rf"(?:{WORD} )*?{_REPLY}\b(?!'| of )")
+
+HOLDING = re.compile(r"\b(?:has|have|having|contain\w*|includ\w+|no|with)\b")
+"""Words before a form by which the reply has it, and need not be it."""
 
 
 def plain_rule(text: str) -> str:
@@ -51,7 +75,7 @@ def framed(core: str, after: str = "") -> re.Pattern[str]:
         after: alternatives that may follow the core, beside those that may follow any.
     """
     tail = f"{after}|{_AFTER}" if after else _AFTER
-    return re.compile(rf"(?P<before>(?:{_WORD} )*)(?:{core})(?P<after>(?:,? (?:{tail}))*)")
+    return re.compile(rf"(?P<before>(?:{WORD} )*)(?:{core})(?P<after>(?:,? (?:{tail}))*)")
 
 
 def denials(before: str) -> int:
@@ -59,6 +83,22 @@ def denials(before: str) -> int:
     return len(_DENIES.findall(before))
 
 
-def says_nothing(clause: str) -> bool:
-    """Return whether a clause consists of words of the frame alone, as `keep it short`."""
-    return _FRAME.fullmatch(clause) is not None and not denials(clause)
+def says_nothing(clause: str, *, denying: bool = False) -> bool:
+    """Return whether a clause consists of words of the frame alone, as `keep it short`.
+
+    Args:
+        clause: the clause, as `plain_rule` returns it.
+        denying: True if it may deny what follows, as `the reply must not`.
+    """
+    found = _FRAME.fullmatch(clause.strip())
+    return found is not None and (denying or found["emphasis"] is not None or not denials(clause))
+
+
+def names_reply(clause: str) -> bool:
+    """Return whether a clause begins with the whole reply as its subject, as `all posts are`."""
+    return _SUBJECT.match(clause.strip()) is not None
+
+
+def names_some_replies(clause: str) -> bool:
+    """Return whether a clause is about some of the replies, as `letters about fees`."""
+    return _SOME_REPLIES.match(clause.strip()) is not None

@@ -7,14 +7,24 @@ In doubt nothing is found: a rule with a condition (`if`, `unless`), an exceptio
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from constitution.asked.addresses import (
+    address_checks,
+    denies_addresses,
+    gives_addresses,
+    is_about_questions,
+    with_addresses,
+)
 from constitution.asked.forms import QUOTE, form_checks, hide_quotes, shown_quotes
+from constitution.asked.languages import without_named_languages
 from constitution.asked.lines import CheckLine
-from constitution.asked.phrasing import plain_rule, says_nothing
-from constitution.asked.quantities import quantity_checks
+from constitution.asked.parts import Clause, about_parts
+from constitution.asked.phrasing import denials, plain_rule, says_nothing
+from constitution.asked.quantities import NUMBER, quantity_checks, without_likeness
+from constitution.asked.reasons import is_reason
 
 MAX_RULE_CHARACTERS = 300
 """Longer rules are not read: they say more than a form."""
@@ -22,13 +32,23 @@ MAX_RULE_CHARACTERS = 300
 _CONDITIONS = re.compile(
     r"\b(?:if|when(?:ever)?|unless|until|where|while|except|in case|after|before|otherwise|instead|although|"
     r"though|but|however|usually|normally|ideally|mostly|often|rarely|sometimes|prefer(?:s|ably)?|"
-    r"possible|about|around|roughly|approximately|almost|depending|or)\b"
+    rf"possible|about(?= {NUMBER}| half)|around|roughly|approximately|almost|depending|or)\b"
 )
-_CONTEXT = re.compile(r"(?:for|on|in|with|at|as|by|during|to|from|under|of)\b")
+_CONTEXT = re.compile(r"(?:for|on|in|with|at|as|by|during|to|from|under|of|per|within|inside)\b")
 _REASON = re.compile(r",? (?:because|so that|since)\b.*$")
 _ASIDE = re.compile(r" ?\([^()]*\)")
 _BUT = re.compile(r"^\s*(?:but|yet|and) ")
-_SEPARATORS = re.compile(r"[.!;:]+ |, and |,? and |, | - |[.;:,!]+$| — ")
+_SEPARATORS = re.compile(
+    rf"[.!;:]+ |,? and (?!{QUOTE})|, (?!{QUOTE}|and )|(?<!{QUOTE})(?:,? and |, )| - |[.;:,!]+$| — "
+)
+"""Not between phrases in quotation marks, which are one list."""
+_AT_AN_EDGE = re.compile(
+    r"\b(?:begin|start|open|end|finish|close|conclude)\w* (?:with|in|on)\b[^.;!]*\bnot (?:with|in|on)\b"
+)
+"""`End with a question, not with an exclamation mark` allows exclamation marks elsewhere."""
+_EDGE_KINDS = ("starts_with", "not_starts_with", "ends_with", "not_ends_with", "ends_with_question")
+_NEW_SENTENCE = re.compile(r"[.!]+ ")
+_EXPLAINING = re.compile(r":+ | - | — ")
 
 
 class AskedChecks(NamedTuple):
@@ -47,34 +67,79 @@ def asked_checks(text: str) -> AskedChecks | None:
     if len(text) > MAX_RULE_CHARACTERS:
         return None
     hidden, quotes = hide_quotes(text)
-    clause = _REASON.sub("", _ASIDE.sub("", plain_rule(hidden)))
+    rule = with_addresses(without_named_languages(without_likeness(plain_rule(hidden))))
+    clause = _REASON.sub("", _ASIDE.sub("", rule))
     whole = _checks(clause, quotes)
     if whole:
         return AskedChecks(whole, True)
-    parts = [part for part in _SEPARATORS.split(clause) if part.strip()]
-    told = _quotes_of(parts, quotes)
-    read = [_checks(_BUT.sub("", part), its) for part, its in zip(parts, told, strict=True)]
-    others = [part for part, checks in zip(parts, read, strict=True) if not checks]
-    if len(others) == len(parts) or any(_CONDITIONS.search(o) or _CONTEXT.match(o) for o in others):
+    if _denied_by_lead(clause):
         return None
-    found = dict.fromkeys(f"{line.kind} {line.value}" for checks in read for line in checks)
-    lines = {f"{line.kind} {line.value}": line for checks in read for line in checks}
+    clauses = list(_clauses(clause, quotes))
+    others = [clause.text for clause in clauses if not clause.checks and not is_reason(clause.text)]
+    lines = {f"{line.kind} {line.value}": line for clause in clauses for line in clause.checks}
+    if not lines or _is_in_doubt(rule, others, lines.values()):
+        return None
     left = [
-        shown_quotes(part.strip(), its)
-        for part, its, checks in zip(parts, told, read, strict=True)
-        if not checks and not says_nothing(part)
+        shown_quotes(clause.text, clause.quotes)
+        for clause in clauses
+        if not (clause.checks or says_nothing(clause.text) or is_reason(clause.text))
     ]
-    return AskedChecks(tuple(lines[key] for key in found), not left, tuple(left))
+    return AskedChecks(tuple(lines.values()), not left, tuple(left))
 
 
-def _quotes_of(parts: Sequence[str], quotes: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Return the phrases in quotation marks of each part, in which they are hidden."""
+def _is_in_doubt(rule: str, others: Iterable[str], lines: Collection[CheckLine]) -> bool:
+    """Return whether the other clauses of a rule may change what the checks are to be."""
+    if sum(line.kind == "language" for line in lines) > 1:
+        return True  # `in French and in English` is no check of either
+    if _AT_AN_EDGE.search(rule) and any(line.kind not in _EDGE_KINDS for line in lines):
+        return True
+    conditions = [other for other in others if _CONDITIONS.search(other) or _CONTEXT.match(other)]
+    if not gives_addresses(lines):
+        return bool(conditions)
+    return denies_addresses(rule) or not all(map(is_about_questions, conditions))
+
+
+def _denied_by_lead(clause: str) -> bool:
+    """Return whether words before a colon deny what is after it, as in `never: more than 80 words`."""
+    lead, colon, _ = clause.partition(": ")
+    return bool(colon) and denials(lead) > 0 and says_nothing(lead, denying=True)
+
+
+class _Read(NamedTuple):
+    """One clause of a rule, and the checks of the whole reply that it asks for."""
+
+    text: str
+    quotes: tuple[str, ...]
+    checks: tuple[CheckLine, ...]
+
+
+def _clauses(rule: str, quotes: tuple[str, ...]) -> Iterator[_Read]:
+    """Yield the clauses of a rule; one about a part of the reply has no checks."""
     waiting = iter(quotes)
-    return [tuple(islice(waiting, part.count(QUOTE))) for part in parts]
+    split = list(_split(rule))
+    told = [tuple(islice(waiting, text.count(QUOTE))) for text, _, _ in split]
+    read = [_checks(text, its) for (text, _, _), its in zip(split, told, strict=True)]
+    clauses = [Clause(*one, bool(checks)) for one, checks in zip(split, read, strict=True)]
+    parted = about_parts(clauses, lambda text: bool(_checks(text, ())))
+    for clause, its, checks, is_part in zip(clauses, told, read, parted, strict=True):
+        yield _Read(clause.text, its, () if is_part else checks)
+
+
+def _split(rule: str) -> Iterator[tuple[str, bool, bool]]:
+    """Yield the clauses of a rule: text, whether it begins a sentence, whether it explains the one before."""
+    begins, explains, start = True, False, 0
+    for found in (*_SEPARATORS.finditer(rule), None):
+        text = rule[start : found.start() if found else None].strip()
+        if text:
+            yield text, begins, explains
+            begins = False
+        if found:
+            begins = begins or _NEW_SENTENCE.fullmatch(found[0]) is not None
+            explains, start = _EXPLAINING.fullmatch(found[0]) is not None, found.end()
 
 
 def _checks(clause: str, quotes: tuple[str, ...]) -> tuple[CheckLine, ...]:
     """Return the valid checks of one clause."""
-    clause = clause.strip().rstrip(".!,;: ")
-    found = quantity_checks(clause) or form_checks(clause, quotes)
+    clause = _BUT.sub("", clause).strip().rstrip(".!,;: ")
+    found = quantity_checks(clause) or form_checks(clause, quotes) or address_checks(clause)
     return found if all(line.is_valid for line in found) else ()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from constitution.asked.forms import LANGUAGE_CODES
+from constitution.asked.languages import LANGUAGE_CODES
 from constitution.asked.quantities import NUMBER, spoken_number
 from constitution.checks.kinds import KINDS_OF_PHRASES, PhraseListName
 from constitution.checks.language import SAME
@@ -18,6 +18,7 @@ EXAMPLES: Mapping[str, Any] = {
     "min_sentences": 2,
     "max_characters": 280,
     "min_characters": 40,
+    "max_list_items": 5,
     "max_grade": 8,
     "min_grade": 10,
     "json": {},

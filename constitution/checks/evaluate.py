@@ -20,7 +20,7 @@ from constitution.checks import kinds
 from constitution.checks.json_schema import NotJson, count_errors, parse_answer
 from constitution.checks.kinds import Check
 from constitution.checks.language import SAME, language_probability
-from constitution.checks.prose import list_share, sentences
+from constitution.checks.prose import count_list_items, list_share, sentences
 from constitution.checks.refusal import refuses
 from constitution.checks.wording import (
     begins_with,
@@ -126,6 +126,11 @@ def _(check: kinds.MaxCharacters, text: str) -> float:
 @_score.register
 def _(check: kinds.MinCharacters, text: str) -> float:
     return _at_least(check.value, count_characters(text))
+
+
+@_score.register
+def _(check: kinds.MaxListItems, text: str) -> float:
+    return _at_most(check.value, count_list_items(text))
 
 
 def count_characters(text: str) -> int:

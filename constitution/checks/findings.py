@@ -15,7 +15,7 @@ from constitution.checks import kinds
 from constitution.checks.evaluate import count_characters, count_words, evaluate, reading_grade
 from constitution.checks.json_schema import NotJson, count_errors, parse_answer
 from constitution.checks.kinds import Check
-from constitution.checks.prose import list_share, sentences
+from constitution.checks.prose import count_list_items, list_share, sentences
 from constitution.checks.wording import count_present, count_pronouns, phrase_list
 from constitution.fields import SEARCHED_CHARACTERS
 from core.notices import counted
@@ -27,6 +27,19 @@ MATCHED_CHARACTERS = 40
 def finding(check: Check, text: str) -> str | None:
     """Return what is wrong with an answer by a check, as a clause about `it`; None if it passes."""
     return None if evaluate(check, text).passed else _finding(check, text)
+
+
+def finding_with_rule(text: str, check: Check, found: str) -> str:
+    """Return a finding for people: behind the rule's text if it says little alone, as of a pattern.
+
+    Args:
+        text: text of the principle.
+        check: its check.
+        found: the finding, as `finding` returns it.
+    """
+    if not isinstance(check, kinds.Matches | kinds.NotMatches | kinds.PythonCheck):
+        return found
+    return f"{' '.join(text.split()).rstrip('.')}: {found}"
 
 
 def matched_texts(check: Check, text: str) -> tuple[str, ...]:
@@ -102,6 +115,11 @@ def _(check: kinds.MaxCharacters, text: str) -> str:
 @_finding.register
 def _(check: kinds.MinCharacters, text: str) -> str:
     return _under(count_characters(text), check.value, "character")
+
+
+@_finding.register
+def _(check: kinds.MaxListItems, text: str) -> str:
+    return _over(count_list_items(text), check.value, "list item")
 
 
 @_finding.register

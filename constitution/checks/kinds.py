@@ -83,6 +83,15 @@ class MinCharacters(Part):
     """Minimum number of Unicode code points (composed, NFC), without white space at the ends."""
 
 
+class MaxListItems(Part):
+    """Passes with at most this number of list items. Otherwise the score is limit / items."""
+
+    kind: Literal["max_list_items"]
+    value: Count
+    """Maximum number of list items, at every level: lines that begin with `-`, `*`, `+`, `•` or a number with
+    a dot or bracket, and have a letter or digit. Fenced code has none."""
+
+
 class Matches(Part):
     """Passes if the pattern is found in the first 20,000 characters. Otherwise the score is 0."""
 
@@ -332,6 +341,7 @@ Check = Annotated[
     | MinSentences
     | MaxCharacters
     | MinCharacters
+    | MaxListItems
     | Matches
     | NotMatches
     | Contains

@@ -15,6 +15,7 @@ _CODE_SPAN = re.compile(r"`[^`\n]*`")
 _QUOTED = re.compile(r'"[^"\n]{1,1000}"|“[^”\n]{1,1000}”|«[^»\n]{1,1000}»|^[ \t]*>[^\n]*', re.MULTILINE)
 MARKER = re.compile(r"[ \t]*(?:[-*+•‣◦–—]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)])[ \t]+(?=\S)")
 """Bullet or number at the beginning of a list entry, with its indentation."""
+_ITEM = re.compile(r"[ \t]*(?:[-*+•‣◦]|\d{1,3}[.)])[ \t]+(?=\S)")
 _TABLE_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*")
 _HEADING = re.compile(r"[ \t]*(?:#{1,6}[ \t]|\*\*[^*\n]+\*\*:?[ \t]*$)")
 
@@ -57,6 +58,17 @@ def sentences(text: str) -> Iterator[str]:
     """Yield the sentences of a text outside of fenced code. Each contains a letter or digit."""
     for unit in _units(without_code(text)):
         yield from filter(has_word, split_sentences(unit))
+
+
+def is_list_item(line: str) -> bool:
+    """Return whether a line begins with a bullet or a number, as in Markdown, and has a letter or digit."""
+    marker = _ITEM.match(line)
+    return marker is not None and has_word(line[marker.end() :])
+
+
+def count_list_items(text: str) -> int:
+    """Return the number of list items of a text, at every level, outside of fenced code."""
+    return sum(map(is_list_item, without_code(text).splitlines()))
 
 
 def list_share(text: str) -> tuple[int, float]:

@@ -132,6 +132,15 @@ def _(check: kinds.MaxWords | kinds.MaxSentences | kinds.MaxCharacters, answer: 
 
 
 @_edits.register
+def _(check: kinds.MaxListItems, answer: _Answer) -> Iterator[str]:
+    pool = [s for other in answer.others for s in Draft.of(other).sentences] or list(answer.draft.sentences)
+    items = list(answer.draft.sentences)
+    while pool and len(items) <= min(check.value, _LONG):
+        items.append(answer.rng.choice(pool))
+    yield from _listed(items)
+
+
+@_edits.register
 def _(check: kinds.MinWords | kinds.MinSentences | kinds.MinCharacters, answer: _Answer) -> Iterator[str]:
     for count in range(len(answer.draft.sentences) - 1, 0, -1):
         yield str(answer.draft.first(count))
@@ -239,10 +248,7 @@ def _(check: kinds.Format, answer: _Answer) -> Iterator[str]:
     if check.value == "list":
         yield str(draft.as_prose())
         return
-    sentences = draft.sentences if len(draft.sentences) > 1 else re.split(r"(?<=[,;:]) ", answer.text)
-    for bullet in ("- ", "* "):
-        yield "\n".join(f"{bullet}{sentence}" for sentence in sentences)
-    yield "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(sentences, start=1))
+    yield from _listed(draft.sentences if len(draft.sentences) > 1 else re.split(r"(?<=[,;:]) ", answer.text))
 
 
 @_edits.register
@@ -272,6 +278,13 @@ def _(check: kinds.Refusal, answer: _Answer) -> Iterator[str]:
         return
     yield str(answer.draft.keep(lambda sentence: not evaluate(check, sentence).passed))
     yield from _another(check, answer)
+
+
+def _listed(sentences: Sequence[str]) -> Iterator[str]:
+    """Yield sentences as lists of different forms."""
+    for bullet in ("- ", "* "):
+        yield "\n".join(f"{bullet}{sentence}" for sentence in sentences)
+    yield "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(sentences, start=1))
 
 
 def _another(check: Check, answer: _Answer) -> Iterator[str]:

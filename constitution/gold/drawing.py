@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar, get_args
 from constitution.checks import kinds
 from constitution.checks.evaluate import count_characters, count_words, evaluate, reading_grade
 from constitution.checks.kinds import Check
-from constitution.checks.prose import sentences
+from constitution.checks.prose import count_list_items, sentences
 from constitution.checks.wording import phrase_list
 from constitution.gold.wordings import PATTERNS, SPOKEN_LANGUAGES, principle_texts
 from constitution.repair.draft import Draft
@@ -215,6 +215,11 @@ def _format(drawer: CheckDrawer, text: str, wanted: bool, chance: _Chance) -> _D
     return kinds.Format(kind="format", value=value), str(draft.as_list() if is_list else draft.as_prose())
 
 
+def _items(drawer: CheckDrawer, text: str, wanted: bool, chance: _Chance) -> _Drawn:
+    listed = str(Draft.of(text).as_list())  # texts that pass are lists too
+    return _limit(kinds.MaxListItems, count_list_items, most=True)(drawer, listed, wanted, chance)
+
+
 def _person(drawer: CheckDrawer, text: str, wanted: bool, chance: _Chance) -> _Drawn:
     return kinds.Person(kind="person", value=chance.one_of(("first", "second", "third"))), text
 
@@ -263,6 +268,7 @@ _DRAWS: Mapping[str, _Draw] = {
     "min_sentences": _limit(kinds.MinSentences, _count_sentences, most=False),
     "max_characters": _limit(kinds.MaxCharacters, count_characters, most=True),
     "min_characters": _limit(kinds.MinCharacters, count_characters, most=False),
+    "max_list_items": _items,
     "regex": _pattern(kinds.Matches),
     "not_regex": _pattern(kinds.NotMatches),
     "contains": _phrases(kinds.Contains, 1, present=True),

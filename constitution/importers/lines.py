@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import NamedTuple
 
+from constitution.importers.named import NAMED, NamedRule, named_rules
 from constitution.importers.reading import Reading
 from constitution.importers.source import ForeignFile
+from constitution.importers.under_keys.directives import directive_of, introduced
+from core.text.explain import yaml_line
 
-_MARK = re.compile(r"\s*(?:[-*+•‣◦·–—]|\(?\d{1,4}[.)]|\(?[A-Za-z][.)])\s+(?=\S)")
+MARK = re.compile(r"\s*(?:[-*+•‣◦·–—]|\(?\d{1,4}[.)]|\(?[A-Za-z][.)])\s+(?=\S)")
+"""The bullet or number of a list item, with the white space around it."""
+_BOLD = re.compile(r"(\*\*|__|[*_`])(?=\S)(.+?)(?<=\S)\1")
+"""Words in bold, in italics or as code at the beginning of a line."""
+_TABLE_LINE = re.compile(r"\s*\|.*\|\s*$")
 _OPENED = re.compile(r"^```CONSTITUTION[^\n]*\n", re.MULTILINE)
 _CLOSED = "\n```"
 
@@ -37,13 +45,25 @@ class PlainLines:
     def read(self, file: ForeignFile, reading: Reading) -> None:
         """Add the lines as principles to `reading`."""
         lines = [line for line in _lines(file.text, 1, reading, file) if line.text]
+        named = _named(lines)
         marked = sum(line.marked for line in lines)
-        for line in lines:
-            if marked * 2 > len(lines) and not line.marked:
-                reason = "a line without a bullet or number, where most lines have one"
-                reading.skip(reason, file.at(line.number))
+        before = ""
+        for line, following in zip_longest(lines, lines[1:]):
+            place = file.at(line.number)
+            if not line.marked:
+                before = line.text if following and following.marked and directive_of(line.text) else ""
+            if line.marked and before:
+                reading.take(place, {"text": introduced(before, line.text)})
+                reading.note(f"below {yaml_line(before)}: made a sentence", place)
+            elif line.number in named:
+                reading.note(NAMED, place)
+                reading.take(place, {"text": named[line.number].text}, name=named[line.number].name)
+            elif before or _introduces(line, following):
+                reading.skip("a line that introduces the list below it", place)
+            elif marked * 2 > len(lines) and not line.marked:
+                reading.skip("a line without a bullet or number, where most lines have one", place)
             else:
-                reading.take(file.at(line.number), {"text": line.text})
+                reading.take(place, {"text": line.text})
 
 
 class NemoAligner:
@@ -75,26 +95,55 @@ class NemoAligner:
 
 
 def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterator[TextLine]:
-    """Yield the lines without bullets and numbers. Comments and headings are skipped and counted."""
+    """Yield the lines without bullets and numbers. Comments, headings and tables are skipped and counted."""
     entry: list[str] = []
     """The lines of the current bullet."""
-    begun = first
+    begun, indent = first, 0
     for number, raw in enumerate(text.split("\n"), start=first):
-        mark = _MARK.match(raw)
+        mark = MARK.match(raw)
         bare = raw[mark.end() :].strip() if mark else raw.strip()
-        if mark is None and entry and bare and raw[:1].isspace():
+        is_below = mark is None and bare and raw[:1].isspace() and not _TABLE_LINE.match(raw)
+        if is_below and bare.endswith(":") and _indent_of(raw) <= indent:
+            is_below = False  # it introduces the next list
+        if entry and is_below:
             entry.append(bare)
             continue
         if entry:
             yield TextLine(begun, " ".join(entry), True)
             entry = []
+        if _TABLE_LINE.match(raw):
+            reading.skip("a line of a table; --format markdown reads tables", file.at(number))
+            continue
         if bare.startswith("#"):
             reading.skip("a line that begins with #", file.at(number))
             continue
         reading.stripped["bullets and numbers"] += mark is not None
         if mark:
-            entry, begun = [bare], number
+            entry, begun, indent = [bare], number, _indent_of(raw)
         elif bare:
             yield TextLine(number, bare, False)
     if entry:
         yield TextLine(begun, " ".join(entry), True)
+
+
+def _named(lines: list[TextLine]) -> dict[int, NamedRule]:
+    """Return the lines with a bullet or number that begin with a name, by their number."""
+    entries = [line for line in lines if line.marked]
+    bold = [_BOLD.match(line.text) for line in entries]
+    texts = [
+        line.text if match is None else match[2] + line.text[match.end() :]
+        for line, match in zip(entries, bold, strict=True)
+    ]
+    rules = named_rules(texts, [match[2] if match else "" for match in bold])
+    return {line.number: rule for line, rule in zip(entries, rules, strict=True) if rule is not None}
+
+
+def _introduces(line: TextLine, following: TextLine | None) -> bool:
+    """Return whether a line only introduces the list below it: it has a colon and no mark."""
+    if line.marked or following is None or not line.text.endswith(":"):
+        return False
+    return following.marked or following.text.endswith(":")
+
+
+def _indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from constitution.ids import id_from, id_of_name, unique
 from core.errors import DataError, Problem
+from core.notices import counted
 from core.text.explain import yaml_line
 
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
@@ -44,18 +45,19 @@ class Found:
     where: str
     """Position in the file."""
     texts: Mapping[str, str]
-    """Texts by key: `text` (always set), `antithesis`, `critique`, `revision`, `comparison`, `section`."""
+    """Texts by key: `text` (always set), `antithesis`, `critique`, `revision`, `comparison`, `section`,
+    `reason`."""
     name: str | None = None
     """Name of the principle in the file."""
     source: str | None = None
     """Anchor of the passage that contains it, with the `#`."""
     shots: tuple[Shot, ...] = ()
 
-    def written(self, principle_id: str) -> dict[str, Any]:
-        """Return the principle in the full form of a constitution file."""
+    def written(self, principle_id: str, source: str | None) -> dict[str, Any]:
+        """Return the principle in the full form of a constitution file, with a `source`."""
         entry: dict[str, Any] = {"id": principle_id}
         for key in ("section", "text", "source", "antithesis", "critique", "revision", "comparison"):
-            value = self.source if key == "source" else self.texts.get(key)
+            value = source if key == "source" else self.texts.get(key)
             if value:
                 entry[key] = value
         if self.shots:
@@ -98,6 +100,8 @@ class Reading:
     """Name of the constitution in the file."""
     sections: list[str] = field(default_factory=list)
     """Section names in order of appearance."""
+    passages: dict[str, str] = field(default_factory=dict)
+    """Reasons given for principles, by the name of their passage. Filled by `written`."""
     document: Path | None = None
     """The document with the passages that principles refer to."""
     problems: list[Problem] = field(default_factory=list)
@@ -193,11 +197,20 @@ class Reading:
         entries = []
         for found in self.principles:
             wanted = id_of_name(found.name) if found.name else id_from(found.texts["text"])
-            entries.append(found.written(unique(wanted, taken, tried)))
+            own_id = unique(wanted, taken, tried)
+            entries.append(found.written(own_id, self._source_of(found, own_id)))
             taken.add(entries[-1]["id"])
             if found.name and entries[-1]["id"] != found.name:
                 self.renamed[entries[-1]["id"]] = found.name
         return entries
+
+    def _source_of(self, found: Found, principle_id: str) -> str | None:
+        """Return the anchor of a principle's passage; a reason becomes a passage of its own."""
+        reason = found.texts.get("reason")
+        if reason is None:
+            return found.source
+        self.passages[f"why-{principle_id}"] = reason
+        return f"#why-{principle_id}"
 
     def owners_of(self, critique: str) -> list[int]:
         """Return the positions of the principles with this critique request."""
@@ -215,7 +228,7 @@ class Reading:
         """Return an error with the first mistakes and the number of further ones."""
         shown, more = self.problems[:_SHOWN_PROBLEMS], len(self.problems) - _SHOWN_PROBLEMS
         if more > 0:
-            shown.append(Problem(f"and {more:,} more mistakes{tail}", self.source))
+            shown.append(Problem(f"and {counted(more, 'more mistake')}{tail}", self.source))
         return DataError.of(shown)
 
     def _text(self, value: object, what: str, where: str) -> str | None:

@@ -1,15 +1,15 @@
-"""Importers for lists of principles (JSON, JSON Lines, YAML) and for tables."""
+"""The keys of an entry, and the importer for tables."""
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from constitution.importers.reading import Reading
 from constitution.importers.source import Cells, ForeignFile
 from core.errors import ConfigError
+from core.notices import counted
+from core.store.title_lines import note_titles, table_start, title_rows
 from core.text.explain import one_of, yaml_line
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -20,41 +20,12 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "critique": ("critique", "critique_request", "critic"),
     "revision": ("revision", "revision_request", "edit_request"),
     "comparison": ("comparison", "comparison_request", "preference"),
+    "reason": ("reason", "why", "rationale", "explanation", "because"),
 }
 """Common names of our keys in other formats, the most likely first."""
 _REQUESTS = ("text", "critique", "revision", "comparison")
-_ALONE = ("principle", *_REQUESTS)
-_LISTS = ("principles", "constitution", "constitutions", "rules")
 _COLUMNS = "--columns text=THEIRS"
 _ACCEPTED = f"a sentence, an object with one of {', '.join(_REQUESTS)}, or {_COLUMNS}"
-
-
-class JsonList:
-    """A list of sentences or objects, in JSON, JSON Lines or YAML."""
-
-    name = "json"
-    summary = "a list of sentences or of objects, in JSON, JSON Lines or YAML"
-    takes_columns = True
-
-    def recognises(self, file: ForeignFile) -> str | None:
-        """Return the reason why a file is JSON or YAML; None if it is neither."""
-        return "it is JSON or YAML" if file.structured else None
-
-    def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Add the entries of the list to `reading`."""
-        value, loc = _inner_list(file.value, reading)
-        if isinstance(value, dict) and any(isinstance(value.get(key), str) for key in _ALONE):
-            value = [value]  # the object is a single principle
-        if not isinstance(value, list | dict):
-            accepted = "a list, or an object that contains one"
-            reading.refuse(f"the file is {yaml_line(value)}", file.where(), accepted)
-            return
-        entries = list(value.items() if isinstance(value, dict) else enumerate(value))
-        names = itertools.chain.from_iterable(entry for _, entry in entries if isinstance(entry, Mapping))
-        keys = _Keys(file.columns, names)
-        for at, entry in entries:
-            name = at if isinstance(at, str) else None
-            _take(entry, name, file.where(*loc, at), keys, reading)
 
 
 class Table:
@@ -70,10 +41,15 @@ class Table:
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
         """Add the rows below the header to `reading`. A table with one column needs no header."""
-        rows = list(file.table(_delimiter(file)))
+        start = table_start(file.text.lstrip(), _delimiter(file), ",;\t")
+        rows = list(file.table(start.delimiter))
+        titles = title_rows([row.values for row in rows])
+        if titles:
+            note_titles(str(file.path), start.titles)
+            rows = rows[titles:]
         header = [cell.strip() for cell in rows[0].values] if rows else []
-        keys = _Keys(file.columns, header)
-        if any(key in keys.of(header) for key in _REQUESTS):
+        keys = ColumnKeys(file.columns, header)
+        if keys.has_text(header):
             _rows(header, rows[1:], keys, file, reading)
         elif len(header) > 1:
             what = f"no column with principles among {', '.join(map(yaml_line, header[:12]))}"
@@ -84,20 +60,25 @@ class Table:
                 reading.take(file.at(row.line), {"text": row.values[0]})
 
 
-def _rows(header: list[str], rows: list[Cells], keys: _Keys, file: ForeignFile, reading: Reading) -> None:
+def _rows(
+    header: list[str], rows: list[Cells], keys: ColumnKeys, file: ForeignFile, reading: Reading
+) -> None:
     for name in (name for name, times in Counter(header).items() if times > 1):
         reading.refuse(f"duplicate column {yaml_line(name)}", file.at(1), "each column once")
     for line, cells in rows:
         if len(cells) != len(header):
-            what = f"the row has {len(cells)} cells, but the header has {len(header)}"
+            what = f"the row has {counted(len(cells), 'cell')}, but the header has {len(header)}"
             accepted = "as many cells as in the header; quotes around a cell that contains the separator"
             reading.refuse(what, file.at(line), accepted)
         else:
-            _take(dict(zip(header, cells, strict=True)), None, file.at(line), keys, reading)
+            take_entry(dict(zip(header, cells, strict=True)), None, file.at(line), keys, reading)
 
 
-class _Keys:
+class ColumnKeys:
     """Mapping of our keys to the keys of an entry."""
+
+    TEXTS = _REQUESTS
+    """Keys of which an entry needs at least one."""
 
     def __init__(self, given: Mapping[str, str], names: Iterable[object]) -> None:
         known = dict.fromkeys(map(str, names))
@@ -108,6 +89,10 @@ class _Keys:
                 what = f"unknown column {theirs!r}"
                 raise ConfigError(what, where="--columns", accepted=one_of(known or ["none"], theirs))
         self._given = given
+
+    def has_text(self, names: Iterable[str]) -> bool:
+        """Return True if one of the names holds a principle's text or one of its requests."""
+        return not self.of(names).keys().isdisjoint(self.TEXTS)
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """Return the entry's name for each of our keys that is present."""
@@ -121,21 +106,26 @@ class _Keys:
         return found
 
 
-def _inner_list(value: Any, reading: Reading) -> tuple[Any, tuple[str, ...]]:
-    """Return the list under a known key of an object, and that key; else the value itself."""
-    keys = _LISTS if isinstance(value, dict) else ()
-    key = next((key for key in keys if isinstance(value.get(key), list | dict)), None)
-    if key is None:
-        return value, ()
-    if value.get("name") is not None:
-        reading.name = reading.text_at(value["name"], "name", reading.source)
-    reading.ignore([other for other in value if other not in (key, "name")])
-    return value[key], (key,)
+def take_entry(
+    entry: object,
+    name: str | None,
+    where: str,
+    keys: ColumnKeys,
+    reading: Reading,
+    defaults: Mapping[str, str] | None = None,
+) -> None:
+    """Add a principle given as a sentence, or as a mapping of columns or keys.
 
-
-def _take(entry: object, name: str | None, where: str, keys: _Keys, reading: Reading) -> None:
+    Args:
+        entry: the sentence or the mapping.
+        name: the principle's name, if the mapping has none.
+        where: its position in the file.
+        keys: our keys and the file's.
+        reading: the import to add it to.
+        defaults: texts by our key, for keys that the mapping lacks or leaves empty.
+    """
     if isinstance(entry, str):
-        reading.take(where, {"text": entry}, name=name)
+        reading.take(where, {"text": entry, **(defaults or {})}, name=name)
         return
     if not isinstance(entry, Mapping):
         reading.refuse(f"an entry is {yaml_line(entry)}", where, _ACCEPTED)
@@ -148,6 +138,8 @@ def _take(entry: object, name: str | None, where: str, keys: _Keys, reading: Rea
         found = ", ".join(map(yaml_line, list(entry)[:12])) or "none"
         reading.refuse(f"an entry has no text (its keys: {found})", where, _ACCEPTED)
         return
+    for key, text in (defaults or {}).items():
+        fields[key] = fields.get(key) or text
     reading.take(where, fields, name=given if given not in (None, "") else name)
 
 

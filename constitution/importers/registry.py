@@ -12,8 +12,10 @@ from constitution.importers.lines import NemoAligner, PlainLines
 from constitution.importers.markdown import Markdown
 from constitution.importers.pairs import LangChain, LlmSwarm
 from constitution.importers.reading import Reading
-from constitution.importers.records import JsonList, Table
-from constitution.importers.source import YAML_SUFFIXES, ForeignFile, read_foreign
+from constitution.importers.records import Table
+from constitution.importers.source import JSON_SUFFIXES, YAML_SUFFIXES, ForeignFile, read_foreign
+from constitution.importers.under_keys.lists import JsonList, has_groups
+from constitution.loader import read_constitution
 from core.errors import ConfigError, DataError, shell_command
 from core.store.files import os_errors
 from core.text.explain import one_of
@@ -30,6 +32,9 @@ FORMS: tuple[ConstitutionForm, ...] = (
 )
 """All importers, in the order of detection: specific formats before general ones."""
 AUTO_FORM = "auto"
+_READABLE = (
+    "rules as a list, or as lists under keys, as in `must: [name a limit]` and `must_not: [name a brand]`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,25 @@ def read_source(path: Path, name: str = AUTO_FORM, columns: Mapping[str, str] | 
         what = f"the format {form.name} has no columns"
         raise ConfigError(what, where="--columns", accepted=f"--format {one_of(takers)}")
     reading = Reading(str(path))
+    _question_format(file, form, reading)
     form.read(file, reading)
     return Imported(reading, form, why)
+
+
+def _question_format(file: ForeignFile, form: ConstitutionForm, reading: Reading) -> None:
+    """Note that YAML or JSON is read as text, or refuse it as a table."""
+    if form.name not in ("csv", "markdown", "text") or not _is_structured(file):
+        return
+    if form.name == "csv":
+        what = f"a {file.suffix} file is no table"
+        raise ConfigError(what, where="--format", accepted="auto, or json for lists of rules")
+    reading.note(
+        f"a {file.suffix} file read as {form.name}; without --format its keys are read, too", str(file.path)
+    )
+
+
+def _is_structured(file: ForeignFile) -> bool:
+    return file.suffix in (*JSON_SUFFIXES, *YAML_SUFFIXES)
 
 
 def _recognised(file: ForeignFile) -> tuple[ConstitutionForm, str]:
@@ -86,13 +108,32 @@ def _recognised(file: ForeignFile) -> tuple[ConstitutionForm, str]:
 
 
 def _refuse_our_own(file: ForeignFile, form: ConstitutionForm) -> None:
-    """Refuse a YAML file without a specific foreign format: it probably is a constitution already."""
-    if form.name == JsonList.name and file.suffix in YAML_SUFFIXES:
-        what = "the YAML file is in none of the known formats; it may already be a constitution"
-        accepted = "--format json to read it as a list anyway"
-        raise DataError(
-            what, where=str(file.path), accepted=accepted, run=shell_command("publius", "check", file.path)
-        )
+    """Refuse a YAML file in no other tool's form: a constitution needs no import."""
+    if form.name != JsonList.name or file.suffix not in YAML_SUFFIXES or has_groups(file):
+        return
+    try:
+        read_constitution(file.path)
+    except ConfigError as error:
+        what, accepted, run = "the YAML file is in none of the known formats", _READABLE, None
+        if isinstance(file.value, dict) and not file.value.keys().isdisjoint(("principles", "extends")):
+            what = f"the YAML file is a constitution with mistakes: {error.problems[0].what}"
+            accepted, run = "a file of other rules", shell_command("publius", "check", file.path)
+        elif _reads(file, form):
+            accepted = "--format json to read it as a list"
+    else:
+        what = "the file is a constitution already; it needs no import"
+        accepted, run = "a file of other rules", shell_command("publius", "check", file.path)
+    raise DataError(what, where=str(file.path), accepted=accepted, run=run)
+
+
+def _reads(file: ForeignFile, form: ConstitutionForm) -> bool:
+    """Return whether a form reads principles from a file, and no mistakes."""
+    reading = Reading(str(file.path))
+    try:
+        form.read(file, reading)
+    except (ConfigError, DataError):
+        return False
+    return bool(reading.principles) and not reading.problems
 
 
 def _read_folder(path: Path, asked: ConstitutionForm | None) -> Imported:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from core.errors import ConfigError, DataError
 from core.store.files import os_errors
+from core.text.encodings import SAVED_AS_UTF8, WINDOWS_1252, is_windows_1252, note_windows_1252, wide_encoding
 from core.text.explain import Loc, yaml_line
-from core.text.special_files import require_regular
+from core.text.special_files import refuse_documents, require_regular
 from core.text.yaml_file import YamlDocument, parse_yaml
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
@@ -25,7 +26,6 @@ MAX_SOURCE_LINES = 100_000
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 YAML_SUFFIXES = (".yaml", ".yml")
 _LINES = (".jsonl", ".ndjson")
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Cells(NamedTuple):
@@ -131,7 +131,8 @@ def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> Foreig
     """Read a file as text.
 
     Raises:
-        DataError: The file does not exist, is empty, is too large, or is not UTF-8 text.
+        DataError: The file does not exist, is empty, is too large, or is neither UTF-8, UTF-16
+            nor Windows-1252 text; or is a document of an office program, a PDF or a web page.
         RunStateError: The file cannot be read.
     """
     require_regular(path)
@@ -141,6 +142,7 @@ def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> Foreig
             raise DataError(what, where=str(path), accepted="a file, or the folder of the Anthropic files")
         with path.open("rb") as file:
             content = file.read(MAX_SOURCE_BYTES + 1)
+    refuse_documents(path, "its text saved as .txt, one principle on each line, or as .md with headings")
     if len(content) > MAX_SOURCE_BYTES:
         raise DataError(
             "the file is too large", where=str(path), accepted=f"at most {MAX_SOURCE_BYTES:,} bytes"
@@ -152,9 +154,14 @@ def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> Foreig
 
 
 def _decoded(content: bytes, path: Path) -> str:
-    accepted = "text saved as UTF-8"
-    if content.startswith(_UTF_16):
-        raise DataError("the file is UTF-16", where=str(path), accepted=accepted)
+    accepted = SAVED_AS_UTF8
+    wide = wide_encoding(content)
+    if wide is not None:
+        try:
+            return content.decode(wide)
+        except UnicodeDecodeError as error:
+            what = f"not {wide.upper()} text: {error.reason}"
+            raise DataError(what, where=str(path), accepted=accepted) from error
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
         what = "the file is not text: it contains a zero byte"
@@ -162,6 +169,9 @@ def _decoded(content: bytes, path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if is_windows_1252(io.BytesIO(content)):
+            note_windows_1252(path)
+            return content.decode(WINDOWS_1252)
         line = content.count(b"\n", 0, error.start) + 1
         what = f"the byte 0x{content[error.start]:02x} is not UTF-8"
         raise DataError(what, where=f"{path}:{line}", accepted=accepted) from error

@@ -24,7 +24,7 @@ def constitution_file(
     Args:
         to: Path of the file. The path of the document is written relative to it.
         name: Name of the constitution.
-        reading: The import, for its sections and document.
+        reading: The import, for its sections, reasons and document.
         entries: The principles in full form.
         comments: Paragraphs for the comment at the top.
     """
@@ -34,6 +34,8 @@ def constitution_file(
         head["lint_ignore"] = ["L208"]
     if reading.sections:
         head["sections"] = reading.sections
+    if reading.passages:
+        head["passages"] = reading.passages
     if reading.document:
         head["document"] = os.path.relpath(reading.document, to.parent)
     schema = (to.parent / _SCHEMA).is_file()

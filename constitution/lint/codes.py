@@ -97,6 +97,14 @@ _ALL = (
         "It should say the opposite. Describe what a reply does that violates the principle.",
     ),
     LintRule(
+        "L112",
+        "instruction",
+        "note",
+        "A text tells the writer what to do, such as `Use short words`. One finding is about all of them.",
+        "Critic and labeler read the text beside a reply that is written already, to say whether the reply "
+        "follows it. Write what a good reply is or does: `The reply uses short words`.",
+    ),
+    LintRule(
         "L201",
         "unknown-lint-code",
         "warning",
@@ -194,6 +202,14 @@ _ALL = (
         "prompt. The principle is never used.",
     ),
     LintRule(
+        "L214",
+        "nothing-steers",
+        "note",
+        "Every principle has weight 0.",
+        "Such principles are measured and ask nothing of a model. The file is useful for others that extend "
+        "it; a run needs a principle with a weight of more than 0.",
+    ),
+    LintRule(
         "L301",
         "contradictory-bounds",
         "error",
@@ -256,7 +272,17 @@ _ALL = (
         "A principle without a check asks for a number or a form that a machine check can test.",
         "A check is exact and costs no request; a small model that counts words is often wrong. Add the line "
         "that the note proposes. A check decides all of its principle, so where the text asks for more, make "
-        "the form a principle of its own. A rule with a condition or an approximate number is not reported.",
+        "the form a principle of its own. A rule with a condition or an approximate number is not reported, "
+        "unless it is an address to give where a question is about something.",
+    ),
+    LintRule(
+        "L309",
+        "id-names-another-value",
+        "note",
+        "A principle's id has a number that its check no longer has.",
+        "Ids are in all records, tables and reports, where `at-most-70-words` reads as a limit of 70 words "
+        "although the check says 25. Rename it, if earlier runs need not be compared under this id, or hide "
+        "this note.",
     ),
     LintRule(
         "L401",

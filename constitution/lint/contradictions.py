@@ -20,7 +20,7 @@ from constitution.schema import Constitution, Principle
 from core.text.explain import Loc, yaml_line
 from core.text.similarity import words_of
 
-UNITS = ("words", "sentences", "characters", "grade")
+UNITS = ("words", "sentences", "characters", "grade", "list_items")
 """Quantities that `min_` and `max_` checks bound."""
 _CHANGE = "change one of the two"
 _FORBIDDING = ("contains_none", "phrase_list", "not_starts_with", "not_ends_with", "ends_with_question")
@@ -70,6 +70,8 @@ def lint_contradictions(constitution: Constitution, context: LintContext) -> Ite
     """Yield the findings about checks that contradict or duplicate others."""
     by_kind: _ByKind = defaultdict(list)
     for checked in principles_with_checks(constitution):
+        if not checked.principle.weight:
+            continue  # only measured: no answer is asked to pass it
         by_kind[checked.check.kind].append(checked)
     for rule in (_bounds, _phrases, _patterns, _forms, _repeated):
         yield from rule(by_kind)

@@ -72,6 +72,7 @@ def lint_report(
     """
     context = context or LintContext()
     hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)]
+    hits = [hit for hit in hits if not _is_named_by_a_base(hit, loaded)]
     hits += [*lint_unchecked(loaded), *_unused_passages(loaded), *more]
     silencers = _Silencers(loaded)
     kept: list[Hit] = []
@@ -82,6 +83,13 @@ def lint_report(
     for hit in (*silencers.unknown(), *silencers.unused(has_prompts=bool(context.prompts))):
         (silenced if silencers.hide(hit) else kept).append(hit)
     return LintReport(_placed(loaded, kept), _placed(loaded, silenced))
+
+
+def _is_named_by_a_base(hit: Hit, loaded: LoadedConstitution) -> bool:
+    """Return True if a finding is on an id that a file took from its base, to override that principle."""
+    return hit.code == "L309" and any(
+        loaded.constitution.principles[index].id in loaded.overridden for index in hit.about
+    )
 
 
 def _unused_passages(loaded: LoadedConstitution) -> Iterator[Hit]:

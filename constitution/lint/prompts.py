@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from constitution.draw import in_scope
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Principle, Scope
+from core.notices import counted
 from core.records import Prompt
 from core.text.explain import Loc, one_of, yaml_line
 from core.text.similarity import words_of
@@ -60,7 +61,9 @@ def _uncovered(principles: Sequence[Principle], prompts: Sequence[Prompt]) -> It
     alone = [prompt for prompt in prompts if not any(in_scope(p, prompt) for p in distinct)]
     if alone:
         first = yaml_line(alone[0].messages[-1].content)
-        what = f"{len(alone):,} of {len(prompts):,} prompts have no principle in scope; the first is {first}"
+        have = "has" if len(alone) == 1 else "have"
+        shown = f"{len(alone):,} of {counted(len(prompts), 'prompt')} {have} no principle in scope"
+        what = f"{shown}; the first is {first}"
         yield Hit("L504", ("principles",), what, "add a principle without `applies_to`")
 
 

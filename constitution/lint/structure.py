@@ -44,19 +44,24 @@ def _sections(constitution: Constitution) -> Iterator[Hit]:
 
 def _weights(constitution: Constitution) -> Iterator[Hit]:
     weights = [principle.weight for principle in constitution.principles]
-    total, median = sum(weights), statistics.median(weights)
+    used = [weight for weight in weights if weight > 0]
+    if not used:
+        what = "every principle has weight 0: all are measured, and none steers"
+        yield Hit("L214", ("principles", 0, "weight"), what, "give one a weight of more than 0")
+        return
+    total, median = sum(weights), statistics.median(used)
     extreme = False
     for index, weight in enumerate(weights):
         loc: Loc = ("principles", index, "weight")
-        if weight / total < MIN_SHARE and weight < median / 10:
+        if 0 < weight / total < MIN_SHARE and weight < median / 10:
             extreme = True
             what = f"the weight {weight:g} is {_percent(weight / total)} of the total"
             yield Hit("L205", loc, what, "weights are relative; raise it, or delete the principle")
-        elif weight / total > MAX_SHARE and len(weights) > 2:
+        elif weight / total > MAX_SHARE and len(used) > 2:
             extreme = True
             what = f"the weight {weight:g} is {_percent(weight / total)} of the total"
             yield Hit("L206", loc, what, "lower it, or set `hard: true`")
-    heaviest, lightest = max(weights), min(weights)
+    heaviest, lightest = max(used), min(used)
     if not extreme and heaviest / lightest >= MAX_RATIO:
         what = f"the weight {heaviest:g} is {heaviest / lightest:,.0f} times the smallest, {lightest:g}"
         other = weights.index(lightest)
@@ -69,7 +74,8 @@ def _percent(share: float) -> str:
 
 
 def _antitheses(constitution: Constitution) -> Iterator[Hit]:
-    judged = [(index, p) for index, p in enumerate(constitution.principles) if p.check is None]
+    principles = enumerate(constitution.principles)
+    judged = [(index, p) for index, p in principles if p.check is None and p.weight > 0]
     without = [index for index, principle in judged if principle.antithesis is None]
     if without and len(without) < len(judged):
         count = len(judged) - len(without)

@@ -34,10 +34,20 @@ _MACHINERY = re.compile(
     r"|\b(?:this|our) constitution\b|\bprinciples? (?:above|below)\b|\bthe (?:labell?er|antithesis)\b"
 )
 
+_INSTRUCTION = re.compile(
+    r"(?i)(?:never|always|please|do not|don['’]t)\s+(?=\w)"
+    r"|(?:avoid|be|begin|keep|say|write|give|tell|ask|explain|include|speak|stay|make|remember|refer"
+    r"|apologi[sz]e|thank|provide|ensure|use)\s+(?!(?:is|are|was|has|of)\b)"
+    r"|(?:answer|reply|respond|name|number|list|point|offer|help|show|end|start|finish|mention|call|address|promise"
+    r"|quote|cite|limit|add|put)\s+(?=(?:the|a|an|any|no|each|every|all|only|at|in|to|with|your|their|them|it|\d+)\b|[\"“'])"
+)
+"""Beginning of a text that tells the writer what to do, in place of what the reply is or does."""
+
 
 def lint_text(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
     """Yield the findings about the texts of a constitution."""
     yield from _alike(constitution.principles)
+    yield from _instructions(constitution.principles)
     for index, principle in enumerate(constitution.principles):
         loc: Loc = ("principles", index)
         yield from _wording(principle.text, (*loc, "text"))
@@ -102,6 +112,23 @@ def _opposite(principles: Sequence[Principle], unique: Sequence[int]) -> Iterato
                 yield Hit("L103", ("principles", index, "text"), what, hint, (earlier,))
                 break
         seen[bare].append((index, negated))
+
+
+def _instructions(principles: Sequence[Principle]) -> Iterator[Hit]:
+    """Yield one finding for all texts that are instructions, at the first of them."""
+    found = [
+        number
+        for number, one in enumerate(principles)
+        if one.check is None and _INSTRUCTION.match(one.text.lstrip())
+    ]
+    if not found:
+        return
+    first, *others = found
+    begun = " ".join(principles[first].text.split()[:2])
+    more = f", and so {'is' if len(others) == 1 else 'are'} {len(others)} more" if others else ""
+    what = f"the text is an instruction ('{begun} ...'){more}"
+    hint = "write what the reply is or does: `The reply ...`"
+    yield Hit("L112", ("principles", first, "text"), what, hint, tuple(others))
 
 
 def _wording(text: str, loc: Loc) -> Iterator[Hit]:

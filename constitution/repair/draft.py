@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from constitution.checks.prose import MARKER, has_word, split_sentences
+from constitution.checks.prose import MARKER, has_word, is_list_item, split_sentences
 
 _FENCE = re.compile(r"[ \t]*(?:```|~~~)")
 _LEADS_ON = (":", ",", ";", "-", "–", "—")
@@ -67,6 +67,20 @@ class Draft:
     def without_last(self) -> Self:
         """Return the draft without its last sentence."""
         return self.first(len(self.sentences) - 1)
+
+    def first_items(self, count: int) -> Self:
+        """Return the draft with the first list items only; what is indented below one goes with it."""
+        found, removed = 0, False
+        kept: list[SentenceLine] = []
+        for line in self.lines:
+            if is_list_item(str(line)):
+                found += 1
+                removed = found > count
+            elif line.sentences and not line.marker:
+                removed = False
+            if not (removed and line.sentences):
+                kept.append(line)
+        return replace(self, lines=tuple(kept))
 
     def as_list(self) -> Self:
         """Return the draft with each sentence as an entry of a list."""

@@ -136,6 +136,11 @@ def _(check: kinds.Format, draft: Draft) -> Draft:
 
 
 @_edited.register
+def _(check: kinds.MaxListItems, draft: Draft) -> Draft:
+    return draft.first_items(check.value)
+
+
+@_edited.register
 def _(check: kinds.MaxGrade, draft: Draft) -> Draft:
     return _by_grade(check, draft, hardest_first=True)
 

@@ -1,8 +1,9 @@
-"""Rows of a file of JSON or of a table, whatever wraps them: encoding, compression, one document or lines.
+"""Rows of a file of JSON, YAML or a table, whatever wraps them: encoding, compression, one document or lines.
 
-Recognised by content, not by name: gzip, UTF-16 and UTF-32, a JSON array in a `.jsonl` file, JSON lines in a
-`.json` file, a table separated by semicolons or tabs. A file that is something else (a Git LFS pointer, a web
-page, a workbook) is refused by name with the command that converts it.
+Recognised by content, not by name: gzip, UTF-16, UTF-32 and Windows-1252, a JSON array in a `.jsonl` file,
+JSON lines in a `.json` file, a document around a list of rows, a table separated by semicolons or tabs. A
+file that is something else (a Git LFS pointer, a web page, a workbook, a PDF) is refused by name with the
+command that converts it.
 """
 
 from __future__ import annotations
@@ -12,30 +13,41 @@ import gzip
 import io
 import json
 from codecs import BOM_UTF8
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from core.errors import DataError, shell_command
+from core.errors import ConfigError, DataError, shell_command
+from core.notices import note
 from core.store.jsonl import Unreadable, json_value, numbered, read_errors, rows
+from core.store.title_lines import TableStart, note_titles, table_start
+from core.text.encodings import WINDOWS_1252, is_windows_1252, note_windows_1252
 from core.text.literals import parsed_literal
 from core.text.messages import is_conversation
+from core.text.special_files import refuse_documents
+from core.text.yaml_file import MAX_BYTES, parse_yaml
 
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TABLE_SUFFIXES = (".csv", ".tsv")
+_YAML_SUFFIXES = (".yaml", ".yml")
 _DELIMITERS = (",", ";", "\t", "|")
 _LARGEST_CELL = 2**31 - 1
 """Limit of a cell, in characters; the default of `csv`, 131,072, is too small for long conversations."""
 _SNIFFED = 65_536
+_TABBED_LINES = 20
 _ROW_KEYS = frozenset(
     {"prompt", "messages", "conversations", "chosen", "completion", "instruction", "question"}
 )
 """Columns that tell a row from a document that holds rows."""
 _WRAPPERS = ("data", "rows", "examples", "instances", "records", "results", "items", "train")
 """Keys under which a JSON document may hold its rows."""
+_WRAPPED_DEPTH = 3
+"""Objects within objects in which a list of rows is looked for."""
 _MESSAGE_KEYS = ("role", "from")
-NOT_UTF8 = "not UTF-8 text, but probably Windows-1252 or Latin-1"
+NOT_UTF8 = "not UTF-8 text"
 _LFS, _ANNEX, _GZIP = b"version https://git-lfs", b"/annex/objects/", b"\x1f\x8b"
 _FOREIGN = (
     (b"PAR1", "a Parquet file", "a name that ends in .parquet"),
@@ -44,7 +56,6 @@ _FOREIGN = (
         "a ZIP archive or an Excel workbook",
         "the file inside it; a workbook saved as CSV UTF-8",
     ),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook", "the workbook saved as CSV UTF-8"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "the file after `zstd -d`"),
     (b"BZh", "compressed with bzip2", "the file after `bunzip2`"),
     (b"\xfd7zXZ", "compressed with xz", "the file after `unxz`"),
@@ -71,11 +82,35 @@ def kind_of(path: Path) -> str:
 
 def is_read_here(path: Path) -> bool:
     """Return True if a path ends like a file that `file_rows` reads. It need not exist."""
-    return kind_of(path) in (*_JSON_SUFFIXES, *_TABLE_SUFFIXES)
+    return kind_of(path) in (*_JSON_SUFFIXES, *_TABLE_SUFFIXES, *_YAML_SUFFIXES)
+
+
+def is_yaml(path: Path) -> bool:
+    """Return True if a path ends like a YAML file."""
+    return kind_of(path) in _YAML_SUFFIXES
+
+
+def is_table(path: Path) -> bool:
+    """Return True if a file is a table: by its name, or a text file whose first lines have the same tabs.
+
+    Spreadsheet programs save a sheet as such a text file ("Unicode text").
+    """
+    if kind_of(path) != ".txt":
+        return kind_of(path) in _TABLE_SUFFIXES
+    try:
+        if not path.is_file():  # a named pipe would be waited for
+            return False
+        with path.open("rb") as file:
+            head = file.read(_SNIFFED)
+    except (OSError, ValueError):
+        return False  # whoever reads the file reports this
+    lines = head.decode(json.detect_encoding(head), "replace").lstrip("\ufeff").splitlines()[:_TABBED_LINES]
+    tabs = {line.count("\t") for line in lines if line.strip()}
+    return len(lines) > 1 and len(tabs) == 1 and tabs != {0}
 
 
 def refuse_pointers(path: Path, accepted: str) -> bytes:
-    """Refuse a file that stands for the data: a pointer of Git LFS or git-annex, or a web page.
+    """Refuse a file that stands for the data, a pointer of Git LFS or git-annex or a web page, or a document.
 
     Returns:
         The first bytes of the file.
@@ -98,14 +133,15 @@ def refuse_pointers(path: Path, accepted: str) -> bytes:
         raise DataError(what, where=str(path), run=shell_command("git", "annex", "get", path))
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise DataError("this is a web page, not data", where=str(path), accepted="the file's raw download")
+    refuse_documents(path, "its text saved as .txt, one prompt on each line, or a table saved as CSV UTF-8")
     return head
 
 
 def file_rows(path: Path, accepted: str) -> Iterator[FileRow]:
-    """Yield the rows of a `.jsonl`, `.ndjson`, `.json`, `.csv` or `.tsv` file, each also compressed by gzip.
+    """Yield the rows of a `.jsonl`, `.ndjson`, `.json`, `.yaml`, `.csv` or `.tsv` file, each also as gzip.
 
-    Cells of tables are text, or None if they are empty. A cell that spells out a list of messages is that
-    list.
+    A text file is read if it is a table (`is_table`). Cells of tables are text, or None if they are empty. A
+    cell that spells out a list of messages is that list.
 
     Args:
         path: the file.
@@ -131,21 +167,20 @@ def file_rows(path: Path, accepted: str) -> Iterator[FileRow]:
             raise DataError("cannot be read: not a gzip file", where=str(path), accepted=accepted)
         file.seek(0)
         encoding = json.detect_encoding(head)
-        wide = encoding if encoding.startswith(("utf-16", "utf-32")) else None
+        wide: str | None = encoding if encoding.startswith(("utf-16", "utf-32")) else None
+        if wide is None and is_windows_1252(file):
+            note_windows_1252(path)
+            wide = WINDOWS_1252
         try:
-            if kind_of(path) in _TABLE_SUFFIXES:
+            if kind_of(path) in (*_TABLE_SUFFIXES, ".txt"):
                 yield from _table(file, head, wide, path)
+            elif is_yaml(path):
+                yield from _yaml(file, wide, path)
             else:
                 yield from _json(file, head, wide, path)
         except UnicodeDecodeError as error:
             what = f"not {wide or 'UTF-8'} text: {error.reason}"
             raise DataError(what, where=str(path), accepted=accepted) from error
-
-
-def not_utf8(path: Path) -> str:
-    """Return the command that converts a file from the usual 8-bit encoding."""
-    to = shell_command(f"{path.stem}-utf8{path.suffix}")
-    return f"{shell_command('iconv', '-f', 'WINDOWS-1252', '-t', 'UTF-8', path)} > {to}"
 
 
 # JSON
@@ -171,6 +206,27 @@ def _json(file: IO[bytes], head: bytes, wide: str | None, path: Path) -> Iterato
             yield from (FileRow(number, True, value) for number, value in _wide_rows(lines))
     else:
         yield from (FileRow(number, True, value) for number, value in rows(file))
+
+
+def _yaml(file: IO[bytes], wide: str | None, path: Path) -> Iterator[FileRow]:
+    """Yield the rows of a YAML document: a list of rows, or a mapping around one.
+
+    Raises:
+        DataError: if it is not plain YAML (no anchors, aliases or tags), or exceeds its limits.
+    """
+    content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        accepted = f"at most {MAX_BYTES:,} bytes of YAML; the same rows as .jsonl, of any size"
+        raise DataError("the file is too large", where=str(path), accepted=accepted)
+    try:
+        document = parse_yaml(content.decode(wide or "utf-8-sig").lstrip("\ufeff"), path).value
+    except ConfigError as error:
+        raise DataError.of(error.problems) from error
+    if not isinstance(document, list | Mapping):
+        accepted = "a list of mappings, as in - {prompt: ...}, or of texts"
+        raise DataError("the file holds no list of rows", where=str(path), accepted=accepted)
+    found = document if isinstance(document, list) else _unwrapped(document, str(path))
+    yield from (FileRow(number, False, value) for number, value in enumerate(found, start=1))
 
 
 def _first_line(file: IO[bytes], wide: str | None) -> str:
@@ -251,7 +307,38 @@ def _unwrapped(document: Mapping[str, Any], where: str) -> Sequence[Any]:
                 raise DataError(what, where=where, accepted="a file for each of them")
             # The API of Hugging Face's data set server wraps each row once more.
             return [row["row"] if isinstance(row.get("row"), Mapping) else row for row in held]
-    return _of_columns(document) or [document]
+    return _of_columns(document) or _only_list(document, where) or [document]
+
+
+def _only_list(document: Mapping[str, Any], where: str) -> list[Any] | None:
+    """Return the only list of rows in a document that is an export of some program, and say where it is.
+
+    Raises:
+        DataError: if there are several such lists.
+    """
+    found = dict(_lists_of_rows(document, _WRAPPED_DEPTH))
+    if len(found) > 1:
+        what = f"the document holds several lists of rows: {', '.join(found)}"
+        raise DataError(what, where=where, accepted="a file for each of them")
+    for name, held in found.items():
+        _note_list(where, name)
+        return held
+    return None
+
+
+@cache
+def _note_list(where: str, name: str) -> None:
+    """Say once for each file which of its parts is read."""
+    note(f"{where}: the rows are those of {name!r}")
+
+
+def _lists_of_rows(document: Mapping[str, Any], depth: int) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the lists of rows under the keys of a document, by dotted path."""
+    for name, value in document.items():
+        if isinstance(value, list) and len(value) > 1 and all(map(_is_row, value)):
+            yield str(name), value
+        elif isinstance(value, Mapping) and depth > 1:
+            yield from ((f"{name}.{inner}", held) for inner, held in _lists_of_rows(value, depth - 1))
 
 
 def _of_columns(document: Mapping[str, Any]) -> list[Any] | None:
@@ -292,7 +379,11 @@ def _table(file: IO[bytes], head: bytes, wide: str | None, path: Path) -> Iterat
         else:
             delimiter = _delimiter(first, "\t" if kind_of(path) == ".tsv" else ",")
         lines = (line.lstrip("\ufeff") if number == 0 else line for number, line in enumerate(text))
+        delimiter, titles = _start(first, delimiter, whole=len(head) < _SNIFFED)
         reader = csv.DictReader(lines, delimiter=delimiter)
+        if titles:
+            note_titles(str(path), titles)
+            deque(islice(reader.reader, len(titles)), maxlen=0)
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         twice = [name for name, count in Counter(reader.fieldnames).items() if count > 1 and name]
         if twice:
@@ -300,6 +391,13 @@ def _table(file: IO[bytes], head: bytes, wide: str | None, path: Path) -> Iterat
             raise DataError(what, where=str(path), accepted="one name for each column")
         for number, row in enumerate(reader, start=1):
             yield FileRow(number, False, _cells(row))
+
+
+def _start(first: str, delimiter: str, *, whole: bool) -> TableStart:
+    """Return where a table begins. A separator that its first line names is the one."""
+    if first.startswith("sep="):
+        return table_start(first.partition("\n")[2], delimiter, whole=whole)
+    return table_start(first, delimiter, _DELIMITERS, whole=whole)
 
 
 def _delimiter(head: str, usual: str) -> str:
@@ -316,7 +414,8 @@ def _cells(row: dict[Any, Any]) -> Any:
     """Return the cells of a row by column."""
     surplus = row.pop(None, None)
     if surplus:
-        return Unreadable(f"{len(surplus)} more cells than columns")
+        cells = "cell" if len(surplus) == 1 else "cells"
+        return Unreadable(f"{len(surplus)} more {cells} than columns")
     for name, cell in row.items():
         try:
             f"{name}{cell or ''}".encode()

@@ -187,9 +187,13 @@ class FileIndex:
         """Return the position of the last record in the file, or None."""
         return self._one("ORDER BY offset DESC LIMIT 1")
 
-    def in_file_order(self) -> Iterator[Span]:
-        """Yield the records that are indexed now, in file order, reading a page at a time."""
-        end, after = self.end, -1
+    def in_file_order(self, after: int = -1) -> Iterator[Span]:
+        """Yield the records that are indexed now, in file order, reading a page at a time.
+
+        Args:
+            after: offset of the last record to leave out with those before it; -1 to leave out none.
+        """
+        end = self.end
         while page := self._spans(
             "AND offset > ? AND offset < ? ORDER BY offset LIMIT ?", after, end, _PAGE_ROWS
         ):

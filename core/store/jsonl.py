@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import random
 import zlib
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,3 +125,26 @@ def read_errors(path: Path, accepted: str, also: tuple[type[Exception], ...] = (
     except spoilt as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot be read: {reason}", where=str(path), accepted=accepted) from error
+
+
+def sample_lines(path: Path, to: Path, most: int) -> int:
+    """Copy a uniform sample of a file's lines, in their order, if it has more than `most` that are not blank.
+
+    The same file has the same sample. Lines are copied as bytes and not parsed. UTF-16 is not sampled.
+
+    Returns:
+        The number of lines that are not blank; `to` is written only if it exceeds `most`.
+    """
+    with path.open("rb") as file:
+        if file.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE):
+            return 0
+        file.seek(0)
+        total = sum(1 for line in file if line.strip())
+        if total <= most:
+            return total
+        taken = set(random.Random(0).sample(range(total), most))
+        file.seek(0)
+        filled = (line for line in file if line.strip())
+        with to.open("wb") as target:
+            target.writelines(line for place, line in enumerate(filled) if place in taken)
+    return total

@@ -86,12 +86,16 @@ class GramCounts:
         most = max(_COMMON, _COMMON_SHARE * self._texts)
         return grams[self._counts[grams % _BUCKETS] <= most]
 
+    def is_distinctive(self, text: str) -> bool:
+        """Return True if a text has enough grams of its own to be compared with others."""
+        return len(self.own(text)) >= _FEWEST
+
 
 class Match(NamedTuple):
     """The earlier texts that a text repeats or nearly repeats."""
 
-    payloads: frozenset[str]
-    """Payloads of the earlier texts, each once."""
+    payloads: tuple[str, ...]
+    """Payloads of the earlier texts, the oldest of each kind; one with the same words comes first."""
     same_words: bool
     """True if one of them has the same words, False if they are only similar."""
 
@@ -121,7 +125,8 @@ class NearDuplicates:
         Args:
             text: the text to compare by its grams.
             words: a form of the text that is the same for texts with the same words; empty to compare none.
-            payload: returns what to store with the text, given the match; None to remember nothing.
+            payload: returns what to store with the text, given the match; None to remember nothing. Its first
+                word is its kind; of several similar texts of a kind, the match has the oldest.
 
         Raises:
             RunStateError: The disk is full, or the folder for temporary files is not writable.
@@ -130,8 +135,8 @@ class NearDuplicates:
         keys = _keys(grams) if len(grams) >= _FEWEST else []
         key = hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         with self._errors:
-            same = self._same(key) if words else frozenset()
-            found = same | self._similar(grams, keys, same)
+            same = self._same(key) if words else ()
+            found = self._similar(grams, keys, same)
             match = Match(found, bool(same)) if found else None
             stored = payload(match)
             if stored is not None:
@@ -141,16 +146,17 @@ class NearDuplicates:
                     self._add(grams, keys, stored)
         return match
 
-    def _same(self, key: bytes) -> frozenset[str]:
-        return frozenset(row[0] for row in self._connection.execute(_SAME, (key,)))
+    def _same(self, key: bytes) -> tuple[str, ...]:
+        return tuple(row[0] for row in self._connection.execute(_SAME, (key,)))
 
-    def _similar(self, grams: Grams, keys: list[int], known: frozenset[str]) -> frozenset[str]:
-        """Return the payloads of similar texts; those that are known already are not compared."""
-        found = set(known)
+    def _similar(self, grams: Grams, keys: list[int], known: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the payloads of similar texts behind those that are known, whose kinds are not compared."""
+        found = {_kind(payload): payload for payload in known}
         for payload, stored in self._candidates(keys) if keys else ():
-            if payload not in found and _jaccard(grams, _unpacked(stored)) >= self._threshold:
-                found.add(payload)
-        return frozenset(found)
+            kind = _kind(payload)
+            if kind not in found and _jaccard(grams, _unpacked(stored)) >= self._threshold:
+                found[kind] = payload
+        return tuple(found.values())
 
     def _add(self, grams: Grams, keys: list[int], payload: str) -> None:
         self._count += 1
@@ -195,6 +201,10 @@ def _keys(grams: Grams) -> list[int]:
     bands = least.reshape(_BANDS, _ROWS) * _BAND_FACTORS
     keys = bands.sum(axis=1, dtype=np.uint64) + np.arange(_BANDS, dtype=np.uint64)
     return [int(key) for key in keys.view(np.int64)]
+
+
+def _kind(payload: str) -> str:
+    return payload.partition(" ")[0]
 
 
 def _unpacked(stored: bytes) -> Grams:

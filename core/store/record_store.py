@@ -203,6 +203,14 @@ class RecordFile(Generic[R]):
         """Yield the records in file order, which is the order of completion."""
         return map(self._read, self._lines.in_file_order())
 
+    def since(self, offset: int = -1) -> Iterator[tuple[int, R]]:
+        """Yield the records after an offset in file order, each with its own offset, for a later call.
+
+        Args:
+            offset: -1 for all records.
+        """
+        return ((span.offset, self._read(span)) for span in self._lines.in_file_order(offset))
+
     def sorted(self) -> Iterator[R]:
         """Yield the records ordered by id, which does not depend on the order of completion."""
         return map(self._read, self._lines.in_id_order())

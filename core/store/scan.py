@@ -19,10 +19,15 @@ from core.store.files import is_there, os_errors
 Scanned = TypeVar("Scanned", bound=Record)
 
 
-def scan_records(path: Path, record_type: type[Scanned]) -> Iterator[Scanned]:
+def scan_records(path: Path, record_type: type[Scanned], having: bytes = b"") -> Iterator[Scanned]:
     """Yield the records of a file in its order; none if there is no file.
 
     A last line without its end, which another process may be writing, is not read.
+
+    Args:
+        path: the file.
+        record_type: the type of its records.
+        having: bytes in a line without which it is passed over unread.
 
     Raises:
         DataError: a line is not a record of this type.
@@ -31,7 +36,7 @@ def scan_records(path: Path, record_type: type[Scanned]) -> Iterator[Scanned]:
         return
     with os_errors(path), path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
+            if having not in line or not line.strip():
                 continue
             try:
                 yield record_type.model_validate_json(line)

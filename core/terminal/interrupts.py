@@ -149,6 +149,8 @@ def caught(*, exits: bool = True) -> Iterator[None]:
     theirs, ours = socket.socketpair()
     ours.setblocking(False)
     before = {number: signal.signal(number, watch.handle) for number in signals}
+    reported = sys.unraisablehook
+    sys.unraisablehook = _without_interruptions(reported)
     wakeup = signal.set_wakeup_fd(ours.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=watch.watch, args=(theirs,), name="interrupts", daemon=True).start()
     try:
@@ -162,9 +164,25 @@ def caught(*, exits: bool = True) -> Iterator[None]:
         else:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            sys.unraisablehook = reported
             signal.set_wakeup_fd(wakeup)
             ours.close()
         _watch = None
+
+
+def _without_interruptions(
+    reported: Callable[[sys.UnraisableHookArgs], object],
+) -> Callable[[sys.UnraisableHookArgs], object]:
+    """Return a hook that reports no KeyboardInterrupt, which cannot be raised from `__del__` or a callback.
+
+    It would be printed with its traceback. The process exits from within.
+    """
+
+    def hook(unraised: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraised.exc_type, KeyboardInterrupt):
+            reported(unraised)
+
+    return hook
 
 
 _DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)

@@ -10,6 +10,7 @@ import difflib
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -75,6 +76,8 @@ _OUT_OF_BOUNDS = {
     "less_than": "lt",
     "less_than_equal": "le",
 }
+TURNED_OFF_BY = "off"
+"""Schema metadata of a number that cannot be 0: what to set to do without."""
 _MAPPINGS = ("model_type", "model_attributes_type")
 
 
@@ -225,7 +228,8 @@ def _accepted(error: ErrorDetails, field: FieldInfo | None, models: Sequence[typ
         values = ctx["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return one_of(values, error["input"])
     if kind in _OUT_OF_BOUNDS:
-        return f"{_noun(field)} {_bounds(field) or _limit(_OUT_OF_BOUNDS[kind], next(iter(ctx.values())))}"
+        bounds = _bounds(field) or _limit(_OUT_OF_BOUNDS[kind], next(iter(ctx.values())))
+        return f"{_noun(field)} {bounds}{_instead_of_zero(error['input'], field)}"
     if kind in _MAPPINGS and models:
         return f"a mapping with the keys: {', '.join(key_names(*models))}"
     if kind == "string_type" and isinstance(error["input"], bool | int | float):
@@ -255,7 +259,18 @@ def _accepted_length(kind: str, ctx: Mapping[str, Any]) -> str | None:
 
 
 def _noun(field: FieldInfo | None) -> str:
-    return "a whole number" if field is not None and field.annotation is int else "a number"
+    kinds = () if field is None else get_args(field.annotation) or (field.annotation,)
+    return "a whole number" if int in kinds and float not in kinds else "a number"
+
+
+def _instead_of_zero(given: object, field: FieldInfo | None) -> str:
+    """Return what to set to do without, if 0 was given; null is named where it is accepted."""
+    if given != 0 or field is None:
+        return ""
+    extra = field.json_schema_extra
+    off = extra.get(TURNED_OFF_BY) if isinstance(extra, dict) else None
+    null = " or null" if NoneType in get_args(field.annotation) else ""
+    return f"{null}; to do without: {off}" if off else null
 
 
 def _limit(name: str, value: object) -> str:
@@ -320,10 +335,10 @@ def _is_branch(model: type[BaseModel], part: str | int) -> bool:
 
 
 def _insides(found: Sequence[tuple[str, Misfit]]) -> set[Loc]:
-    """Return the places that contain a misfit, or that have one other than a wrong type."""
+    """Return the places that contain a misfit, or that have one other than a wrong type or name."""
     inside: set[Loc] = set()
     for kind, misfit in found:
-        parts = len(misfit.loc) + (kind not in _NOT_OF_THE_TYPE)
+        parts = len(misfit.loc) + (kind not in _NOT_OF_THE_TYPE and kind != "literal_error")
         inside.update(misfit.loc[:end] for end in range(parts))
     return inside
 

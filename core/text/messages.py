@@ -1,8 +1,10 @@
-"""Messages in the forms that data sets have: role and content, ShareGPT's from and value, lists of parts."""
+"""Messages in the forms that data sets have: role and content, speaker and text, lists of parts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from core.errors import RequestError
@@ -13,6 +15,16 @@ SPEAKERS: Mapping[str, Role] = {
     "user": "user",
     "human": "user",
     "prompter": "user",
+    "end_user": "user",
+    "enduser": "user",
+    "customer": "user",
+    "client": "user",
+    "visitor": "user",
+    "guest": "user",
+    "caller": "user",
+    "requester": "user",
+    "patient": "user",
+    "student": "user",
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
@@ -23,11 +35,28 @@ SPEAKERS: Mapping[str, Role] = {
     "bing": "assistant",
     "bard": "assistant",
     "claude": "assistant",
+    "agent": "assistant",
+    "support": "assistant",
+    "support_agent": "assistant",
+    "customer_support": "assistant",
+    "customer_service": "assistant",
+    "representative": "assistant",
+    "operator": "assistant",
+    "staff": "assistant",
+    "advisor": "assistant",
+    "adviser": "assistant",
     "system": "system",
     "developer": "system",
+    "instruction": "system",
 }
-"""Roles by their names in ShareGPT's `from` and elsewhere."""
-ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value", "text", "parts")
+"""Roles by their names in data sets, in any case; a space or a hyphen may stand for an underscore."""
+ROLE_KEYS = ("role", "from", "speaker", "sender", "author", "participant", "type")
+CONTENT_KEYS = ("content", "value", "text", "parts", "body", "message", "utterance")
+"""Keys of who speaks and of what is said. The first one that has a value is read."""
+_PLAIN_ROLES, _PLAIN_CONTENTS = ROLE_KEYS[:2], CONTENT_KEYS[:4]
+"""Keys that make an object a message whatever the role. With others, the role must be known: a comment with
+`author` and `text` is no message, and neither is a part with `type` and `text`."""
+_SHOWN_ROLES = 6
 _TOOL_KEYS = ("tool_calls", "function_call")
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _SHOWN = 60
@@ -46,17 +75,35 @@ def is_message(value: object) -> bool:
     """Return True if a value is a message: a mapping with a role and a content, or a record."""
     if isinstance(value, Message):
         return True
-    return (
-        isinstance(value, Mapping)
-        and not isinstance(value.get(_key(value, ROLE_KEYS)), list)
-        and _key(value, ROLE_KEYS) is not None
-        and _key(value, CONTENT_KEYS) is not None
-    )
+    if not isinstance(value, Mapping) or _key(value, CONTENT_KEYS) is None:
+        return False
+    key = _key(value, _PLAIN_ROLES)
+    is_plain = key is not None and _key(value, _PLAIN_CONTENTS) is not None
+    return (is_plain and not isinstance(value[key], list)) or role_of(value) is not None
 
 
 def is_conversation(value: object) -> bool:
     """Return True if a value is a list of messages that is not empty."""
-    return isinstance(value, list | tuple) and bool(value) and all(map(is_message, value))
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    if all(map(is_message, value)):
+        return True
+    return all(map(_is_turn, value)) and any(map(role_of, value))
+
+
+def role_of(value: Any) -> Role | None:
+    """Return the role of a message by the name that it has there; None if it has none that is known."""
+    if not isinstance(value, Mapping):
+        return None
+    key = _role_key(value)
+    return None if key is None else known_role(value[key])
+
+
+def known_role(name: object) -> Role | None:
+    """Return the role that a name means, such as user for `Customer`; None if it is not known."""
+    if not isinstance(name, str):
+        return None
+    return SPEAKERS.get(re.sub(r"[\s-]+", "_", name.strip().casefold()))
 
 
 def parsed_messages(value: Any, column: str) -> tuple[Message, ...]:
@@ -72,7 +119,7 @@ def parsed_messages(value: Any, column: str) -> tuple[Message, ...]:
     entries = message_entries(value)
     if not entries:
         raise RequestError(f"{column} is neither text nor a list of messages", detail=shown(value))
-    return tuple(_message(entry, column) for entry in entries)
+    return tuple(_message(entry, column, entries) for entry in entries)
 
 
 def message_entries(value: Any) -> list[Any]:
@@ -90,8 +137,10 @@ def by_message(value: Any) -> Any:
     """Return the messages of an object with a list for each of their keys; any other value unchanged."""
     if not isinstance(value, Mapping):
         return value
-    role, content = _key(value, ROLE_KEYS), _key(value, CONTENT_KEYS)
+    role, content = _role_key(value), _key(value, CONTENT_KEYS)
     if role is None or content is None or not isinstance(value[role], list):
+        return value
+    if not {role, content} <= {*_PLAIN_ROLES, *_PLAIN_CONTENTS} and not any(map(known_role, value[role])):
         return value
     lists = {key: held for key, held in value.items() if isinstance(held, list)}
     if content not in lists or {len(held) for held in lists.values()} != {len(value[role])}:
@@ -124,7 +173,7 @@ def whole_text(text: str) -> str:
     return text
 
 
-def _message(value: Any, column: str) -> Message:
+def _message(value: Any, column: str, entries: Sequence[Any]) -> Message:
     if isinstance(value, Message):
         return value
     if not isinstance(value, Mapping):
@@ -133,12 +182,10 @@ def _message(value: Any, column: str) -> Message:
         )
     if any(value.get(key) for key in _TOOL_KEYS):
         raise RequestError("the conversation contains tool calls", detail=f"in {column}")
-    key = _key(value, ROLE_KEYS)
-    name = None if key is None else value[key]
-    role = SPEAKERS.get(name.strip().casefold()) if isinstance(name, str) else None
+    role = role_of(value)
     if role is None:
-        accepted = ", ".join(_ROLES)
-        raise RequestError(f"a message has a role other than {accepted}", detail=f"{column}: {shown(name)}")
+        accepted, found = ", ".join(_ROLES), _roles_in_words(entries)
+        raise RequestError(f"a message has a role other than {accepted}", detail=f"{column}: {found}")
     key = _key(value, CONTENT_KEYS)
     return Message(role=role, content=whole_text(_text(None if key is None else value[key], column)))
 
@@ -165,8 +212,35 @@ def _is_void(entry: Any) -> bool:
     """Return True if an entry is a system message without content."""
     if not isinstance(entry, Mapping):
         return False
-    role, content = _key(entry, ROLE_KEYS), _key(entry, CONTENT_KEYS)
+    role, content = _role_key(entry), _key(entry, CONTENT_KEYS)
     return role is not None and entry[role] == "system" and content is not None and entry[content] is None
+
+
+def _is_turn(value: Any) -> bool:
+    """Return True if a value is a message whose role may be unknown."""
+    if not isinstance(value, Mapping):
+        return isinstance(value, Message)
+    return _role_key(value) is not None and _key(value, CONTENT_KEYS) is not None
+
+
+def _role_key(value: Mapping[Any, Any]) -> str | None:
+    """Return the key of a message's role; `type` only if its value is a known role."""
+    key = _key(value, ROLE_KEYS[:-1])
+    has_role = key is not None and value[key] is not None
+    return "type" if not has_role and known_role(value.get("type")) else key
+
+
+def _roles_in_words(entries: Sequence[Any]) -> str:
+    """Return the unknown roles of a conversation with their counts and keys, and what would be read."""
+    messages = [entry for entry in entries if isinstance(entry, Mapping)]
+    unknown = [entry for entry in messages if role_of(entry) is None]
+    roles = Counter(None if (key := _role_key(entry)) is None else shown(entry[key]) for entry in unknown)
+    if None in roles:
+        keys = ", ".join(dict.fromkeys(shown(key) for entry in unknown for key in entry)) or "none"
+        return f"found keys {keys}; who speaks is read from {', '.join(ROLE_KEYS[:-1])}, or a known type"
+    key = _role_key(unknown[0])
+    found = ", ".join(f"{role} ({count})" for role, count in roles.most_common(_SHOWN_ROLES))
+    return f"found {found} in {key}; rename it in the file to user or assistant"
 
 
 def _key(value: Mapping[Any, Any], names: tuple[str, ...]) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -17,6 +18,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from core.errors import ConfigError, Problem
+from core.notices import counted
+from core.text.encodings import SAVED_AS_UTF8, WINDOWS_1252, is_windows_1252, note_windows_1252, wide_encoding
 from core.text.explain import Loc, Misfit, explain, yaml_line
 from core.text.special_files import require_regular
 
@@ -113,8 +116,11 @@ def read_yaml(path: Path) -> YamlDocument:
     return parse_yaml(read_text(path), path)
 
 
-def read_text(path: Path, kind: str = "YAML file", max_bytes: int = MAX_BYTES) -> str:
-    """Read the text of a user's file, without a byte order mark.
+def read_prose(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> str:
+    """Read the text of a user's file that any editor or spreadsheet program may have saved.
+
+    UTF-16 and UTF-32 are known by their byte order mark. A file that is not UTF-8 either is read as
+    Windows-1252, with a note, if it can be.
 
     Args:
         path: The file.
@@ -122,7 +128,40 @@ def read_text(path: Path, kind: str = "YAML file", max_bytes: int = MAX_BYTES) -
         max_bytes: Maximum size of the file.
 
     Raises:
-        ConfigError: The file cannot be read, is too large, or is not UTF-8.
+        ConfigError: The file cannot be read, is too large, or is not in an accepted encoding.
+    """
+    return prose_of(_read(path, kind, max_bytes), path)
+
+
+def prose_of(content: bytes, path: Path) -> str:
+    """Return the text of bytes as `read_prose` reads them; `path` is only used in messages.
+
+    Raises:
+        ConfigError: The bytes are not in an accepted encoding.
+    """
+    wide = wide_encoding(content)
+    if wide is not None:
+        try:
+            return content.decode(wide)
+        except UnicodeDecodeError as error:
+            what = f"not {wide.upper()} text, although it begins like it: {error.reason}"
+            raise ConfigError(what, where=str(path), accepted=SAVED_AS_UTF8) from error
+    if is_windows_1252(BytesIO(content)):
+        note_windows_1252(path)
+        return content.decode(WINDOWS_1252)
+    return _decoded(content, path)
+
+
+def read_text(path: Path, kind: str = "YAML file", max_bytes: int = MAX_BYTES) -> str:
+    """Read the text of a user's file in UTF-8, without a byte order mark.
+
+    Args:
+        path: The file.
+        kind: The expected kind of file, for messages.
+        max_bytes: Maximum size of the file.
+
+    Raises:
+        ConfigError: The file cannot be read, is too large, or is not in an accepted encoding.
     """
     return _decoded(_read(path, kind, max_bytes), path)
 
@@ -189,7 +228,9 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     reported = [problem for _, _, problem in placed[:MAX_PROBLEMS]]
     more = len(placed) - len(reported)
     if more:
-        reported.append(Problem(f"there are at least {more:,} more problems"))
+        reported.append(
+            Problem(f"there {'is' if more == 1 else 'are'} at least {counted(more, 'more problem')}")
+        )
     return reported
 
 
@@ -237,7 +278,9 @@ def _decoded(content: bytes, path: Path) -> str:
             content[: error.start].decode("utf-8-sig"), len(content[: error.start].decode("utf-8-sig"))
         )
         what = f"the byte 0x{content[error.start]:02x} is not UTF-8"
-        raise ConfigError(what, where=_where(path, mark), accepted="text saved as UTF-8") from error
+        wide = wide_encoding(content)
+        what += f": the file is {wide.upper()}" if wide else ""
+        raise ConfigError(what, where=_where(path, mark), accepted=SAVED_AS_UTF8) from error
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: Path) -> ConfigError:

@@ -60,6 +60,8 @@ principles:
   - {id: c, text: The reply is kind., wieght: 2}
 """
 SCRIPTED = "--set engine.kind=scripted --set train=[] --set prompts.limit=12"
+EVALUATED = "--set eval.models=[base,prompted] --set eval.prompts=12"
+VARIED = "--set name=wording --vary constitution=constitution.yaml,../rules.yaml --vary seed=0,1"
 COMMANDS = (
     "publius",
     "publius --help",
@@ -74,18 +76,25 @@ COMMANDS = (
     f"publius run demo/run.yaml {SCRIPTED}",
     f"publius run demo/run.yaml {SCRIPTED} --set split.test=0",
     f"publius run demo/run.yaml --estimate {SCRIPTED}",
+    f"publius run demo/run.yaml --estimate {SCRIPTED} --set seed=1 --rate 100",
+    f"publius run demo/run.yaml {SCRIPTED} --set seed=1",
+    f"publius eval demo/run.yaml {SCRIPTED} {EVALUATED} --set models.judge=smollm2-135m-instruct",
+    f"publius run demo/run.yaml {SCRIPTED} {VARIED} --estimate",
+    f"publius run demo/run.yaml {SCRIPTED} {VARIED}",
+    f"publius eval demo/run.yaml {SCRIPTED} {EVALUATED} {VARIED}",
     "publius runs demo",
-    "publius show demo/runs/*",
-    "publius show demo/runs/* $(ls demo/runs | head -0)nothing",
-    "publius export demo/runs/* --to exported --min-p 2",
+    "publius show $(ls -d demo/runs/demo-* | head -1)",
+    "publius show $(ls -d demo/runs/demo-* | head -1) nothing",
+    "publius export $(ls -d demo/runs/demo-* | head -1) --to exported --min-p 2",
     "publius diff plain-and-brief harmless",
     "publius cache show demo",
 )
-_SGR_ONLY = re.compile(r"\x1b\[[0-9;?]*[A-LN-Za-ln-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_PARTS = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\r|\n|[^\x1b\r\n]+|\x1b")
+"""Control sequences, line ends and text."""
 _PAGE = '<body style="margin:0"><pre style="background:{background};{style}">{code}</pre></body>'
 _FONT = (
     "font:15px/1.25 'DejaVu Sans Mono',monospace;color:{foreground};width:{columns}ch;margin:0;padding:8px;"
-    "white-space:pre-wrap;word-break:break-all"
+    "white-space:pre;font-variant-ligatures:none"
 )
 
 
@@ -110,9 +119,10 @@ class Screen:
         console = Console(
             record=True, width=self.columns, file=StringIO(), force_terminal=True, color_system="truecolor"
         )
-        console.print(Text(f"$ {self.command}", style="bold"), soft_wrap=True)
-        for line in self.written.splitlines():
-            console.print(Text.from_ansi(line.rpartition("\r")[2]), soft_wrap=True)
+        lines = (Text.from_ansi(line) for line in rows_of(self.written))
+        for text in (Text(f"$ {self.command}", style="bold"), *lines):
+            for part in text.divide(range(self.columns, max(len(text), 1), self.columns)):
+                console.print(part, soft_wrap=True)
         background, foreground = (color.hex for color in (theme.background_color, theme.foreground_color))
         style = _FONT.format(foreground=foreground, columns=self.columns)
         page = _PAGE.replace("{background}", background).replace("{style}", style)
@@ -149,7 +159,29 @@ def screens_of(commands: Iterable[str], folder: Path) -> Iterator[Screen]:
     for number, command in enumerate(commands, start=1):
         for columns in WIDTHS:
             written = run_in_terminal(command, folder, columns).decode("utf-8", "replace")
-            yield Screen(number, command, columns, _SGR_ONLY.sub("", written))
+            yield Screen(number, command, columns, written)
+
+
+def rows_of(written: str) -> list[str]:
+    """Return the rows that a terminal shows: what was erased or written over, such as progress, is gone.
+
+    Lines are taken to be written over as a whole, as rich does it.
+    """
+    rows, row, begun = [""], 0, False
+    for part in _PARTS.finditer(written):
+        text, (count, letter) = part.group(), part.groups()
+        if text == "\n":
+            row, begun = row + 1, False
+            rows += [""] * (row - len(rows) + 1)
+        elif text == "\r":
+            begun = True
+        elif letter == "A":
+            row = max(0, row - int(count or 1))
+        elif letter == "K":
+            rows[row] = ""
+        elif letter == "m" or not text.startswith("\x1b"):
+            rows[row], begun = ("" if begun and letter != "m" else rows[row]) + text, begun and letter == "m"
+    return rows[:-1] if not rows[-1] else rows
 
 
 def run_in_terminal(command: str, folder: Path, columns: int) -> bytes:

@@ -129,6 +129,11 @@ def travels_openly(url: str) -> bool:
         return not host.endswith((".local", ".localhost", ".internal", ".lan"))
 
 
+def lacks_key(variable: str | None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return True if a setting names a variable for the key of a server and nothing is in it."""
+    return variable is not None and not environment.get(variable, "").strip()
+
+
 def credentials_for(
     url: str, variable: str | None, environment: Mapping[str, str] = os.environ
 ) -> Credentials:

@@ -105,12 +105,12 @@ class Timeouts(Section):
     """Time limits of one try of a request to a server, in seconds. What takes longer is tried again."""
 
     connect: Seconds = 10.0
-    """To connect."""
+    """Seconds to wait for a connection."""
     read: Seconds = 300.0
-    """Between two parts of the response. A server sends nothing before an answer is complete, so this also
-    limits the time that it may take to write one."""
+    """Seconds between two parts of the response. A server sends nothing before an answer is complete, so this
+    also limits the time that it may take to write one."""
     total: Seconds = 900.0
-    """For the whole try."""
+    """Seconds for the whole try."""
     adaptive: bool = True
     """Give up a try earlier if it takes ten times as long as any answered one of the same purpose, and 5
     seconds at least: it is taken for lost. Applies after 20 answers."""
@@ -120,9 +120,9 @@ class Prices(Section):
     """What a server charges, in US dollars per million tokens."""
 
     input: Amount = 0.0
-    """Per million tokens of the prompts."""
+    """US dollars per million tokens of the prompts."""
     output: Amount = 0.0
-    """Per million tokens of the answers, reasoning included."""
+    """US dollars per million tokens of the answers, reasoning included."""
 
     def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Return the price of so many tokens in US dollars."""

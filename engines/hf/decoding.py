@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from core.records import Sampling
 from engines.hf.kv_cache import RowCache
-from engines.hf.prefill import next_logits, prefill
+from engines.hf.prefill import next_logits, next_logits_behind, prefill
 from engines.hf.prefixes import PrefixStore
 from engines.hf.sampling import draw_tokens, logprobs_and_entropies
 
@@ -190,7 +190,11 @@ class DecodingBatch:
 
 @torch.inference_mode()
 def next_token_logprobs(
-    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], *, packed: bool = False
+    model: PreTrainedModel,
+    prompts: Sequence[tuple[int, ...]],
+    *,
+    packed: bool = False,
+    prefixes: PrefixStore | None = None,
 ) -> torch.Tensor:
     """Return log-probabilities (B, V) in nats, float32, of the token that follows each prompt.
 
@@ -198,9 +202,14 @@ def next_token_logprobs(
         model: a causal language model in evaluation mode.
         prompts: token ids.
         packed: compute common prefixes once, in a packed row; else each prompt in a padded row of its own.
+        prefixes: keys and values to start from, to which those of these prompts are added; used only if
+            packed, by models with a cache whose rows can join.
     """
     if packed:
-        logits = next_logits(model, prompts)
+        if prefixes is not None and RowCache(model.config).can_join:
+            logits = next_logits_behind(model, prompts, prefixes)
+        else:
+            logits = next_logits(model, prompts)
     else:
         ids, mask = pad_left(prompts, model.device)
         forward: Any = model

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError, PubliusError, type_and_first_line
@@ -58,6 +59,14 @@ class TransformersEngine(LocalEngine):
         than the tokens of all prompts and answers where prefixes are shared."""
         self.drawn_tokens = 0
         """Number of tokens drawn for answers, those of unfinished answers included."""
+        self._remembers = False
+
+    def remember_prompts(self) -> None:
+        """Keep keys and values of scored prompts; call it before the first request.
+
+        They share the memory of finished conversations (`engine.prefix_cache_gib`).
+        """
+        self._remembers = True
 
     @property
     def progress(self) -> int | None:
@@ -90,6 +99,11 @@ class TransformersEngine(LocalEngine):
     def _max_tokens(self) -> int:
         return min(self._context, self._engine.max_batch_tokens)
 
+    async def stream(self, request: GenerationRequest, tell: Callable[[str], None]) -> Generation:
+        """Return the model's answer as `generate` does, and call a function with its text so far."""
+        answer: Generation = await self._ask(request, self._fitting_ids(request), (), tell)
+        return answer
+
     async def _generate(self, request: GenerationRequest, ids: tuple[int, ...]) -> Generation:
         answer: Generation = await self._ask(request, ids, ())
         return answer
@@ -101,7 +115,11 @@ class TransformersEngine(LocalEngine):
         return scores
 
     async def _ask(
-        self, request: GenerationRequest | ChoiceRequest, ids: tuple[int, ...], choice_ids: tuple[int, ...]
+        self,
+        request: GenerationRequest | ChoiceRequest,
+        ids: tuple[int, ...],
+        choice_ids: tuple[int, ...],
+        tell: Callable[[str], None] | None = None,
     ) -> Any:
         if self._failure is not None:
             raise self._failure
@@ -111,7 +129,7 @@ class TransformersEngine(LocalEngine):
         loop = asyncio.get_running_loop()
         in_parts = isinstance(request, ChoiceRequest) and request.form is not None
         parts = self.parts(request) if in_parts and isinstance(request, ChoiceRequest) else None
-        ticket = Ticket(request, ids, choice_ids, loop, loop.create_future(), parts)
+        ticket = Ticket(request, ids, choice_ids, loop, loop.create_future(), parts, tell)
         # Requests made in one turn of the event loop go to the thread together. So do all questions about one
         # comparison, which then share their prefix however busy the machine is.
         arriving = self._arriving.setdefault(loop, [])
@@ -150,7 +168,13 @@ class TransformersEngine(LocalEngine):
                 packs = require_inference(model, self.model)
                 self._count_tokens(model)
                 worker = TorchWorker(
-                    model, self.encoder.tokenizer, self.encoder, self._engine, self.model, packs=packs
+                    model,
+                    self.encoder.tokenizer,
+                    self.encoder,
+                    self._engine,
+                    self.model,
+                    packs=packs,
+                    remembers=self._remembers,
                 )
                 self._steps = 0
                 while worker.collect(tickets):

@@ -108,6 +108,10 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base r
         return len(self._key_storage) - len(self.keys)
 
 
+def _columns(states: torch.Tensor, spans: Sequence[slice]) -> torch.Tensor:
+    return torch.cat([states[:1, :, span] for span in spans], dim=2)
+
+
 def _pad_left(states: torch.Tensor, length: int) -> torch.Tensor:
     """Return states (B, K, S, D) with zeros in front, up to `length` positions."""
     return torch.nn.functional.pad(states, (0, 0, length - states.shape[2], 0))
@@ -174,6 +178,10 @@ class RowCache:
             (layer.keys[own, :, start:].clone(), layer.values[own, :, start:].clone())
             for layer in self.cache.layers
         ]
+
+    def columns(self, spans: Sequence[slice]) -> States:
+        """Return a copy of the keys and values (1, K, S, D) of some columns of the first row."""
+        return [(_columns(layer.keys, spans), _columns(layer.values, spans)) for layer in self.cache.layers]
 
     def join(self, other: RowCache) -> None:
         """Append the rows of another cache."""

@@ -4,7 +4,9 @@ The usual way pads all prompts to the longest and computes each from its first t
 
 - prompts that are only scored form trees of a common prefix and what follows it (`next_logits`);
 - prompts that are to be continued are computed behind the keys and values that are stored for them, and equal
-  ones once (`prefill`).
+  ones once (`prefill`);
+- prompts that are scored now, and soon again with another end, are both: what they share with each other and
+  with what is stored is computed once (`next_logits_behind`).
 
 The results equal those of padded rows up to rounding; `engines/hf/self_check.py` compares them at load.
 
@@ -72,29 +74,74 @@ def prefill(
         prefixes: keys and values to start from.
         cache: a cache whose rows can join (`RowCache.can_join`).
     """
-    device = model.device
     different = list(dict.fromkeys(prompts))
-    found = [prefixes.find(prompt) for prompt in different]
-    rest = [prompt[prefix.length :] for prompt, prefix in zip(different, found, strict=True)]
+    logits, parts = _continued(model, different, prefixes, cache)
+    rows = [different.index(prompt) for prompt in prompts]
+    cache.unpack([parts[row].keys for row in rows])
+    width = max(map(len, prompts))
+    lengths = torch.tensor(list(map(len, prompts)), device=model.device)
+    mask = (torch.arange(width, device=model.device) >= width - lengths[:, None]).long()
+    return logits[rows], mask
+
+
+def next_logits_behind(model: Any, prompts: Sequence[tuple[int, ...]], prefixes: PrefixStore) -> torch.Tensor:
+    """Return next-token logits (B, V) after each prompt, and store their keys and values for the next ones.
+
+    What prompts share with each other is stored once. A prompt of which half is stored by then is not stored
+    itself: the next one shares as much with what is there.
+
+    Args:
+        model: a model that takes packed rows, with a cache whose rows can join.
+        prompts: token ids.
+        prefixes: keys and values to start from.
+    """
+    groups = [[prompts[index] for index in group] for group in prefix_groups(prompts)]
+    shared = [prefix_tree(group).prompt_ids for group in groups if len(group) > 1]
+    starts = [start for start in dict.fromkeys(shared) if prefixes.is_mostly_new(start)]
+    if starts:
+        _continued_and_stored(model, starts, prefixes)
+    different = list(dict.fromkeys(prompts))
+    logits = _continued_and_stored(model, different, prefixes)
+    return logits[[different.index(prompt) for prompt in prompts]]
+
+
+def _continued_and_stored(
+    model: Any, prompts: Sequence[tuple[int, ...]], prefixes: PrefixStore
+) -> torch.Tensor:
+    """Return next-token logits (B, V) of different prompts, and store those that are mostly new."""
+    new = [prompt for prompt in prompts if prefixes.is_mostly_new(prompt)]
+    cache = RowCache(model.config)
+    logits, parts = _continued(model, prompts, prefixes, cache)
+    places = dict(zip(prompts, parts, strict=True))
+    for prompt in new:
+        prefixes.store(prompt, cache.columns(places[prompt].keys))
+    return logits
+
+
+def _continued(
+    model: Any, prompts: Sequence[tuple[int, ...]], prefixes: PrefixStore, cache: RowCache
+) -> tuple[torch.Tensor, list[Continuation]]:
+    """Compute different prompts behind their stored prefixes; return next-token logits (B, V) and places.
+
+    The cache is left as one row: the stored prefixes, then what was computed.
+    """
+    device = model.device
+    found = [prefixes.find(prompt) for prompt in prompts]
+    rest = [prompt[prefix.length :] for prompt, prefix in zip(prompts, found, strict=True)]
     stored = list(accumulate((prefix.length for prefix in found), initial=0))
     starts = list(accumulate(map(len, rest), initial=0))
     parts = [
         Continuation(slice(*columns), slice(*past), stored[-1], device)
         for columns, past in zip(_spans(starts), _spans(stored), strict=True)
     ]
-    positions = [range(prefix.length, len(prompt)) for prompt, prefix in zip(different, found, strict=True)]
+    positions = [range(prefix.length, len(prompt)) for prompt, prefix in zip(prompts, found, strict=True)]
     cache.fill([prefix.states for prefix in found if prefix.length])
     inputs = packed_inputs(_row(rest, device), _row(positions, device), parts)
     inputs |= {"past_key_values": cache.cache, "use_cache": True}
     ends = torch.tensor([part.columns.stop - 1 for part in parts], device=device)
     with packed_attention_of(model):
         logits: torch.Tensor = model(**inputs, logits_to_keep=ends).logits[0]
-    rows = [different.index(prompt) for prompt in prompts]
-    cache.unpack([parts[row].keys for row in rows])
-    width = max(map(len, prompts))
-    lengths = torch.tensor(list(map(len, prompts)), device=device)
-    mask = (torch.arange(width, device=device) >= width - lengths[:, None]).long()
-    return logits[rows], mask
+    return logits, parts
 
 
 def next_logits(model: Any, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:

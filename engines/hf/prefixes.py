@@ -1,7 +1,8 @@
 """Keys and values of finished conversations, which the next requests that begin like them reuse.
 
 A critique is asked for behind the draft, and the revision behind the critique: each request repeats the
-conversation so far. Its keys and values depend on nothing that follows, so they are computed once.
+conversation so far. Its keys and values depend on nothing that follows, so they are computed once. The same
+holds for two replies that are judged again and again, under a principle that is being edited.
 (Prefix caching, as in vLLM: Kwon et al. 2023, arXiv 2309.06180, section 4.4, here by whole rows.)
 """
 
@@ -69,6 +70,10 @@ class PrefixStore:
         return Prefix(
             length, [(keys[:, :, :length], values[:, :, :length]) for keys, values in stored.states]
         )
+
+    def is_mostly_new(self, prompt: tuple[int, ...]) -> bool:
+        """Return True if a row may be stored, and less than half of it is stored already."""
+        return self.takes(prompt) and 2 * self.find(prompt).length < len(prompt)
 
     def takes(self, row: tuple[int, ...]) -> bool:
         """Return True if a row should be stored: it may be, and no stored row begins with it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import EngineError, FailedRequestError, PubliusError, RequestError, type_and_first_line
 from core.libraries import is_out_of_memory
@@ -30,6 +30,8 @@ _GATHER_S = 0.01
 """Seconds that an idle engine waits for further requests after the first, to start with a larger batch."""
 _MOST_SCORED = 256
 """Maximum number of choices that are scored together: each has logits over the whole vocabulary."""
+_TOLD_EVERY = 4
+"""Number of tokens after which a task that wants to know is told the text of its answer so far."""
 _SCORED_TOKENS_ON_CPU = 2048
 """Number of tokens of choices that are enough for one pass on a CPU. What shares a prefix is not divided."""
 
@@ -45,6 +47,8 @@ class Ticket:
     future: asyncio.Future[Any]
     parts: BranchedPrompt | Tree | None = None
     """The token ids in parts, for choices of other forms."""
+    tell: Callable[[str], None] | None = None
+    """Called on the event loop with the text of an answer so far, while it is drawn."""
 
     def resolve(self, result: Generation | ChoiceScores | PubliusError) -> None:
         """Pass the result to the event loop of the waiting task; do nothing if the task is gone."""
@@ -61,6 +65,16 @@ class Ticket:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(settle)
 
+    def report(self, text: str) -> None:
+        """Pass the text of an unfinished answer to the event loop of the waiting task."""
+
+        def tell() -> None:
+            if self.tell is not None and not self.future.done():  # else the task was cancelled
+                self.tell(text)
+
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(tell)
+
 
 TicketQueue = queue.SimpleQueue[list[Ticket] | None]
 """Tickets on their way to the torch thread, as they were made together; None ends it."""
@@ -76,6 +90,7 @@ class TorchWorker:
         limits: batch sizes.
         name: the model's name in records.
         packs: whether the model takes packed rows, in which common prefixes are computed once.
+        remembers: whether keys and values of scored prompts are stored too, if the model packs.
     """
 
     def __init__(
@@ -87,9 +102,11 @@ class TorchWorker:
         name: str,
         *,
         packs: bool = False,
+        remembers: bool = False,
     ) -> None:
         self._model = model
         self._packs = packs
+        self._remembers = remembers
         self._tokenizer: Any = tokenizer
         self._name = name
         self._limits = limits
@@ -232,6 +249,9 @@ class TorchWorker:
             return
         for row in finished:
             self._resolve_with(row.ticket, partial(self._generation, row))
+        for row in self._batch.rows:
+            if row.ticket.tell is not None and len(row.tokens) % _TOLD_EVERY == 0:
+                row.ticket.report(self._answer(row, "length").text)
 
     def _score(self) -> None:
         """Score one batch of choices. If the model fails on it, each ticket is scored alone."""
@@ -252,7 +272,8 @@ class TorchWorker:
 
         try:
             prompts = [ticket.ids for ticket in tickets]
-            logprobs = next_token_logprobs(self._model, prompts, packed=self._packs)
+            store = self._prefixes if self._remembers else None
+            logprobs = next_token_logprobs(self._model, prompts, packed=self._packs, prefixes=store)
             tops = logprobs.argmax(dim=-1).tolist()
         except Exception as error:  # noqa: BLE001  as in `_join`
             if len(tickets) > 1 and _is_of_a_request(error):
@@ -319,7 +340,10 @@ class TorchWorker:
         if row.failed:
             raise FailedRequestError("the model's logits are not finite", detail=f"token {len(row.tokens)}")
         assert row.finish_reason is not None
-        return self._reader.read(row.ticket.request, len(row.prompt), row.tokens, row.finish_reason)
+        return self._answer(row, row.finish_reason)
+
+    def _answer(self, row: DecodingRow, finish_reason: Literal["stop", "length"]) -> Generation:
+        return self._reader.read(row.ticket.request, len(row.prompt), row.tokens, finish_reason)
 
 
 def _is_of_a_request(error: Exception) -> bool:

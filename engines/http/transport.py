@@ -218,9 +218,10 @@ class HttpTransport:
                     counted = 0.0  # the tries of an outage say nothing about the request
                 if counted >= self.endpoint.max_tries:
                     self.traffic.failures[error.reason] += 1
+                    tries = "1 try" if failures == 1 else f"{failures:,} tries"
                     raise FailedRequestError(
                         "the server gave no usable answer",
-                        detail=f"{failures:,} tries; the last one: {error}",
+                        detail=f"{tries}; the last one: {error}",
                     ) from None
                 self.traffic.retries[error.reason] += 1
                 wait_s = self._wait_s(error, failures)

@@ -5,7 +5,7 @@ vLLM. The first request that runs starts the host (`engines/vllm/host.py`); load
 host ends with `close`, and also whenever this process ends, for any reason (`engines/vllm/link.py`).
 
 Engines of one model that differ in the adapter share a host: each request names its adapter
-(`engines/vllm/shared_host.py`).
+(`engines/vllm/shared_host.py`). With `engine.replicas` there are several hosts (`engines/vllm/replicas.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.loading import UNKNOWN_CONTEXT, pick_dtype
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
-from engines.vllm.link import HostLink
+from engines.vllm.replicas import AnswersRequests
 from engines.vllm.setup import (
     attachable_rank,
     host_load,
@@ -58,7 +58,7 @@ class VllmEngine(LocalEngine):
         self._host = SharedHost()
         self._fitted = UNKNOWN_CONTEXT
         """Maximum number of tokens in a request that fits into vLLM's KV cache, once it is loaded."""
-        self._measured: HostLink | None = None
+        self._measured: AnswersRequests | None = None
         """Host that found this maximum; another one may find more or less memory."""
         self._joined(self._host)
 
@@ -95,7 +95,7 @@ class VllmEngine(LocalEngine):
         reader = self._reader
         stops = reader.stops(request.sampling)
         sampling = sampling_fields(request.sampling, request.seed, stops, reader.end_ids)
-        answer = await self._ask(ids, sampling)
+        answer = await self._ask(ids, sampling, affinity=request.affinity)
         return reader.read(request, len(ids), answer.token_ids, answer.finish_reason)
 
     async def _choose(
@@ -103,7 +103,7 @@ class VllmEngine(LocalEngine):
     ) -> ChoiceScores:
         # Greedy: the one drawn token is then the most likely one.
         sampling = sampling_fields(Sampling(temperature=0.0, max_new_tokens=1))
-        answer = await self._ask(ids, sampling, choice_ids)
+        answer = await self._ask(ids, sampling, choice_ids, request.affinity)
         require_finite(answer.logprobs)
         names = dict(zip(choice_ids, request.choices, strict=True))
         return ChoiceScores(
@@ -143,7 +143,11 @@ class VllmEngine(LocalEngine):
         return AnswerReader(self._tokenizer, self.encoder, declared_ends(self._files.folder), self.model)
 
     async def _ask(
-        self, ids: tuple[int, ...], sampling: dict[str, JsonValue], choice_ids: tuple[int, ...] = ()
+        self,
+        ids: tuple[int, ...],
+        sampling: dict[str, JsonValue],
+        choice_ids: tuple[int, ...] = (),
+        affinity: str | None = None,
     ) -> Response:
         adapter = self._adapter
         link = self._host.link_for(self, self._files.base_name, self._load, self._engine)
@@ -153,9 +157,10 @@ class VllmEngine(LocalEngine):
         new_tokens = sampling["max_tokens"]
         assert isinstance(new_tokens, int)
         self._require_context(len(ids) + new_tokens)
-        return await asyncio.wrap_future(link.ask(ids, sampling, choice_ids, adapter=adapter))
+        asked = link.ask(ids, sampling, choice_ids, adapter=adapter, affinity=affinity)
+        return await asyncio.wrap_future(asked)
 
-    def _fit(self, link: HostLink, max_tokens: int) -> None:
+    def _fit(self, link: AnswersRequests, max_tokens: int) -> None:
         """Take over the maximum length that vLLM has found, and report it if the KV cache is the limit."""
         if link is self._measured:  # another request has waited for it too
             return
@@ -168,9 +173,9 @@ class VllmEngine(LocalEngine):
             )
         self._fitted = max_tokens
 
-    def _load(self, adapters: Sequence[Path]) -> Load:
+    def _load(self, adapters: Sequence[Path], engine: EngineConfig) -> Load:
         self._fitted = UNKNOWN_CONTEXT  # the new host measures again
-        return host_load(self._files, self._dtype, self._device, self._engine, self._max_tokens, adapters)
+        return host_load(self._files, self._dtype, self._device, engine, self._max_tokens, adapters)
 
     @cached_property
     def _adapter(self) -> Adapter | None:

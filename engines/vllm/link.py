@@ -113,8 +113,12 @@ class HostLink:
         *,
         wants_logprobs: bool = False,
         adapter: Adapter | None = None,
+        affinity: str | None = None,
     ) -> Future[Response]:
-        """Send a request; return its future. Cancelling the future makes the host drop the request."""
+        """Send a request; return its future. Cancelling the future makes the host drop the request.
+
+        The affinity has no meaning for one host (`engines/vllm/replicas.py`).
+        """
         ask = Ask(
             id=next(self._numbers),
             prompt_ids=prompt_ids,

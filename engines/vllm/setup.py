@@ -231,11 +231,43 @@ def _require_cpu_settings(engine: EngineConfig) -> None:
         )
 
 
-def host_environment(engine: EngineConfig | None = None) -> dict[str, str]:
-    """Return environment variables for the host; the core binding is not set if the user has set it.
+def replica_engines(engine: EngineConfig) -> list[EngineConfig]:
+    """Return the settings of the host of each replica. On GPUs, each has GPUs of its own.
+
+    They are equal shares of `gpus` or, without it, the first visible ones: as many as a replica has workers.
+
+    Raises:
+        EngineError: if `gpus` cannot be shared out equally.
+    """
+    count = engine.replicas
+    if count == 1:
+        return [engine]
+    gpus = engine.gpus
+    if vllm_device() == "cpu":
+        shares: list[tuple[int, ...] | None] = [gpus] * count
+    else:
+        if gpus is None:
+            gpus = tuple(range(_workers(engine.arguments) * count))
+        if len(gpus) % count:
+            raise EngineError(
+                f"{count} replicas cannot share {len(gpus)} GPUs equally",
+                where="models.ROLE.engine.gpus",
+                accepted=f"a multiple of {count} GPUs",
+            )
+        own = len(gpus) // count
+        shares = [gpus[number * own : (number + 1) * own] for number in range(count)]
+    return [engine.model_copy(update={"replicas": 1, "gpus": share}) for share in shares]
+
+
+def host_environment(
+    engine: EngineConfig | None = None, number: int = 0, replicas: int = 1
+) -> dict[str, str]:
+    """Return environment variables for a host; the core binding is not set if the user has set it.
 
     Args:
-        engine: the GPUs of the model, and arguments that start several workers.
+        engine: the GPUs of the host, and arguments that start several workers.
+        number: number of the replica, from 0.
+        replicas: number of replicas, which share the cores.
 
     Raises:
         EngineError: if the configured GPUs do not exist, or cannot be shared out among the processes.
@@ -249,9 +281,12 @@ def host_environment(engine: EngineConfig | None = None) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
     }
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if replicas > 1:  # also many cores: by itself, each host would take all of them
+        cores = cores[number * len(cores) // replicas : (number + 1) * len(cores) // replicas] or cores
     workers = _workers(engine.arguments)
-    if workers <= len(cores) <= _FEW_CORES and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ:
-        shares = (cores[number::workers] for number in range(workers))
+    few = len(cores) <= _FEW_CORES or replicas > 1
+    if workers <= len(cores) and few and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ:
+        shares = (cores[place::workers] for place in range(workers))
         environment["VLLM_CPU_OMP_THREADS_BIND"] = "|".join(",".join(map(str, share)) for share in shares)
     # All cores even if one is busy now: vLLM cannot change the number while it runs, maybe for hours.
     return environment | short_waits(os.environ) | _outside_process_group(engine.gpus)

@@ -10,7 +10,8 @@ from core.errors import EngineError
 from core.notices import note
 from engines.config import EngineConfig
 from engines.vllm.link import HostLink
-from engines.vllm.setup import HOST_COMMAND, attachable_rank, host_environment
+from engines.vllm.replicas import AnswersRequests, ReplicaLinks
+from engines.vllm.setup import HOST_COMMAND, attachable_rank, host_environment, replica_engines
 from engines.vllm.wire import Load
 
 
@@ -23,7 +24,7 @@ class SharedHost:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._link: HostLink | None = None
+        self._link: AnswersRequests | None = None
         self._users: set[object] = set()
         self._adapters: list[Path] = []
 
@@ -45,23 +46,40 @@ class SharedHost:
         return True
 
     def link_for(
-        self, user: object, name: str, load: Callable[[Sequence[Path]], Load], engine: EngineConfig
-    ) -> HostLink:
-        """Return the link to the running host; start the host first if needed.
+        self,
+        user: object,
+        name: str,
+        load: Callable[[Sequence[Path], EngineConfig], Load],
+        engine: EngineConfig,
+    ) -> AnswersRequests:
+        """Return the link to the running host, or to its replicas; start them first if needed.
 
         Args:
             user: the engine that asks; the host runs until it is released.
             name: name of the model, for messages.
-            load: returns the host's first message; it takes the folders of all announced adapters.
-            engine: settings of all engines that share the host: GPUs and processes.
+            load: returns a host's first message; it takes the folders of all announced adapters, and the
+                settings of the host.
+            engine: settings of all engines that share the host: replicas, GPUs and processes.
         """
         with self._lock:
             if self._link is None:
-                message = load(tuple(self._adapters))
-                note(f"loading {name} (vllm)")
-                self._link = HostLink(HOST_COMMAND, message, name, host_environment(engine))
+                self._link = self._started(name, load, engine)
             self._users.add(user)
             return self._link
+
+    def _started(
+        self, name: str, load: Callable[[Sequence[Path], EngineConfig], Load], engine: EngineConfig
+    ) -> AnswersRequests:
+        """Start the host of each replica, which load at the same time."""
+        engines = replica_engines(engine)
+        count = len(engines)
+        starts = [
+            (load(tuple(self._adapters), own), host_environment(own, number, count))
+            for number, own in enumerate(engines)
+        ]
+        note(f"loading {name} (vllm{f', {count} replicas' if count > 1 else ''})")
+        links = [HostLink(HOST_COMMAND, message, name, environment) for message, environment in starts]
+        return links[0] if count == 1 else ReplicaLinks(links)
 
     @property
     def progress(self) -> int | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 from core.errors import Problem
 from core.records import Metric
-from evaluation.config import BASE
+from evaluation.config import BASE, Variant
 from evaluation.gates.config import Gate
 from evaluation.measures import Series
-from evaluation.metrics import DELTA, metrics_of
+from evaluation.metrics import DELTA, metrics_of, variant_rank
 
 Bound = Literal["low", "high"]
 BOUNDS: tuple[Bound, ...] = ("low", "high")
@@ -24,6 +24,12 @@ def split_name(name: str) -> tuple[str, str | None]:
     """Return the metric of a gate's name, and the variant behind `against`; None without one."""
     metric, _, baseline = name.partition(_AGAINST)
     return metric.strip(), baseline.strip() or None
+
+
+def variant_in(name: str) -> str | None:
+    """Return the variant that a gate's name begins with; None if it leaves the variant out."""
+    first = name.partition(".")[0]
+    return first if first in get_args(Variant) else None
 
 
 def is_against(name: str, gate: Gate) -> bool:
@@ -78,13 +84,18 @@ def find_difference(
 
 def unknown_difference(name: str, baseline: str, series: Sequence[Series], candidate: str | None) -> Problem:
     """Return the problem of a gate on a difference that does not exist, with those that do."""
-    variants = {one.variant for one in series}
+    variants = sorted({one.variant for one in series}, key=variant_rank)
     where = f"gates.{joined_name(name, baseline)}"
-    if baseline not in variants:
-        known = ", ".join(sorted(variants)) or "none"
-        return Problem(f"the evaluation has no variant {baseline!r} with values by prompt", where, known)
+    for needed in (baseline, variant_in(name) or baseline):
+        if needed not in variants:
+            what = f"the evaluation has no variant {needed!r} with values by prompt"
+            return Problem(what, where, ", ".join(variants) or "an evaluation of several variants")
     other = {one.measure for one in series if one.variant == baseline}
-    own = [f"{one.measure}.{DELTA}" for one in series if one.variant == candidate and one.measure in other]
+    shared = [one for one in series if one.measure in other and one.variant != baseline]
+    own = [f"{one.measure}.{DELTA}" for one in shared if one.variant == candidate]
+    own = own or [f"{one.variant}.{one.measure}.{DELTA}" for one in shared]
     more = f" and {len(own) - _NAMED} more" if len(own) > _NAMED else ""
     accepted = f"{', '.join(own[:_NAMED])}{more}, each also with .low or .high"
+    if not own:
+        accepted = f"a measure with values by prompt of {baseline} and of another variant"
     return Problem(f"no difference {name!r} from {baseline} by prompt", where, accepted)

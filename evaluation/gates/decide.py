@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from core.errors import ConfigError, Problem
+from core.notices import counted
 from core.records import Metric
 from evaluation.config import BASE, STEERED
 from evaluation.gates.against import (
@@ -28,6 +29,7 @@ from evaluation.gates.against import (
     joined_name,
     split_name,
     unknown_difference,
+    variant_in,
 )
 from evaluation.gates.config import CLEARLY, DEFAULT_GATES, Gate
 from evaluation.judged.names import is_corrected
@@ -89,9 +91,8 @@ class GateResult:
             return text
         if self.more_prompts is None:
             return f"{text}: the interval contains the limit"
-        return (
-            f"{text}: the interval contains the limit; about {self.more_prompts:,} more prompts would decide"
-        )
+        more = counted(self.more_prompts, "more prompt")
+        return f"{text}: the interval contains the limit; about {more} would decide"
 
     def _number(self, value: float) -> str:
         return f"{100 * value:.1f}" if self.unit == "share" else f"{value:.3g}"
@@ -260,7 +261,10 @@ def _unknown(name: str, found: Mapping[str, Metric], candidate: str | None) -> P
     shown = near or listed[:_NAMED]
     more = "" if near or len(listed) <= _NAMED else f" and {len(listed) - _NAMED} more in eval/metrics.json"
     what = f"the evaluation has no metric {name!r}"
-    if near:
+    needed = variant_in(name)
+    if needed and not any(metric.startswith(f"{needed}.") for metric in found):
+        what = f"the evaluation has no variant {needed!r}, so no metric {name!r}"
+    elif near:
         what += f"; did you mean {near[0]}?"
     accepted = f"{', '.join(shown)}{more}, each also with .low or .high"
     return Problem(what, f"gates.{name}", accepted)

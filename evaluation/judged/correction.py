@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from core.notices import counted
 from core.records import Metric
 from core.statistics.bootstrap import LEVEL, Floats, Interval
 from core.statistics.judges.differences import CorrectedDifference, corrected_difference
@@ -91,7 +92,7 @@ class CorrectedCompliance:
     def line(self) -> str:
         """Return the rate as a line of text."""
         rate = self.rate
-        people = f"people alone {_percent(rate.gold)}, {rate.labels:,} of {rate.items:,} answers"
+        people = f"people alone {_percent(rate.gold)}, {rate.labels:,} of {counted(rate.items, 'answer')}"
         judged, name = f"{100 * rate.judged:.1f} %", f"{self.variant}, {self.principle_id}"
         if rate.refused:
             return f"{name}: {people}; the judge's {judged} cannot be corrected: {rate.refused}"

@@ -144,9 +144,9 @@ class Certificate(Record):
     audited: tuple[AuditedLabeler, ...] = Field(min_length=1)
     """The labeler of the run or of the options and, if another one is recommended, that one too."""
     compared: tuple[AuditedLabeler, ...] = ()
-    """All labelers on the tuning slice."""
+    """All labelers on the tuning slice, or on all comparisons where gold is too small (`tuning` is 0)."""
     recommended: str | None = None
-    """Digest of the recommended labeler; None if nothing was compared."""
+    """Digest of the recommended labeler; None if nothing was compared, or gold is too small."""
     min_accuracy: float | None = None
     without_gold: tuple[Metric, ...] = ()
     """Metrics of the first labeler on pairs that need no gold labels."""

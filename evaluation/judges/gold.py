@@ -1,7 +1,8 @@
 """Gold comparisons: pairs of answers of which people, or the authors of a data set, said which one is better.
 
-An audit orients each pair by its gold label. The answers of several annotators are averaged with equal
-weights. A pair in which they prefer neither answer has no gold label; it is excluded and counted.
+An audit orients each pair by its gold label. The votes of several annotators are put together as a run
+does it (`label.aggregation`). A pair in which they prefer neither answer has no gold label; it is
+excluded and counted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Literal
 
 from core.digests import derive_uniform
 from core.records import Comparison, Judgment
-from labelers.crowd.votes import MACHINES, mostly_both_bad, votes_of
+from labelers.crowd.methods import Aggregation, aggregate_votes
+from labelers.crowd.votes import MACHINES, NO_HUMAN_JUDGMENT, Vote, by_comparison, mostly_both_bad, votes_of
 
 TUNING_SHARE = 1 / 3
 """Share of the prompts whose pairs decide between labelers; the others measure the one that is chosen."""
@@ -54,20 +56,26 @@ class Gold:
     """Number of comparisons without a gold label, by reason."""
 
 
-def gold_pairs(comparisons: Iterable[Comparison], judgments: Iterable[Judgment]) -> Gold:
+def gold_pairs(
+    comparisons: Iterable[Comparison], judgments: Iterable[Judgment], method: Aggregation = "graded"
+) -> Gold:
     """Return the gold pairs of comparisons with human judgments, in order of id.
 
     Args:
         comparisons: the comparisons.
         judgments: judgments of these comparisons; those of automatic labelers are ignored.
+        method: how the votes of several annotators are put together.
     """
-    by_comparison: dict[str, list[Judgment]] = {}
+    by_comparison_id: dict[str, list[Judgment]] = {}
     for judgment in judgments:
         if judgment.labeler not in MACHINES:
-            by_comparison.setdefault(judgment.comparison_id, []).append(judgment)
+            by_comparison_id.setdefault(judgment.comparison_id, []).append(judgment)
+    votes = votes_of(judgment for found in by_comparison_id.values() for judgment in found)
+    voted, p_a = by_comparison(votes), aggregate_votes(votes, method).p_a
     pairs, excluded = [], Counter[str]()
     for comparison in sorted(comparisons, key=lambda comparison: comparison.id):
-        found = _gold_pair(comparison, by_comparison.get(comparison.id, []))
+        own = voted.get(comparison.id, [])
+        found = _gold_pair(comparison, by_comparison_id.get(comparison.id, []), own, p_a.get(comparison.id))
         if isinstance(found, str):
             excluded[found] += 1
         else:
@@ -75,19 +83,18 @@ def gold_pairs(comparisons: Iterable[Comparison], judgments: Iterable[Judgment])
     return Gold(tuple(pairs), dict(excluded))
 
 
-def _gold_pair(comparison: Comparison, judgments: Sequence[Judgment]) -> GoldPair | str:
+def _gold_pair(
+    comparison: Comparison, judgments: Sequence[Judgment], votes: Sequence[Vote], p_a: float | None
+) -> GoldPair | str:
     """Return the pair of a comparison, or the reason why it has no gold label."""
-    votes = votes_of(judgments)
     if not votes:
-        return "no annotator chose an answer"
+        return NO_HUMAN_JUDGMENT
     if mostly_both_bad(votes):
         return "annotators find both answers bad"
-    given = [vote.p_a for vote in votes if vote.p_a is not None]
-    mean = sum(given) / len(given)
-    if mean == _EVEN:
+    if p_a is None or p_a == _EVEN:
         return "annotators prefer neither answer"
     places = {judgment.shown_first for judgment in judgments if judgment.shown_first is not None}
-    return GoldPair(comparison, "a" if mean > _EVEN else "b", places.pop() if len(places) == 1 else None)
+    return GoldPair(comparison, "a" if p_a > _EVEN else "b", places.pop() if len(places) == 1 else None)
 
 
 def sampled(pairs: Sequence[GoldPair], limit: int | None, seed: int) -> tuple[GoldPair, ...]:

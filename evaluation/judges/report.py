@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from core.notices import counted
 from core.records import Metric
 from core.statistics.judges.quality import MATCHED_LENGTH
 from core.text.documents import code_cell, code_span, document_template, escaped
 from evaluation.judges.certificate import AuditedLabeler, Certificate, GoldSource
 
 _NONE = "-"
+_SAYS_NOTHING = 100.0
+"""Temperature above which log-odds of 4 nats are left with 0.04: a probability of 0.51 in place of 0.98."""
 
 _Row = tuple[str, ...]
 
@@ -110,6 +113,8 @@ def metric_cell(metric: Metric | None) -> str:
     """Return a metric as `61.4 % (52.0 to 70.9)`: shares in percent, others with three decimals."""
     if metric is None:
         return _NONE
+    if metric.name == "temperature" and metric.value > _SAYS_NOTHING:
+        return f"over {_SAYS_NOTHING:g}: its log-odds say nothing"
     scale, digits, unit = (100.0, 1, " %") if metric.unit == "share" else (1.0, 3, "")
     value = f"{scale * metric.value:.{digits}f}{unit}"
     if metric.low is None or metric.high is None:
@@ -133,7 +138,7 @@ def correction_line(one: AuditedLabeler) -> str | None:
         return None if one.no_correction is None else f"correction: none, as {one.no_correction}"
     found = one.correction
     length = f", {found.length:+.3g} nats for an answer e times as long" if found.length else ""
-    judged = f"{found.judgments:,} judgments of {found.comparisons:,} comparisons"
+    judged = f"{counted(found.judgments, 'judgment')} of {counted(found.comparisons, 'comparison')}"
     return (
         f"correction: log-odds times {found.scale:.3g}{length}, fitted on {judged}, each by a principle; "
         f"their log-loss is {found.before.nll:.3f} nats before, {found.after.nll:.3f} after (cross-validated)"

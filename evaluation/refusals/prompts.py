@@ -26,8 +26,8 @@ BUILT_IN_PROMPTS = "builtin"
 Label = Literal["safe", "unsafe"]
 _CONTRAST = "contrast_"
 _ACCEPTED = (
-    "a .jsonl, .json, .csv or .tsv file (each also .gz) with the columns prompt and label (safe or unsafe), "
-    f"such as xstest_prompts.csv, or {BUILT_IN_PROMPTS}"
+    "a .jsonl, .json, .yaml, .csv or .tsv file (each also .gz) with the columns prompt and label "
+    f"(safe or unsafe), such as xstest_prompts.csv, or {BUILT_IN_PROMPTS}"
 )
 
 

@@ -18,7 +18,7 @@ from core.errors import DataError, Problem
 from core.statistics.bootstrap import Interval
 from core.statistics.judges.rates import FEWEST_GOLD, judge_accuracy
 from core.store.files import is_there
-from core.text.yaml_file import in_order, read_text
+from core.text.yaml_file import in_order, read_prose
 from evaluation.tenets.ratings import AuditedReply, TenetRating
 from evaluation.tenets.record import JudgeErrors, Rate
 
@@ -88,7 +88,7 @@ def read_sheet(path: Path) -> dict[str, bool]:
     """
     if not is_there(path):
         return {}
-    rows = list(csv.reader(io.StringIO(read_text(path, "sheet", _MAX_SHEET_BYTES))))
+    rows = list(csv.reader(io.StringIO(read_prose(path, "sheet", _MAX_SHEET_BYTES))))
     header = [name.strip().lower() for name in rows[0]] if rows else []
     if "id" not in header or "violates" not in header:
         raise DataError(

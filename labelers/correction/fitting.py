@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.errors import DataError
+from core.notices import counted
 from core.records import Comparison, Judgment
 from core.statistics.bootstrap import Floats
 from core.statistics.judges.abstention import CONFIDENCE, risk_controlled
@@ -68,16 +69,19 @@ def fit_correction(judged: Sequence[GoldJudgment], options: CorrectionOptions) -
     prompts = {row.comparison.prompt.id for row in rows}
     if len(prompts) < FEWEST_PROMPTS_FOR_CORRECTION:
         raise DataError(
-            f"{len(prompts)} prompts have gold labels and judgments, too few for a correction",
+            f"{counted(len(prompts), 'prompt')} {'has' if len(prompts) == 1 else 'have'} gold labels and "
+            "judgments, too few for a correction",
             accepted=f"{FEWEST_PROMPTS_FOR_CORRECTION} or more",
         )
     labels = _gold_logits(rows)
     fitted, out_of_fold = fit_logits(labels), cross_validated(labels, seed=options.seed)
     before, after = _quality(labels, labels.logits), _quality(labels, out_of_fold)
-    if not after.nll < math.log(2):
+    if not fitted.scale or not after.nll < math.log(2):
+        nothing = "" if fitted.scale else "; only the lengths of the answers would be left of its labels"
         raise DataError(
-            f"the labeler carries no information beyond noise: on {len(rows):,} judgments its "
-            f"cross-validated log-loss is {after.nll:.3f} nats, not below ln 2 = 0.693, that of one half",
+            f"the labeler carries no information beyond noise: on {counted(len(rows), 'judgment')} its "
+            f"cross-validated log-loss is {after.nll:.3f} nats, not below ln 2 = 0.693, that of "
+            f"one half{nothing}",
             where=f"{options.labeler.model} ({options.labeler.mode})",
             accepted="another labeler or label.mode, or more gold labels",
         )

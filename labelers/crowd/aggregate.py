@@ -28,7 +28,7 @@ from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Candidate, Comparison, Judgment, Message, Preference
 from core.statistics.ties import distance_from_tie
-from labelers.crowd.votes import MACHINES, current_judgments, probability_of
+from labelers.crowd.votes import MACHINES, current_judgments, probability_of, votes_in
 
 DECISIVE = 0.1
 """Minimum distance from one half for a tier's mean to be decisive; later tiers are then ignored."""
@@ -177,7 +177,7 @@ def _broken_hard_checks(comparison: Comparison, answer: str, constitution: Const
     """Return the ids of the hard machine checks that apply to the prompt and that the answer breaks."""
     return [
         principle.id
-        for principle in constitution.principles
+        for principle in constitution.steering
         if principle.hard and principle.check is not None and in_scope(principle, comparison.prompt)
         if not evaluate(check_on(principle.check, comparison.prompt), answer).passed
     ]
@@ -191,8 +191,8 @@ def _opinion(judgment: Judgment, constitution: Constitution) -> WeightedOpinion 
     return WeightedOpinion(
         judgment=judgment,
         p_a=p_a,
-        weight=judgment.weight * (principle.weight if principle else 1.0),
-        tier=_tier(principle, constitution),
+        weight=votes_in(judgment) * (principle.weight if principle else 1.0),
+        tier=tier_of(principle, constitution),
         neutral=judgment.labeler == "check" and judgment.p_a == 0.5,
     )
 
@@ -204,7 +204,8 @@ def _principle(judgment: Judgment, constitution: Constitution) -> Principle | No
     return constitution.find(judgment.principle_id)
 
 
-def _tier(principle: Principle | None, constitution: Constitution) -> int:
+def tier_of(principle: Principle | None, constitution: Constitution) -> int:
+    """Return the tier of a principle, 0 for hard ones; a judgment without one is in the last."""
     last = 1 + len(constitution.sections)
     if principle is None:
         return last

@@ -29,6 +29,8 @@ from labelers.crowd.votes import CHOICES, Choice, Vote, by_comparison
 
 PairTable = Counter[tuple[Choice, Choice]]
 """Counts of the choices of two annotators, keyed by (first annotator's choice, second annotator's choice)."""
+ENOUGH_FOR_KAPPA = 10
+"""Comparisons in common from which Cohen's kappa of two annotators is estimated."""
 _SEED = 0
 """Seed of the bootstrap over prompts."""
 Prompts = Mapping[str, str]
@@ -58,7 +60,8 @@ class PairAgreement:
     comparisons: int
     observed: float
     cohen: Interval | None
-    """Cohen's kappa; None if undefined: both made one and the same choice throughout."""
+    """Cohen's kappa; None where it cannot be estimated: with fewer than `ENOUGH_FOR_KAPPA` comparisons, or if
+    one of the two made the same choice throughout. Chance then agrees as often, whatever the other chose."""
 
 
 def annotator_agreement(votes: Iterable[Vote], prompts: Prompts | None = None) -> Agreement | None:
@@ -136,7 +139,9 @@ def observed_in(table: PairTable) -> float:
 
 
 def kappa_in(table: PairTable) -> float | None:
-    """Return Cohen's kappa of two annotators without its interval; None if undefined."""
+    """Return Cohen's kappa of two annotators without its interval; None where it cannot be estimated."""
+    if not _tells_kappa(table):
+        return None
     cells = sorted(table)
     kappa = float(cohen_kappa(cells, np.array([[table[cell] for cell in cells]], dtype=np.float64))[0])
     return kappa if np.isfinite(kappa) else None
@@ -187,6 +192,11 @@ def cohen_kappa(cells: Sequence[tuple[Choice, Choice]], drawn: Floats) -> Floats
     return _beyond_chance(observed, by_chance)
 
 
+def _tells_kappa(table: PairTable) -> bool:
+    choices = [{cell[side] for cell in table} for side in (0, 1)]
+    return table.total() >= ENOUGH_FOR_KAPPA and min(map(len, choices)) > 1
+
+
 def _pattern(votes: Sequence[Vote]) -> tuple[int, ...]:
     counts = Counter(vote.choice for vote in votes)
     return tuple(counts[choice] for choice in CHOICES)
@@ -196,6 +206,8 @@ def _pair(
     first: str, second: str, choices: Mapping[str, tuple[Choice, Choice]], prompts: Prompts | None
 ) -> PairAgreement:
     table = Counter(choices.values())
+    if not _tells_kappa(table):
+        return PairAgreement(first, second, table.total(), observed_in(table), None)
     cells = sorted(table)
     counts, contents = _kinds({name: cells.index(cell) for name, cell in choices.items()}, prompts)
     cohen = pattern_interval(lambda drawn: cohen_kappa(cells, drawn), counts, _SEED, contents)

@@ -14,20 +14,26 @@ the same for `a` and `b`: an annotator's accuracy cannot depend on a hash. For d
 +1 or -1 and this is the one-coin model of Dawid and Skene (1979; Zhang et al., JMLR 2016, section 2) with
 accuracy sigmoid(beta_j). beta_j < 0 means that annotator j is wrong more often than right; such votes
 count for the other answer. For a machine, beta_j is an inverse temperature: 1 if its probabilities are
-calibrated, less if it is overconfident. A vote of weight w counts as w votes. The EM alternates
+calibrated, less if it is overconfident. A vote of weight w counts as w votes. The pairs of a ranking are not
+independent: each has a share s of one decision, 1 for any other vote. The EM alternates
 
     E   q_i = sigmoid(sum_j w_ij beta_j x_ij), the posterior that `a` is better
-    M   beta_j = argmax sum_i w_ij [q_i log sigmoid(beta x_ij) + (1 - q_i) log sigmoid(-beta x_ij)] + prior
+    M   beta_j = argmax sum_i s_ij w_ij [q_i log sigmoid(beta x_ij) + (1 - q_i) log sigmoid(-beta x_ij)]
+                 + prior
 
-where the M-step is a concave logistic regression in one variable, solved by Newton's method. The prior is
-equivalent to `PSEUDO_VOTES` votes of size x0 with strength beta0. For humans, x0 = 1 and sigmoid(beta0) =
-0.84; for a machine, x0 is its root mean square signal and beta0 = 1. Comparisons with one vote carry no
-information about their voter and are excluded from the M-step, which they would only slow down.
+so that a ranking of K answers says as much about its annotator as one vote, whatever K, and as much about
+each two of its answers as a vote on these two. The M-step is a concave logistic regression in one variable,
+solved by Newton's method. The prior is equivalent to `PSEUDO_VOTES` votes of size x0 with strength beta0. For
+humans, x0 = 1 and sigmoid(beta0) = 0.84; for a machine, x0 is its root mean square signal and beta0 = 1.
+Comparisons with one vote carry no information about their voter and are excluded from the M-step, which they
+would only slow down.
+
+Annotators whom the votes do not tell apart share one strength (labelers/crowd/sharing.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.statistics.bootstrap import Floats
+from labelers.crowd.sharing import LEAST_SHARED, reliability_groups
 from labelers.crowd.votes import Vote
 
 PRIOR_ACCURACY = 0.84
@@ -78,16 +85,23 @@ class Crowd:
 
 
 class _Ballots(NamedTuple):
-    """All votes as parallel arrays: index of the voter, index of the comparison, signal, weight."""
+    """All votes as parallel arrays: index of the voter, index of the comparison, signal, weight, share.
+
+    Annotators who share a strength are one voter.
+    """
 
     voter: Ints
     comparison: Ints
     signal: Floats
     weight: Floats
+    share: Floats
 
 
 def graded_dawid_skene(
-    votes: Sequence[Vote], pseudo_votes: float = PSEUDO_VOTES, rounds: int = _ROUNDS
+    votes: Sequence[Vote],
+    pseudo_votes: float = PSEUDO_VOTES,
+    rounds: int = _ROUNDS,
+    least_shared: int = LEAST_SHARED,
 ) -> Crowd:
     """Fit the model described in the module docstring, and return posteriors and reliabilities.
 
@@ -95,18 +109,24 @@ def graded_dawid_skene(
         votes: at most one per annotator and comparison; votes without a probability are ignored.
         pseudo_votes: weight of the prior on each annotator's strength, in votes; 0 for no prior.
         rounds: maximum rounds of EM; it stops when no posterior changes by more than 1e-8.
+        least_shared: comparisons that must be shared to tell an annotator's reliability from that of others.
     """
     voting = [vote for vote in votes if vote.p_a is not None]
-    voters = sorted({vote.annotator for vote in voting})
+    voter_of = reliability_groups(voting, least_shared)
+    voters = sorted(set(voter_of.values()))
     comparisons = sorted({vote.comparison_id for vote in voting})
-    ballots = _ballots(voting, voters, comparisons)
+    ballots = _ballots(voting, voter_of, comparisons)
     machine = np.zeros(len(voters), dtype=bool)
     machine[ballots.voter] = [vote.is_machine for vote in voting]
     size, start = _priors(ballots, machine)
     # A comparison with one vote carries no information about its voter.
     shared = np.bincount(ballots.comparison, minlength=len(comparisons))[ballots.comparison] > 1
     learning = _Ballots(
-        ballots.voter[shared], ballots.comparison[shared], ballots.signal[shared], ballots.weight[shared]
+        ballots.voter[shared],
+        ballots.comparison[shared],
+        ballots.signal[shared],
+        ballots.weight[shared],
+        ballots.share[shared],
     )
     strength = start
     posterior = _posterior(ballots, strength, len(comparisons))
@@ -116,7 +136,8 @@ def graded_dawid_skene(
         if not voting or float(np.abs(posterior - before).max()) < _TOLERANCE:
             break
     p_a = dict(zip(comparisons, posterior.tolist(), strict=True))
-    strengths = dict(zip(voters, strength.tolist(), strict=True))
+    found = dict(zip(voters, strength.tolist(), strict=True))
+    strengths = {annotator: found[voter] for annotator, voter in voter_of.items()}
     return Crowd(p_a, reliabilities(voting, p_a, strengths))
 
 
@@ -135,17 +156,18 @@ def reliabilities(
     )
 
 
-def _ballots(votes: Sequence[Vote], voters: Sequence[str], comparisons: Sequence[str]) -> _Ballots:
-    voter = {name: number for number, name in enumerate(voters)}
+def _ballots(votes: Sequence[Vote], voter_of: Mapping[str, str], comparisons: Sequence[str]) -> _Ballots:
+    voter = {name: number for number, name in enumerate(sorted(set(voter_of.values())))}
     comparison = {name: number for number, name in enumerate(comparisons)}
     p_a = np.array([vote.p_a for vote in votes], dtype=np.float64)
     clipped = np.clip(p_a, _PROBABILITY_CLIP, 1 - _PROBABILITY_CLIP)
     machine = np.array([vote.is_machine for vote in votes], dtype=bool)
     return _Ballots(
-        np.array([voter[vote.annotator] for vote in votes], dtype=np.int64),
+        np.array([voter[voter_of[vote.annotator]] for vote in votes], dtype=np.int64),
         np.array([comparison[vote.comparison_id] for vote in votes], dtype=np.int64),
         np.where(machine, np.log(clipped / (1 - clipped)), 2 * p_a - 1),
         np.array([vote.weight for vote in votes], dtype=np.float64),
+        np.array([vote.share for vote in votes], dtype=np.float64),
     )
 
 
@@ -171,10 +193,11 @@ def _strengths(
     """Return the strengths that maximise expected log-likelihood plus log-prior, by Newton's method."""
     size, start, pseudo_votes = prior
     believed, voters = posterior[ballots.comparison], len(strength)
+    weight = ballots.weight * ballots.share
     for _ in range(50):
         p = _sigmoid(strength[ballots.voter] * ballots.signal)
-        gradient = _sums(ballots.voter, ballots.weight * ballots.signal * (believed - p), voters)
-        curvature = _sums(ballots.voter, ballots.weight * ballots.signal**2 * p * (1 - p), voters)
+        gradient = _sums(ballots.voter, weight * ballots.signal * (believed - p), voters)
+        curvature = _sums(ballots.voter, weight * ballots.signal**2 * p * (1 - p), voters)
         at_prior = _sigmoid(strength * size)
         gradient += pseudo_votes * size * (_sigmoid(start * size) - at_prior)
         curvature += pseudo_votes * size**2 * at_prior * (1 - at_prior)

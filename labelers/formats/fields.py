@@ -34,23 +34,26 @@ PROMPTS = (
 """Common names of the prompt field in labeling tasks, in order of precedence."""
 MAPPED_ANSWERS = ("response_a", "response_b")
 _ANNOTATOR_KEYS = ("email", "username", "name", "id")
-_SYNONYMS: Mapping[Outcome, tuple[str, ...]] = {
+VERDICT_WORDS: Mapping[Outcome, tuple[str, ...]] = {
     "first": ("a", "first", "left", "one"),
     "second": ("b", "second", "right", "two"),
     "tie": ("tie", "tied", "equal", "same", "draw", "both_good", "tie_(bothgood)", "tie_(both_good)"),
     "both_bad": ("both_bad", "bothbad", "tie_(bothbad)", "tie_(both_bad)", "neither", "both_are_bad"),
     "skip": ("skip", "skipped", "unsure", "not_sure"),
 }
+"""The words for each verdict."""
+VERDICTS_OPTION = "; other words with --verdicts a=THEIRS,b=THEIRS,tie=THEIRS"
 VERDICT_NOT_RECOGNISED = "the verdict is not recognised"
 ACCEPTED_VERDICTS = (
-    "a, b, tie, both_bad or skip (also left, right, response_1, response_2, equal, neither); other words "
-    "with --verdicts a=THEIRS,b=THEIRS"
+    "; ".join(", ".join(words) for words in VERDICT_WORDS.values())
+    + "; response_1, model_b and the like"
+    + VERDICTS_OPTION
 )
 """What the column of the verdict may hold, and how other words are mapped to it."""
 _WHOLE = re.compile(r"\d+\.0+")
 """A whole number as tables write it in a column with gaps."""
 _NOUNS = ("response", "model", "text", "answer", "option", "output", "completion", "choice", "assistant")
-_WORDS: Mapping[str, Outcome] = {word: outcome for outcome, words in _SYNONYMS.items() for word in words}
+_WORDS: Mapping[str, Outcome] = {word: outcome for outcome, words in VERDICT_WORDS.items() for word in words}
 _SIDES: Mapping[str, Outcome] = {"a": "first", "1": "first", "b": "second", "2": "second"}
 
 
@@ -78,10 +81,11 @@ def value_of(row: Mapping[str, Any], *names: str) -> Any:
 
 
 def required(row: Mapping[str, Any], *names: str) -> Any:
-    """Return the first non-empty cell. Raises RequestError if all are empty."""
+    """Return the first non-empty cell. Raises RequestError, by a name that the row has, if all are empty."""
     found = present(row, names)
     if found is None:
-        raise RequestError(f"the field '{names[0]}' is missing or empty")
+        named = next((name for name in names if name in row), names[0])
+        raise RequestError(f"the field '{named}' is missing or empty")
     return row[found]
 
 

@@ -77,6 +77,8 @@ class Pair:
     """Id of the set of answers that the two belong to."""
     tags: tuple[str, ...] = ()
     exported: Exported | None = None
+    weight: float | None = None
+    """Weight of the pair in training; None is 1."""
 
 
 def pair_of(
@@ -92,6 +94,11 @@ def pair_of(
     """
     first, second = Candidate(sides.chosen, origins[0]), Candidate(sides.rejected, origins[1])
     return Pair(sides.prompt, first, second, tuple(opinions), tags=tags)
+
+
+def training_weight(pairs: int) -> float | None:
+    """Return the weight in training of each of the pairs of one decision; None is 1."""
+    return 1 / pairs if pairs > 1 else None
 
 
 def records_of(pair: Pair, labeler: str) -> tuple[Comparison, tuple[Judgment, ...]]:
@@ -114,7 +121,7 @@ def records_of(pair: Pair, labeler: str) -> tuple[Comparison, tuple[Judgment, ..
         comparison, exact = pair.exported.comparison, pair.exported.judgments
     else:
         prompt = Prompt.of(pair.prompt, tags=pair.tags, source=labeler)
-        comparison, exact = Comparison.of(prompt, first, second, pair.group), ()
+        comparison, exact = Comparison.of(prompt, first, second, pair.group, pair.weight), ()
     a_is: Side = "first" if comparison.response_a == first.response else "second"
     judgments = tuple(judgment_of(opinion, comparison.id, labeler, a_is) for opinion in pair.opinions)
     return comparison, (*exact, *judgments)

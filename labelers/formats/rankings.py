@@ -1,7 +1,9 @@
 """Convert rankings and ratings of several answers to pairwise comparisons.
 
 A ranking of K answers covers K (K - 1) / 2 pairs, but is a single decision of one annotator. Each of its
-judgments therefore has weight 1 / (number of pairs), which sum to 1, and all share the ranking's `group`.
+judgments therefore has weight 1 / (number of pairs), which sum to 1, and all share the ranking's `group`. So
+has each comparison in training: a prompt with many answers counts as much as one with two (Ouyang et al.
+2022, arXiv 2203.02155, equation 1).
 Answers of equal rank are a tie (p_a 0.5). For ratings, the margin is the difference of the two ratings. A
 ranking has no margin, since ranks give an order without distances.
 
@@ -32,7 +34,7 @@ from labelers.formats.fields import (
     required,
     value_of,
 )
-from labelers.formats.opinions import Opinion, Pair, outcome_by
+from labelers.formats.opinions import Opinion, Pair, outcome_by, training_weight
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, asked_in
 from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
 
@@ -87,7 +89,7 @@ def pairs_of(
     repeated = len(chosen) - len(distinct)
     group = record_id("answers", [m.model_dump() for m in prompt], sorted(s.answer.response for s in scored))
     ranking = record_id("ranking", group, by.annotator, by.seat, by.dimension, [s.score for s in scored])
-    pairs = []
+    pairs, weight = [], training_weight(len(distinct))
     for one, two in distinct:
         margin = one.score - two.score
         opinion = by.model_copy(
@@ -98,7 +100,7 @@ def pairs_of(
                 "group": ranking,
             }
         )
-        pairs.append(Pair(prompt, one.answer, two.answer, (opinion,), group, tags))
+        pairs.append(Pair(prompt, one.answer, two.answer, (opinion,), group, tags, weight=weight))
     skipped = (Skipped("two of the ranked answers are the same"),) * repeated
     return Ranked(tuple(pairs), skipped)
 
@@ -190,14 +192,25 @@ def _has_own_scores(responses: Any) -> bool:
     return bool(scored) and all("rank" in entry or present(entry, _OWN_RATINGS) for entry in scored)
 
 
+def _own_field(entries: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the field of a rank or rating that answers have: a filled one, else one that is always empty."""
+    names = ("rank", *_OWN_RATINGS)
+    filled = (name for name in names if any(not is_missing(entry.get(name)) for entry in entries))
+    return next(filled, next((name for name in names if any(name in entry for entry in entries)), None))
+
+
 def _scores(values: Mapping[str, Any], count: int, skipped: list[Skipped]) -> tuple[list[float | None], bool]:
     """Return the score of each answer (None if it has none), and whether the scores are ratings."""
     responses = list_of(required(values, *_RESPONSES), "responses")
-    if _has_own_scores(responses):
-        entries = [entry if isinstance(entry, Mapping) else {} for entry in responses]
-        ranked = any(not is_missing(entry.get("rank")) for entry in entries)
+    beside = present(values, (*_ORDER, "order", *_RATINGS))
+    entries = [entry if isinstance(entry, Mapping) else {} for entry in responses]
+    own = _own_field(entries)
+    if own is not None and (beside is None or _has_own_scores(responses)):
+        if all(is_missing(entry.get(own)) for entry in entries):
+            raise RequestError(f"the field '{own}' is missing or empty in every answer")
+        ranked = own == "rank"
         found = [entry.get("rank") if ranked else value_of(entry, *_OWN_RATINGS) for entry in entries]
-        numbers = _numbers(found, "rank" if ranked else "rating", count, skipped)
+        numbers = _numbers(found, own, count, skipped)
         return [None if n is None else -n for n in numbers] if ranked else numbers, not ranked
     name = present(values, _RATINGS)
     if name is not None:
@@ -207,7 +220,7 @@ def _scores(values: Mapping[str, Any], count: int, skipped: list[Skipped]) -> tu
     if name is not None:
         ranks = _numbers(values[name], name, count, skipped)
         return [None if rank is None else -rank for rank in ranks], False
-    order = list_of(required(values, "ranks", "order"), "order")
+    order = list_of(required(values, "ranks", "order", "rank", "ranking", *_RATINGS), "order")
     return list(_by_order(order, count)), False
 
 

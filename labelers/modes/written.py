@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -63,13 +63,15 @@ class ReasonedMode:
         prompt, replies = case.comparison.prompt, case.replies(a_first=a_first)
         frame = self.questions.frame(case.principle, prompt, *replies)
         values = {**frame.of_question, **pair_values(prompt.messages, *replies)}
-        return written_request(self.asking, self.questions.templates, "reasoned", values)
+        request = written_request(self.asking, self.questions.templates, "reasoned", values)
+        return replace(request, affinity=prompt.id)
 
     def _verdict(self, case: Case, request: Request, reasons: Generation) -> ChoiceRequest:
         asked = self.questions.templates.judging.render("reasoned_verdict", principle=case.principle)
         written = Turn("assistant", (Untrusted(reasons.text),))
         turns = (*request.turns, written, Turn("user", asked.pieces))
-        return ChoiceRequest(turns, LETTERS, "label", asked.prefill)
+        about = case.comparison.prompt.id
+        return ChoiceRequest(turns, LETTERS, "label", asked.prefill, affinity=about)
 
 
 class WrittenGrade(BaseModel):
@@ -119,7 +121,8 @@ class RubricMode:
         frame = self.questions.frame(case.principle, prompt, reply)
         values = {**frame.of_question, **reply_values(prompt.messages, reply), "points": points}
         schema = json.dumps(grade_schema(points), sort_keys=True)
-        return written_request(self.asking, self.questions.templates, "rubric", values, schema)
+        request = written_request(self.asking, self.questions.templates, "rubric", values, schema)
+        return replace(request, affinity=prompt.id)
 
 
 def grade_schema(points: int) -> dict[str, Any]:

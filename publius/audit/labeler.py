@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from core.lazy import require
 from core.notices import note, warn
 from core.store.files import os_errors, write_atomic
 from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, Certificate, GoldSource
-from evaluation.judges.gold import GoldPair, sampled, tuning_slice
+from evaluation.judges.gold import TUNING_SHARE, GoldPair, sampled, tuning_slice
 from evaluation.judges.injections import Injection, injection_problems
 from evaluation.judges.judged import JudgedPair, outcomes
 from evaluation.judges.measures import gold_metrics, reliability_of
@@ -35,14 +36,16 @@ from publius.audit.own_injections import read_own_injections
 from publius.audit.settings import AuditRequest, audit_settings
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
-from publius.runs.folder import package_versions
 from publius.runs.inputs import CORRECTION
+from publius.runs.manifest import package_versions
 from publius.stages.judges.audits import corrected_labeler
 from publius.stages.judges.trained import judged_constitution
 
 AUDIT_REPORT = "audit.md"
 FEWEST_PROMPTS = 10
-"""Prompts that each slice needs for labelers to be compared."""
+"""Prompts that each slice needs for a labeler to be recommended."""
+_SPARE = 1.5
+"""Factor above the expected size of the tuning slice, which a hash decides."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,8 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     constitution = load_constitution(config.constitution)
     judged_by = asked_constitution(constitution, config)
     _require_gold(request)
-    every, sources = read_gold(request.gold) if request.gold else ((), ())
+    given = request.gold
+    every, sources = read_gold(given, request.aggregation or config.label.aggregation) if given else ((), ())
     pairs = sampled(every, request.rows, config.seed)
     own_texts = read_own_injections(request.injections_from) if request.injections_from else ()
     with open_engines(config, settings.project, make, pairs_only=True) as engines:
@@ -193,7 +197,7 @@ def asked_constitution(constitution: Constitution, config: RunConfig) -> Constit
     """
     _require_questions(constitution, config.label.principles)
     judged = judged_constitution(constitution, Path(config.models.of("labeler").id))
-    if all(principle.check is not None for principle in judged.principles):
+    if all(principle.check is not None for principle in judged.steering):
         raise ConfigError(
             "nothing to audit: the judge abstains on every principle",
             where=constitution.name,
@@ -210,7 +214,7 @@ def _require_questions(constitution: Constitution, principles: PrincipleCount) -
             where="label.principles",
             accepted="1 or more, or --set label.principles=4",
         )
-    if all(principle.check is not None for principle in constitution.principles):
+    if all(principle.check is not None for principle in constitution.steering):
         raise ConfigError(
             "nothing to audit: every principle has a machine check, so no labeler is asked",
             where=constitution.name,
@@ -222,9 +226,7 @@ def _by_gold(audit: _Audit, found: Sequence[LabelerCandidate], pairs: Sequence[G
     """Return the parts of the certificate that gold labels give."""
     tuning, rest = tuning_slice(pairs, audit.seed) if len(found) > 1 else ((), tuple(pairs))
     if len(found) > 1 and min(_prompts(tuning), _prompts(rest)) < FEWEST_PROMPTS:
-        few = f"{_prompts(pairs)} gold prompts are too few to compare labelers"
-        warn(f"{few}; only the configured one is audited")
-        tuning, rest, found = (), tuple(pairs), found[:1]
+        return _side_by_side(audit, found, pairs)
     compared = [audit.measure(candidate, tuning) for candidate in found] if tuning else []
     best = recommended_of(compared)
     chosen = [found[0]]
@@ -238,6 +240,26 @@ def _by_gold(audit: _Audit, found: Sequence[LabelerCandidate], pairs: Sequence[G
         "tuning": len(tuning),
         "recommended": None if best is None else best.labeler.digest,
     }
+
+
+def _side_by_side(
+    audit: _Audit, found: Sequence[LabelerCandidate], pairs: Sequence[GoldPair]
+) -> dict[str, Any]:
+    """Return the parts of the certificate where gold is too small to be divided: all labelers on all of it.
+
+    None is recommended: the best of several on some comparisons is less good on others.
+    """
+    enough = math.ceil(_SPARE * FEWEST_PROMPTS / TUNING_SHARE)
+    warn(
+        f"too few gold prompts to choose between labelers on a part of them ({_prompts(pairs)}, and about "
+        f"{enough} are enough): each is measured on all of them, and none is recommended, as the best "
+        "of several on the same comparisons looks better than it is; add gold, or --no-compare for the "
+        "configured one alone"
+    )
+    configured = audit.measure(found[0], pairs, correct=True)
+    others = [audit.measure(candidate, pairs) for candidate in found[1:]]
+    _require_one([configured, *others])
+    return {"audited": (configured,), "compared": (configured, *others)}
 
 
 def _prompts(pairs: Sequence[GoldPair]) -> int:

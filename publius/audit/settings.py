@@ -15,6 +15,7 @@ from engines.config import ModelConfig
 from engines.embedded import EMBEDDED_NAME
 from engines.reward.folder import reward_folder
 from labelers.config import LabelMode
+from labelers.crowd.methods import Aggregation
 from publius.config.run_file import RunConfig, build_run_config, load_run_config
 from publius.runs.one_model import engine_settings, project_of
 from publius.runs.project import DEFAULT_PRESET
@@ -32,6 +33,8 @@ class AuditRequest:
     """A run file, a constitution or the name of a preset; None for `run.yaml`, or the default preset."""
     gold: Sequence[str] = ()
     """Files or folders of gold labels; if empty, pairs that need none are judged."""
+    aggregation: Aggregation | None = None
+    """How people's votes on a gold comparison are put together; None for `label.aggregation`."""
     rows: int | None = None
     """Most gold comparisons to judge; None for all."""
     to: Path | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from publius.models.trained_folder import TrainedFolder, read_trained_folder
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.folder import Run
 from publius.runs.project import DEFAULT_PRESET
+from publius.sources.splits.mapping import described_others, held_out_splits
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
 from publius.stages.runner import StagePlan, run_plan
@@ -37,6 +38,8 @@ class TrainedEvaluation:
     """Folder for `runs/` and the request cache."""
     overrides: Sequence[str] = ()
     strict: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The data set's column for each of ours, as in `prompts.columns` of a run file."""
 
 
 def evaluate_trained(request: TrainedEvaluation, make: EngineMaker = make_engine) -> RunOutcome:
@@ -72,13 +75,31 @@ def _settings(request: TrainedEvaluation, trained: TrainedFolder) -> dict[str, A
         # The weights have no part in a run's identity, so they are in its name.
         "name": f"eval-{label or trained.method}-{trained.digest[:8]}",
         "constitution": request.constitution or DEFAULT_PRESET,
-        "prompts": request.prompts,
+        "prompts": _prompts_of(request),
         "split": {"train": 0, "preference": 0, "test": 1},
         "models": {"policy": trained.policy.model_dump(mode="json", exclude_defaults=True)},
         "eval": {"models": ["base", *([PROMPTED] if own else []), trained.method]},
         # Nothing is labelled, so a model that cannot label is measured, too. A judge needs principles.
         **({} if judged else {"label": {"principles": 0}}),
     }
+
+
+def _prompts_of(request: TrainedEvaluation) -> dict[str, Any]:
+    """Return where the prompts come from: of a data set with a held-out split that split."""
+    found: dict[str, Any] = {"path": request.prompts}
+    if request.columns:
+        found["columns"] = dict(request.columns)
+    if any(override.startswith(("prompts.split", "prompts.subset")) for override in request.overrides):
+        return found
+    splits = held_out_splits(request.prompts)
+    if splits is not None:
+        others = described_others(request.prompts, {splits["test"]})
+        note(
+            f"{Path(request.prompts).name}: the split {splits['test']} is answered; others: {others}; "
+            "--set prompts.split=NAME answers another one"
+        )
+        found["split"] = splits["test"]
+    return found
 
 
 def _link(link: Path, folder: Path) -> None:

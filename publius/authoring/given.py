@@ -13,9 +13,12 @@ from core.errors import ConfigError
 from core.notices import counted, note, warn
 from core.records import Prompt
 from core.text.explain import one_of
-from publius.config.run_file import PromptColumn, PromptsConfig, SplitConfig
-from publius.sources.prompt_survey import survey
-from publius.stages.prompts import admitted_rows
+from core.text.yaml_writing import yaml_flow
+from prompts.conditions import Conditions
+from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
+from publius.sources.prompt_survey import MappedBy, survey
+from publius.sources.splits.mapping import described_others
+from publius.stages.prompts import admitted_rows, splits_in_words, warn_if_all_held_out
 
 _PLACES = 3
 """Skipped rows of a reason that are named."""
@@ -30,6 +33,8 @@ class GivenPrompts:
     rows: int
     skipped: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Places of the skipped rows, by reason."""
+    unread: str = ""
+    """In one line, the splits of the data set that are not read."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts, and the places of skipped rows by reason."""
@@ -44,12 +49,19 @@ class GivenPrompts:
         return f"{self.name}: {used} of {counted(self.rows, 'row')}{reasons}; tags: {tagged}"
 
 
-def read_given(path: Path, columns: Mapping[str, str] | None = None) -> GivenPrompts:
+def read_given(
+    path: Path,
+    columns: Mapping[str, str] | None = None,
+    where: Conditions | None = None,
+    split: Mapping[str, str] | None = None,
+) -> GivenPrompts:
     """Return the prompts of a file.
 
     Args:
         path: the file, a data set folder or a Hugging Face id.
         columns: the file's column for each of ours, as in `prompts.columns` of a run file.
+        where: values that columns must have, as in `prompts.where`.
+        split: the data set's or the rows' split for each one of the run, as in `prompts.split`.
 
     Raises:
         ConfigError: if a column is not one of ours.
@@ -59,29 +71,77 @@ def read_given(path: Path, columns: Mapping[str, str] | None = None) -> GivenPro
     for ours in columns or {}:
         if ours not in known:
             raise ConfigError(f"unknown column {ours!r}", where="--columns", accepted=one_of(known, ours))
-    config = PromptsConfig.model_validate({"path": path, "columns": dict(columns or {})})
-    return prompts_of_run(config, SplitConfig())
+    config = PromptsConfig.model_validate(
+        {"path": path, "columns": dict(columns or {}), "where": dict(where or {}), "split": split}
+    )
+    return prompts_of_run(config, SplitConfig(), "--columns")
 
 
-def prompts_of_run(config: PromptsConfig, split: SplitConfig) -> GivenPrompts:
+def parse_splits(given: Sequence[str]) -> dict[str, str]:
+    """Return `prompts.split` from options like `train=dev,test=test`.
+
+    Raises:
+        ConfigError: if one does not have the form OURS=THEIRS, or is not a split of the run.
+    """
+    found: dict[str, str] = {}
+    for part in (part.strip() for option in given for part in option.split(",") if part.strip()):
+        ours, _, theirs = (word.strip() for word in part.partition("="))
+        if not theirs:
+            accepted = "OURS=THEIRS, as in train=dev,test=test"
+            raise ConfigError(f"found {part!r}", where="--split", accepted=accepted)
+        if ours not in get_args(PromptSplit) or ours in found:
+            what = f"{ours} is given twice" if ours in found else f"unknown split {ours!r}"
+            raise ConfigError(what, where="--split", accepted=one_of(get_args(PromptSplit), ours))
+        found[ours] = theirs
+    return found
+
+
+def prompts_of_run(
+    config: PromptsConfig, split: SplitConfig, mapped_by: MappedBy = "run file"
+) -> GivenPrompts:
     """Return the prompts that a run with these settings would use. Raises DataError."""
     prompts: list[Prompt] = []
     skipped: dict[str, list[str]] = {}
     rows = 0
-    for entry in admitted_rows(config, split, survey(config)):
+    found = survey(config, mapped_by)
+    for entry in admitted_rows(config, split, found):
         rows += 1
         reason = entry.row.reason if entry.admission is None else entry.admission.reason
         if entry.admission is not None and not reason:
             prompts.append(entry.admission.prompt)
         else:
             skipped.setdefault(reason or "no prompt", []).append(entry.row.place)
-    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped)
+    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits)
+
+
+def note_split(given: GivenPrompts) -> None:
+    """Log how the prompts of a new project are split, and how to hold some out if none are."""
+    splits = Counter(str(prompt.split) for prompt in given.prompts)
+    note(splits_in_words({name: splits[name] for name in SplitConfig().shares()}))
+    warn_if_all_held_out(splits)
+    if not splits["test"]:
+        note(
+            "no prompt is held out for publius eval: add split: {train: 0.4, preference: 0.4, test: 0.2} to "
+            "run.yaml, or {train: 0, preference: 0, test: 1} and train: [] to train nothing"
+        )
 
 
 def note_given(given: GivenPrompts | None) -> None:
     """Log what was read of a file of prompts."""
     if given is not None:
         note(given.line())
+        if given.unread:
+            note(given.unread)
+
+
+def note_mapped(path: Path, splits: Mapping[str, str] | None) -> None:
+    """Log which splits of a data set a new project's run reads as which of its own."""
+    if splits is not None:
+        others = described_others(path, set(splits.values()))
+        note(
+            f"{path.name}: the split {splits['train']} is for training and {splits['test']} is held out: "
+            f"prompts.split is {yaml_flow(dict(splits))}{f'; not read: {others}' if others else ''}"
+        )
 
 
 def warn_of_unknown_tags(tags: Iterable[str], constitutions: Iterable[Constitution]) -> None:

@@ -28,17 +28,19 @@ from core.records import (
 )
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import RequestCounts
+from publius.authoring.estimating.speeds import models_asked
 from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
-from publius.runs.folder import Run, identify
-from publius.runs.previews import record_preview, servers_asked
+from publius.runs.folder import Run
+from publius.runs.opening.identity import place_of
+from publius.runs.previews import record_preview, record_preview_speed, servers_asked
 from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.prompts import PromptIngestion
-from publius.stages.runner import planned_stages
+from publius.stages.runner import asks_labeler, planned_stages
 from publius.stages.sample import sample_stage
 from publius.stages.scoring import require_scored_answers
 
@@ -146,8 +148,8 @@ class RunPreview:
 def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> RunPreview:
     """Run the first prompts of every stage before training, and return what they lead to.
 
-    Nothing is trained, and the run folder is not touched. The answers are in the project's request cache, and
-    what servers were asked counts under the budget of the run.
+    Nothing is trained, and the run folder is not touched. The answers are in the project's request cache,
+    what servers were asked counts under the budget of the run, and estimates know the speed of the models.
 
     Raises:
         ConfigError: if no stage of the run can be previewed.
@@ -163,20 +165,21 @@ def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> Run
         open_engines(config, project, make) as engines,
         tempfile.TemporaryDirectory(prefix="publius-") as folder,
     ):
-        identity = identify(config, constitution, engines.identities())
-        own = project / "runs" / f"{config.name}-{identity.digest[:8]}"
+        own, identity = place_of(project, config, constitution, engines.identities())
         work = Path(folder) / "runs" / own.name
         work.mkdir(parents=True)
         with TemporaryRun(work, own, config, constitution, identity) as run:
             engines.resume_servers(servers_asked(project, own))
             require_scored_answers(run, stages)
             try:
-                warn_about_labels(config, engines)
+                warn_about_labels(config, constitution, engines, labels_now=asks_labeler(config, stages))
                 ingestion(run)
                 run.narrow = lambda prompts: islice(prompts, request.prompts)
                 counts = sum((_run(stage, run, engines) for stage in stages), RequestCounts())
             finally:
                 record_preview(project, own.name, engines.take_server_records())
+                done: dict[str, Any] = {stage: run.manifest["stages"].get(stage, {}) for stage in stages}
+                record_preview_speed(project, own.name, models_asked(config), done)
             prompts = tuple(_prompts(run))
             excluded = {
                 stage: reasons for stage in (*stages, "aggregate") if (reasons := run.excluded(stage))

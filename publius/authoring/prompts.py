@@ -13,7 +13,7 @@ from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.concurrency import for_each
 from core.errors import ConfigError, DataError, RequestError, RunStateError
-from core.notices import counted, warn
+from core.notices import counted, note, warn
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Sampling
 from core.store.files import is_there, os_errors, write_new
@@ -124,7 +124,9 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
 def _usable(path: Path) -> list[Prompt]:
     """Return the prompts of a data set. Raises DataError if no row can be used."""
     source = PromptFile(path)
-    found = survey(source)
+    found = survey(source, "file")
+    if found.unread_splits:
+        note(found.unread_splits)
     if found.reasons:
         reasons = _reasons(found.reasons)
         warn(f"{path}: {found.reasons.total():,} of {counted(found.rows, 'row')} skipped: {reasons}")
@@ -227,9 +229,8 @@ def _warnings(request: PromptsRequest, principles: Sequence[Principle], synthesi
         got = len(synthesis.taken[cell])
         if got < cell.wanted:
             asked = synthesis.attempts[cell]
-            warnings.append(
-                f"{cell.principle.id}: {got} of {cell.wanted} {cell.kind} prompts after {asked} attempts"
-            )
+            wanted = counted(cell.wanted, f"{cell.kind} prompt")
+            warnings.append(f"{cell.principle.id}: {got} of {wanted} after {counted(asked, 'attempt')}")
     return warnings
 
 

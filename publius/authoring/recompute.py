@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,8 +23,11 @@ from core.store.files import is_there, os_errors, write_stream
 from core.store.record_store import RecordFile
 from core.terminal.interrupts import run_interruptibly
 from labelers.crowd.votes import MACHINES
+from labelers.modes.asking import Request
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
-from publius.runs.folder import Run, templates_digest, tier_rule_of
+from publius.runs.folder import Run
+from publius.runs.opening.identity import templates_digest
+from publius.runs.opening.rules import tier_rule_of
 from publius.runs.project import has_cache
 from publius.runs.reader import RunReader
 from publius.stages.label import Labeling, judge_and_aggregate, warn_about_labels
@@ -75,6 +78,11 @@ class Recomputed(Run):
         return self.finished.added_comparisons
 
 
+def project_of_run(finished: RunReader) -> Path:
+    """Return the folder of the project of a run, which has the request cache and earlier runs."""
+    return finished.folder.parent.parent
+
+
 @contextmanager
 def recomputation(
     finished: RunReader, constitution: Constitution, make: EngineMaker = make_engine
@@ -85,7 +93,7 @@ def recomputation(
         RunStateError: if the labeler is not the one that labelled the run.
         PubliusError: if the labeler is missing or cannot label.
     """
-    project = finished.folder.parent.parent
+    project = project_of_run(finished)
     if not has_cache(project):
         warn(
             f"no request cache in {project}, so every request is sent again; "
@@ -96,13 +104,19 @@ def recomputation(
         _temporary_folder() as folder,
     ):
         _require_same_labeler(finished, engines)
-        warn_about_labels(finished.config, engines, self_labels=False)
+        warn_about_labels(finished.config, constitution, engines, self_labels=False)
         with Recomputed(Path(folder), finished, constitution) as run:
             yield run, engines
 
 
-def estimate(run: Recomputed, engines: Engines) -> Estimate:
-    """Return the number of labeler calls of the recomputation, and how many of them are not cached."""
+def estimate(run: Recomputed, engines: Engines, count: Callable[[Request], object] | None = None) -> Estimate:
+    """Return the number of labeler calls of the recomputation, and how many of them are not cached.
+
+    Args:
+        run: the recomputation.
+        engines: its engines.
+        count: called with each request that is not cached.
+    """
     labeling = Labeling.of(run, engines)
     comparisons = calls = new = 0
     total = len(run.comparisons) + len(run.added_comparisons)
@@ -110,8 +124,13 @@ def estimate(run: Recomputed, engines: Engines) -> Estimate:
         for comparison in run.all_comparisons():
             requests = list(labeling.requests(comparison))
             unknown = {
-                labeling.engine.key(request) for request in requests if not labeling.engine.knows(request)
+                labeling.engine.key(request): request
+                for request in requests
+                if not labeling.engine.knows(request)
             }
+            if count is not None:
+                for request in unknown.values():
+                    count(request)
             comparisons, calls, new = comparisons + 1, calls + len(requests), new + len(unknown)
             task.advance()
     return Estimate(comparisons, calls, new)
@@ -165,5 +184,6 @@ def _require_same_labeler(finished: RunReader, engines: Engines) -> None:
                 accepted="the labeler of the run, with the same files, dtype and chat template",
                 run="publius run RUN.yaml, to label everything with the current labeler",
             )
-    if finished.identity.templates != templates_digest(finished.config):
+    digests = {templates_digest(finished.config, judged=judged) for judged in (False, True)}
+    if finished.identity.templates not in digests:
         warn("the request templates differ from those of the run, so affected requests are sent again")

@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from constitution.checks.findings import finding, matched_texts
+from constitution.checks.findings import finding, finding_with_rule, matched_texts
 from constitution.checks.prompted import UNDECIDABLE, check_on, is_decidable
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
-from core.errors import ConfigError
+from core.concurrency import for_each
+from core.errors import ConfigError, shell_command
+from core.progress import progress
 from core.records import Prompt
 from core.rewards import Sample
 from core.terminal.interrupts import run_interruptibly
-from core.text.yaml_file import read_text
-from labelers.config import LabelConfig
+from core.text.yaml_file import prose_of, read_prose
+from labelers.config import LabelConfig, in_mode
 from labelers.modes.table import require_yes_or_no
 from labelers.rewards import LabelerReward
 from prompts.environment import PromptTemplates
 from publius.authoring.given import warn_of_unknown_tags
+from publius.authoring.replies.rows import looks_like_replies
 from publius.runs.engines import EngineMaker, make_engine
-from publius.runs.one_model import one_model, project_of
+from publius.runs.one_model import engines_of_model, project_of
+from publius.stages.judges.audits import judge_caveats
 
 STANDARD_INPUT = "-"
 ReplyOutcome = Literal["passed", "failed", "judged", "unparsed", "elsewhere", "unknown", "not_asked"]
@@ -65,6 +69,8 @@ class PrincipleOutcome:
     """What a failed check found, or why a check decides nothing about this prompt."""
     matched: tuple[str, ...] = ()
     """The texts of the reply that a forbidden pattern matches."""
+    explained: str | None = None
+    """The finding for people: of a pattern, behind the principle's text."""
     p: float | None = None
     """Probability that the reply follows the principle, by the model."""
 
@@ -76,6 +82,8 @@ class CheckedReply:
     constitution: Constitution
     outcomes: tuple[PrincipleOutcome, ...]
     model: str | None = None
+    caveats: tuple[str, ...] = ()
+    """What is known against the model's judgments."""
 
     @property
     def counts(self) -> Counter[str]:
@@ -93,6 +101,7 @@ class CheckedReply:
             "name": self.constitution.name,
             "digest": self.constitution.digest,
             "model": self.model,
+            "caveats": list(self.caveats),
             "counts": dict(self.counts),
             "principles": [asdict(found) for found in self.outcomes],
         }
@@ -108,38 +117,104 @@ def check_reply(request: ReplyRequest, make: EngineMaker = make_engine) -> Check
     warn_of_unknown_tags(request.tags, [constitution])
     reply = _reply(request.reply)
     prompt = None if request.prompt is None else Prompt.of(request.prompt, request.tags, source="check")
-    judged: Mapping[str, float] = {}
-    name = None
-    if request.model is not None:
-        if prompt is None:
-            raise ConfigError(
-                "a model judges a reply to a message", where="--model", accepted="--prompt TEXT as well"
-            )
-        with one_model(request.model, project_of(request.constitution), make, request.engine) as engine:
-            name, templates = engine.model, PromptTemplates()
-            config = LabelConfig(principles="all")
-            require_yes_or_no(engine, templates, config)
-            labeler = LabelerReward(constitution, templates, config, engine, 0, _CONCURRENCY)
-            found = run_interruptibly(labeler.by_principle(Sample(prompt, reply, finished=True)))
-            judged = {principle.id: p for principle, p in found}
-    outcomes = _outcomes(constitution, reply, prompt, request.tags, judged if name else None)
-    return CheckedReply(constitution, tuple(outcomes), name)
+    if request.model is None:
+        outcomes = reply_outcomes(constitution, reply, prompt, request.tags)
+        return CheckedReply(constitution, tuple(outcomes))
+    if prompt is None:
+        what = "a model judges a reply to a message"
+        raise ConfigError(what, where="--model", accepted="--prompt TEXT as well")
+    judge = JudgingModel(constitution, request.constitution, request.model, request.engine)
+    found = judge_replies(judge, [Sample(prompt, reply, finished=True)], make)
+    outcomes = reply_outcomes(constitution, reply, prompt, request.tags, found.probabilities[0])
+    return CheckedReply(constitution, tuple(outcomes), found.model, found.caveats)
+
+
+@dataclass(frozen=True)
+class JudgingModel:
+    """The model that judges the principles without a check."""
+
+    constitution: Constitution
+    source: str
+    """The constitution as it was named, which decides the project whose cache and audits are used."""
+    model: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class JudgedReplies:
+    """What a model says of replies."""
+
+    model: str
+    probabilities: Sequence[Mapping[str, float]]
+    """For each reply the probability by principle that it is followed; without those without valid answer."""
+    caveats: tuple[str, ...]
+    """What is known against the model's judgments."""
+
+
+def judge_replies(judge: JudgingModel, samples: Sequence[Sample], make: EngineMaker) -> JudgedReplies:
+    """Return how probably replies follow the principles without a check that are for their prompts.
+
+    Raises:
+        PubliusError: if the model cannot be loaded, or cannot answer with yes or no.
+    """
+    project = project_of(judge.source)
+    found = [dict[str, float]() for _ in samples]
+    with engines_of_model(judge.model, project, make, judge.engine) as engines:
+        engine, templates = engines.of("policy"), PromptTemplates()
+        config = LabelConfig(principles="all")
+        require_yes_or_no(engine, templates, config)
+        caveats = judge_caveats(engines, in_mode(config, "pointwise"), templates, project)
+        measured = _with_yardsticks(judge.constitution)
+        labeler = LabelerReward(measured, templates, config, engine, 0, _CONCURRENCY)
+        with progress("judge", len(samples)) as task:
+
+            async def work(number: int) -> None:
+                rated = await labeler.by_principle(samples[number])
+                found[number] = {principle.id: p for principle, p in rated}
+                task.advance()
+
+            run_interruptibly(for_each(range(len(samples)), work, _CONCURRENCY))
+        return JudgedReplies(engine.model, found, caveats)
+
+
+def _with_yardsticks(constitution: Constitution) -> Constitution:
+    """Return a constitution whose principles of weight 0 are judged, too: they are there to measure."""
+    if not constitution.yardsticks:
+        return constitution
+    weighed = (p if p.weight else p.model_copy(update={"weight": 1.0}) for p in constitution.principles)
+    return constitution.model_copy(update={"principles": tuple(weighed)})
 
 
 def _reply(source: str) -> str:
-    text = sys.stdin.read() if source == STANDARD_INPUT else read_text(Path(source), "file with the reply")
+    if source != STANDARD_INPUT and looks_like_replies(Path(source)):
+        what, accepted = "this is a table, not one reply", "the text of one reply; - for standard input"
+        run = shell_command("publius", "check", "CONSTITUTION", "--replies", source)
+        raise ConfigError(what, where=f"--reply {source}", accepted=accepted, run=run)
+    if source == STANDARD_INPUT:
+        text = prose_of(sys.stdin.buffer.read(), Path("standard input"))
+    else:
+        text = read_prose(Path(source), "file with the reply")
     if not text.strip():
         raise ConfigError("the reply is empty", where="--reply", accepted="some text")
     return text.strip()
 
 
-def _outcomes(
+def reply_outcomes(
     constitution: Constitution,
     reply: str,
     prompt: Prompt | None,
     tags: tuple[str, ...],
-    judged: Mapping[str, float] | None,
+    judged: Mapping[str, float] | None = None,
 ) -> Iterator[PrincipleOutcome]:
+    """Yield what is known about a reply under each principle, in the order of the constitution.
+
+    Args:
+        constitution: the constitution.
+        reply: the reply.
+        prompt: the prompt that it answers; None if that is not known.
+        tags: tags of the prompt.
+        judged: probability by principle that a model says the reply follows it; None if none was asked.
+    """
     for principle in constitution.principles:
         applies = _applies(principle, prompt, tags)
         if applies is None:
@@ -152,7 +227,8 @@ def _outcomes(
             found = finding(check, reply)
             outcome: ReplyOutcome = "passed" if found is None else "failed"
             matched = () if found is None else matched_texts(check, reply)
-            yield PrincipleOutcome(principle.id, principle.text, outcome, found, matched)
+            said = None if found is None else finding_with_rule(principle.text, check, found)
+            yield PrincipleOutcome(principle.id, principle.text, outcome, found, matched, said)
         elif judged is None:
             yield PrincipleOutcome(principle.id, principle.text, "not_asked")
         else:

@@ -11,7 +11,7 @@ from typing import Any
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError
-from core.notices import note, warn
+from core.notices import counted, note, warn
 from core.records import Prompt
 from core.store.files import is_there
 from prompts.scenarios.file import (
@@ -131,7 +131,7 @@ def _written(
     assert request.model is not None
     cells = tuple(cell for principle in new for cell in _cells(principle, request.per_tenet))
     wanted, most = sum(c.wanted for c in cells), sum(c.max_attempts for c in cells)
-    note(f"{request.model} is asked for {wanted:,} messages, in at most {most:,} requests")
+    note(f"{request.model} is asked for {counted(wanted, 'message')}, in at most {counted(most, 'request')}")
     synthesis = Synthesis(constitution, cells, request.seed, source=f"written by {request.model}")
     with one_model(request.model, project_of(request.constitution), make, request.engine) as engine:
         fill_synthesis(synthesis, engine, conversations(engine_settings(request.engine)))
@@ -158,10 +158,11 @@ def _of_tenet(
         own = [_by_writer(request, principle, kind, texts.pop(0), n) for n in range(min(count, len(texts)))]
         plain = plain_scenarios(principle, kind, count - len(own), request.seed)
         if synthesis is not None and plain:
-            warnings.append(f"{principle.id}: {len(plain)} of {count} {kind} scenarios are from templates")
+            wanted = counted(count, f"{kind} scenario")
+            warnings.append(f"{principle.id}: {len(plain)} of {wanted} from templates")
         if len(own) + len(plain) < count:
             found = len(own) + len(plain)
-            warnings.append(f"{principle.id}: {found} of {count} {kind} scenarios fit its scope")
+            warnings.append(f"{principle.id}: {found} of {counted(count, f'{kind} scenario')} in its scope")
         yield from (*own, *plain)
 
 

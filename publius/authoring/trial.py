@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from constitution.checks.findings import finding, matched_texts
+from constitution.checks.findings import finding, finding_with_rule, matched_texts
 from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, DataError
-from core.progress import progress
+from core.progress import ProgressTask, progress
 from core.records import Comparison, CritiqueTrace, Judgment, Prompt, Sampling
 from core.terminal.interrupts import run_interruptibly
 from critique.comparisons import draft_against_revision
@@ -33,6 +32,7 @@ from publius.authoring.given import GivenPrompts, note_given, read_given, warn_o
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.one_model import engines_of_model, project_of
 from publius.stages.base import live_note
+from publius.stages.judges.audits import judge_caveats
 
 _ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
 _JUDGED = 2
@@ -78,6 +78,12 @@ class CheckOutcome:
     last: str | None
     matched: tuple[str, ...] = ()
     """The texts that a forbidden pattern matches, of the last answer or else of the draft."""
+
+    @property
+    def why(self) -> str:
+        """What the last answer, or else the draft, breaks; of a pattern behind the principle's text."""
+        found, check = self.last or self.draft, self.principle.check
+        return finding_with_rule(self.principle.text, check, found) if found and check else ""
 
 
 @dataclass(frozen=True)
@@ -160,16 +166,15 @@ class Tried:
     """Prompts of the file beyond the limit."""
     given: GivenPrompts | None = None
     """What was read of the file."""
-
-    def counts(self, number: int) -> Counter[str]:
-        """Return how many last answers are better, worse or neither, under one of the constitutions."""
-        return Counter(verdict_of_revision(results[number].p_revision) for results in self.prompts)
+    caveats: tuple[str, ...] = ()
+    """What is known against the model's judgments."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as JSON-able values."""
         return {
             "prompts": [[result.as_json() for result in results] for results in self.prompts],
             "left": self.left,
+            "caveats": list(self.caveats),
             "file": None if self.given is None else self.given.as_json(),
         }
 
@@ -197,11 +202,17 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> Tried:
     note_given(given)
     prompts, left = _prompts(trial, given)
     chosen = _chosen(constitutions[0], trial.principles, prompts)
-    with engines_of_model(trial.model, project_of(trial.constitution), make, trial.engine) as engines:
+    project = project_of(trial.constitution)
+    with (
+        engines_of_model(trial.model, project, make, trial.engine) as engines,
+        progress("try", len(prompts)) as task,
+    ):
+        task.note(f"preparing {trial.model}")  # its libraries and tokenizer take a while
         engine = engines.of("policy")
         require_labeler(engine, PromptTemplates())
         trials = [_PromptTrial(trial, c, engine, _named(c, chosen)) for c in constitutions]
-        return Tried(run_interruptibly(_all(prompts, trials, engines)), left, given)
+        caveats = judge_caveats(engines, LabelConfig(principles=_JUDGED), PromptTemplates(), project)
+        return Tried(run_interruptibly(_all(prompts, trials, engines, task)), left, given, caveats)
 
 
 def _prompts(trial: Trial, from_file: GivenPrompts | None) -> tuple[tuple[Prompt, ...], int]:
@@ -245,18 +256,17 @@ def _named(constitution: Constitution, chosen: Sequence[Principle]) -> tuple[Pri
 
 
 async def _all(
-    prompts: Sequence[Prompt], trials: Sequence[_PromptTrial], engines: Engines
+    prompts: Sequence[Prompt], trials: Sequence[_PromptTrial], engines: Engines, task: ProgressTask
 ) -> tuple[tuple[TrialResult, ...], ...]:
     """Return the results of each prompt; meanwhile the progress line counts tokens."""
-    with progress("try", len(prompts)) as task:
 
-        async def run(prompt: Prompt) -> tuple[TrialResult, ...]:
-            results = await asyncio.gather(*(one.run(prompt) for one in trials))
-            task.advance()
-            return tuple(results)
+    async def run(prompt: Prompt) -> tuple[TrialResult, ...]:
+        results = await asyncio.gather(*(one.run(prompt) for one in trials))
+        task.advance()
+        return tuple(results)
 
-        async with live_note(task, engines, time.monotonic()):
-            return tuple(await asyncio.gather(*(run(prompt) for prompt in prompts)))
+    async with live_note(task, engines, time.monotonic()):
+        return tuple(await asyncio.gather(*(run(prompt) for prompt in prompts)))
 
 
 @dataclass(frozen=True)
@@ -293,7 +303,7 @@ class _PromptTrial:
 
     def _judged_principles(self, prompt: Prompt) -> int:
         """Return the number of principles for a prompt that no machine check decides."""
-        return sum(p.check is None and in_scope(p, prompt) for p in self.constitution.principles)
+        return sum(p.check is None and in_scope(p, prompt) for p in self.constitution.steering)
 
     @property
     def _config(self) -> CritiqueConfig:

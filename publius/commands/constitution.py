@@ -15,6 +15,7 @@ from publius.console import emit, print_json
 from publius.runs.project import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
+    from publius.authoring.replies.checking import RepliesRequest
     from publius.authoring.reply import ReplyRequest
 
 constitution_app = typer.Typer()
@@ -23,6 +24,7 @@ ConstitutionSource = Annotated[
     str, typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION")
 ]
 _MOOD = "prompt=question,tags=mood"
+_REPLY = "prompt=question,reply=answer"
 Labeler = Annotated[
     str, typer.Option(help="The labeler: a Hugging Face id, a folder, or the embedded model.")
 ]
@@ -65,6 +67,14 @@ def try_(
     engine: EngineOption = "transformers",
     rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Random seed that draws principles and answers.")] = 0,
+    show_all: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Show every prompt with its answers; of more than three, only what failed or changed "
+            "is shown.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a draft, its critique, revision and label. Takes seconds and creates no run."""
@@ -80,7 +90,7 @@ def try_(
     trial = Trial(
         constitution, given, model, against, prompts, limit, tags, chosen, rounds, seed, engine, theirs
     )
-    emit(run_trial(trial), as_json, print_trial)
+    emit(run_trial(trial), as_json, partial(print_trial, show_all=show_all))
 
 
 @constitution_app.command()
@@ -93,7 +103,14 @@ def check(
         Path | None,
         typer.Option(help="Also run the checks that need prompts (L5xx) on this file.", metavar="FILE"),
     ] = None,
-    columns: PromptFileColumns = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS,...",
+            help="Map our columns to the file's: prompt=question,tags=mood with --prompts, or "
+            "prompt=question,reply=answer with --replies.",
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -117,9 +134,30 @@ def check(
     prompt: Annotated[
         str | None, typer.Option(help="With --reply: the message that it answers.", metavar="TEXT")
     ] = None,
+    replies: Annotated[
+        Path | None,
+        typer.Option(
+            help="Check several replies: a table with a column reply (or response, answer, ...) and one with "
+            "its prompt, or conversations, in any form that prompts are read from. The exit code is as with "
+            "--reply.",
+            metavar="FILE",
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --replies: also write a .csv file, a row for each reply and a column for each rule.",
+            metavar="FILE",
+        ),
+    ] = None,
+    long: Annotated[
+        bool, typer.Option("--long", help="With --to: a row for each reply and rule instead.")
+    ] = False,
     tag: Annotated[
         list[str] | None,
-        typer.Option(help="With --reply: a tag of the message; may be repeated.", metavar="TAG"),
+        typer.Option(
+            help="With --reply or --replies: a tag of the messages; may be repeated.", metavar="TAG"
+        ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     judged: Annotated[
@@ -131,8 +169,8 @@ def check(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The model of --judged, the embedded one by default; with --reply and --prompt, it judges "
-            "the principles without a check.",
+            help="The model of --judged, the embedded one by default; with --reply and --prompt, or with "
+            "--replies, it judges the principles without a check.",
         ),
     ] = None,
     engine: EngineOption = "transformers",
@@ -145,12 +183,13 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check a constitution for mistakes, or a reply against it.
+    """Check a constitution for mistakes, or replies against it.
 
     Findings name line and column; the exit code is 2 on errors.
     """
     from core.errors import ConfigError
     from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, explain_codes
+    from publius.authoring.replies.checking import RepliesRequest
     from publius.authoring.reply import ReplyRequest
     from publius.config.run_file import load_run_config
     from publius.sources.column_names import parse_columns
@@ -159,8 +198,8 @@ def check(
     if explain is not None:
         emit(explain_codes(explain), as_json, print_codes)
         return 0
-    if columns and prompts is None:
-        raise typer.BadParameter("--columns requires --prompts; a run file has prompts.columns")
+    _refuse_beside_replies(replies, reply, prompts, prompt)
+    _refuse_without_file(columns, to, prompts, replies, long=long)
     if prompts is not None and run is not None:
         raise typer.BadParameter("give --prompts or --run, not both")
     if constitution is None:
@@ -171,6 +210,10 @@ def check(
         return _check_reply(
             ReplyRequest(constitution, reply, prompt, tuple(tag or ()), model, engine), as_json
         )
+    if replies is not None:
+        theirs = parse_columns(columns or [], _REPLY)
+        asked = RepliesRequest(constitution, replies, theirs, tuple(tag or ()), model, engine, to, long)
+        return _check_replies(asked, as_json)
     if prompt is not None or tag:
         raise typer.BadParameter("--prompt and --tag require --reply")
     theirs = parse_columns(columns or [], _MOOD)
@@ -192,6 +235,38 @@ def _check_reply(request: ReplyRequest, as_json: bool) -> int:
 
     result = check_reply(request)
     emit(result, as_json, print_reply)
+    return 1 if result.fails else 0
+
+
+def _refuse_beside_replies(
+    replies: Path | None, reply: str | None, prompts: Path | None, prompt: str | None
+) -> None:
+    given = {"--reply": reply, "--prompts": prompts, "--prompt": prompt}
+    others = [option for option, value in given.items() if value is not None]
+    if replies is not None and others:
+        raise typer.BadParameter(f"--replies has prompts and replies in its file: leave {others[0]} out")
+
+
+def _refuse_without_file(
+    columns: list[str] | None, to: Path | None, prompts: Path | None, replies: Path | None, *, long: bool
+) -> None:
+    if columns and prompts is None and replies is None:
+        what = "--columns requires --prompts or --replies; a run file has prompts.columns"
+        raise typer.BadParameter(what)
+    if to is not None and replies is None:
+        raise typer.BadParameter("--to requires --replies")
+    if long and to is None:
+        raise typer.BadParameter("--long requires --to FILE.csv")
+
+
+def _check_replies(request: RepliesRequest, as_json: bool) -> int:
+    from publius.authoring.replies.checking import check_replies
+    from publius.views.replies.checked import print_checked_replies
+
+    result = check_replies(request)
+    emit(result, as_json, print_checked_replies)
+    if request.to is not None:
+        note(f"wrote {request.to}")
     return 1 if result.fails else 0
 
 

@@ -24,6 +24,23 @@ BaseOption = Annotated[
     ),
 ]
 
+LicenseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--license",
+        help="Licence that the card states: an identifier of the Hugging Face Hub, such as cc-by-4.0.",
+        metavar="ID",
+    ),
+]
+LanguageOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--language",
+        help="Language of the texts that the card states, as an ISO 639 code such as en; may be repeated.",
+        metavar="CODE",
+    ),
+]
+
 
 def export(
     folder: Annotated[
@@ -70,54 +87,105 @@ def export(
             metavar="FORMAT",
         ),
     ] = None,
+    project: Annotated[
+        bool,
+        typer.Option(
+            "--project",
+            help="Write what the run was made with, so that others can repeat it: run file, constitution, "
+            "prompts, labels of people, versions and commands.",
+        ),
+    ] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Form of a data set's files: jsonl or parquet; jsonl if not given.", metavar="FORM"
+        ),
+    ] = None,
+    test_share: Annotated[
+        float | None,
+        typer.Option(
+            "--test-share",
+            help="Share of a data set's prompts in the test split, such as 0.2, or 0 for none; if not given, "
+            "0.1 on average, and none if the run holds out none.",
+            metavar="SHARE",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export a run that failed a gate; its card says so.")
     ] = False,
+    license: LicenseOption = None,
+    language: LanguageOption = None,
     min_p: MinP = None,
     tag: TagFilter = None,
     principle: PrincipleFilter = None,
     source: SourceFilter = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export a data set, a model, labels or a constitution.
+    """Export data, a model, labels, a constitution or a project.
 
     By default, write the run's training data as a data set for `datasets.load_dataset`.
     """
     from engines.gguf.writer import gguf_type
     from publius.authoring.exporting import export_constitution
+    from publius.authoring.repeating.project import export_project
+    from publius.config.card_terms import CardTerms
     from publius.labels.exporting import export_labels
     from publius.models.export import ModelForm, export_model, is_training
     from publius.models.gguf import export_gguf
-    from publius.runs.dataset import export_run
+    from publius.runs.dataset import CONFIGURATIONS, export_run
+    from publius.runs.pairs.caveats import made_up_in
+    from publius.runs.pairs.data_files import data_form
     from publius.runs.pairs.filters import PreferenceFilter
     from publius.views import exports
 
     conditions = PreferenceFilter.of(min_p, tag, principle, source)
+    terms = CardTerms.of(license, language)
     _require_one_form(
-        {"--labels": labels, "--model": model, "--constitution": constitution},
+        {"--labels": labels, "--model": model, "--constitution": constitution, "--project": project or None},
         {"--gguf": gguf, "--adapter": adapter or None, "--base": base},
         conditions,
     )
-    if constitution is not None:
+    of_data = {"--format": format, "--test-share": test_share}
+    if (model or labels or constitution or project) and any(value is not None for value in of_data.values()):
+        given = " and ".join(option for option, value in of_data.items() if value is not None)
+        raise typer.BadParameter(f"{given}: only for a data set")
+    if terms.fields() and (labels or constitution or project):
+        raise typer.BadParameter("--license and --language are for the card of a data set or a model")
+    if project:
+        emit(export_project(folder, to), as_json, exports.print_exported_project)
+    elif constitution is not None:
         emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
     elif labels is not None:
-        emit(export_labels(folder, labels, to), as_json, exports.print_exported_labels)
+        written_labels = export_labels(folder, labels, to)
+        emit(written_labels, as_json, exports.print_exported_labels, made_up=made_up_in(folder))
     elif model is not None and gguf is not None:
-        written = export_gguf(folder, model, to, gguf_type(gguf), base=base, force=force)
+        written = export_gguf(folder, model, to, gguf_type(gguf), base=base, force=force, terms=terms)
         emit(written, as_json, exports.print_exported_gguf)
     elif model is not None:
         form: ModelForm = "adapter" if adapter else "merged"
-        done = export_model(folder, model, to, form=form, base=base, force=force)
+        done = export_model(folder, model, to, form=form, base=base, force=force, terms=terms)
         emit(done, as_json, exports.print_exported_model)
     elif is_training(folder):
         raise typer.BadParameter(f"{folder} is a training folder, not a run folder; give --model METHOD")
     else:
-        written_rows = export_run(folder, to, force=force, conditions=conditions)
-        emit(written_rows, as_json, exports.print_exported_run)
+        form_of_data = data_form(format or "jsonl", CONFIGURATIONS)
+        written_rows = export_run(
+            folder,
+            to,
+            force=force,
+            conditions=conditions,
+            terms=terms,
+            form=form_of_data,
+            test_share=test_share,
+        )
+        said = made_up_in(folder) if as_json else ""  # as text, the export itself warns of it
+        emit(written_rows, as_json, exports.print_exported_run, made_up=said)
 
 
 def _require_one_form(
-    forms: Mapping[str, str | None], of_models: Mapping[str, str | bool | None], conditions: PreferenceFilter
+    forms: Mapping[str, str | bool | None],
+    of_models: Mapping[str, str | bool | None],
+    conditions: PreferenceFilter,
 ) -> None:
     """Reject options that contradict each other.
 
@@ -195,12 +263,15 @@ def push_(
             "--force", help="Push a run that failed a gate or has no model's texts; its card says so."
         ),
     ] = False,
+    license: LicenseOption = None,
+    language: LanguageOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload a data set or a model to the Hugging Face Hub.
 
     Sends what `publius export` writes, in one commit, after a search for keys and paths of this machine.
     """
+    from publius.config.card_terms import CardTerms
     from publius.models.hub.push import PushRequest, push_folder
     from publius.models.hub.source import ModelOptions
     from publius.views import exports
@@ -216,9 +287,13 @@ def push_(
         dry_run,
         tuple(allow or ()),
         force,
+        CardTerms.of(license, language),
     )
     show = exports.print_nothing if as_json else exports.print_push_plan
-    emit(push_folder(request, show), as_json, exports.print_pushed)
+    pushed = push_folder(request, show)
+    emit(pushed, as_json, exports.print_pushed)
+    if pushed.refused is not None:
+        raise pushed.refused
 
 
 def report_(
@@ -234,17 +309,37 @@ def report_(
         Path | None,
         typer.Option(
             help="The file to write; if not given, report.html in the folder, or in the current folder for "
-            "several.",
+            "several (with --json: none).",
             metavar="FILE",
         ),
     ] = None,
     prompts: Annotated[
         int, typer.Option(min=0, help="Number of prompts whose answers are on the page.", metavar="N")
     ] = 200,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for each plot as SVG and PDF, and measures and labels as Markdown and CSV.",
+            metavar="DIR",
+        ),
+    ] = None,
+    measures: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --figures: the measures in plots and tables, such as compliance,words.",
+            metavar="NAME,...",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write what runs and trainings did as one HTML page."""
     from publius.views.report.printing import print_written_report
     from publius.views.report.writing import ReportRequest, write_report
 
-    emit(write_report(ReportRequest(tuple(folders), to, prompts)), as_json, print_written_report)
+    if measures and figures is None:
+        raise typer.BadParameter("--measures requires --figures DIR")
+    wanted = tuple(name.strip() for part in measures or () for name in part.split(",") if name.strip())
+    request = ReportRequest(
+        tuple(folders), to, prompts, asks_for_numbers=as_json, figures=figures, measures=wanted
+    )
+    emit(write_report(request), as_json, print_written_report)

@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
+from core.errors import ConfigError
 from publius.commands.options import AsJson, SplitOption, Subset
 from publius.console import emit
+
+LABEL_FORMATS = (
+    *("sheet", "pairs", "columns", "rankings"),
+    *("argilla", "label-studio", "icai-csv", "icai-json"),
+    *("trl", "hh-rlhf", "hhh", "ultrafeedback", "alpaca-eval", "openai-summaries", "webgpt", "shp"),
+    *("openai-preference", "judgebench", "pku-saferlhf", "helpsteer2", "helpsteer3", "arena"),
+)
+"""The formats of `labelers.formats.registry.BUILT_IN`, whose import takes longer than the help."""
 
 import_app = typer.Typer(help="Import labels or a constitution from another tool.", no_args_is_help=True)
 
@@ -27,9 +36,8 @@ def labels(
     format: Annotated[
         str,
         typer.Option(
-            help="sheet, pairs, hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, "
-            "helpsteer3, pku-saferlhf, rankings, icai-csv, icai-json, columns, the name of a plugin, or "
-            "module:function; auto detects the format from the columns.",
+            help=f"{', '.join(LABEL_FORMATS)}, the name of a plugin, or module:function; auto detects the "
+            "format from the columns.",
         ),
     ] = "auto",
     columns: Annotated[
@@ -47,12 +55,35 @@ def labels(
     labeler: Annotated[
         str | None,
         typer.Option(
-            help="Name to record as the source of the labels; if not given, the format's name, or the "
-            "file's for a table in no tool's format."
+            help="Name to record as the source of the labels, as of the only person in a file; if not "
+            "given, the format's name, or the file's for a table in no tool's format."
         ),
     ] = None,
     subset: Subset = None,
     split: SplitOption = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file with prompts and answers, if FILE has votes only; as for label --pairs.",
+            metavar="PAIRS",
+        ),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="With --pairs: the column of both files that joins a vote with its pair, or VOTES=PAIRS "
+            "where the names differ; if not given, the only column that both have.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    min_margin: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DIFFERENCE",
+            help="Exclude and count pairs whose scores or ratings differ by less than this, and pairs "
+            "without scores.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse the import if anything would be excluded.")
     ] = False,
@@ -61,13 +92,18 @@ def labels(
 ) -> None:
     """Import human labels. Each label of each annotator becomes a judgment of a comparison."""
     from publius.labels.importing import LabelsRequest, import_labels
-    from publius.sources.column_names import ColumnNames, parse_columns, parse_verdicts
+    from publius.labels.joining import PairsToJoin
+    from publius.sources.column_names import parse_label_names
     from publius.sources.rows import DataSource
     from publius.views.imports import print_imported_labels
 
-    names = ColumnNames(parse_columns(columns or []), parse_verdicts(verdicts or []))
+    names = parse_label_names(columns or [], verdicts or [])
     source = DataSource(file, subset, split)
-    imported = import_labels(LabelsRequest(source, to, format, names, labeler, strict, force))
+    if on is not None and pairs is None:
+        raise ConfigError("found no --pairs", where="--on", accepted="--pairs FILE --on COLUMN")
+    joined = None if pairs is None else PairsToJoin(pairs, on)
+    request = LabelsRequest(source, to, format, names, labeler, strict, force, joined, min_margin)
+    imported = import_labels(request)
     emit(imported, as_json, print_imported_labels)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from publius.commands.options import AsJson, MinP, SourceFilter, TagFilter
-from publius.console import emit
+from publius.console import emit, note_made_up
 
 
 def annotate(
@@ -76,6 +76,7 @@ def annotate(
 ) -> None:
     """Let annotators compare answers on a local page. Each decision is saved before the next question."""
     from publius.labels.annotating import Address, Collection, serve_page
+    from publius.runs.pairs.caveats import made_up_in
     from publius.runs.pairs.filters import PreferenceFilter
     from publius.views.annotation import print_collected, print_links
 
@@ -92,11 +93,14 @@ def annotate(
         gold_share=gold_share,
         conditions=PreferenceFilter.of(min_p, tag, None, source),
     )
+    made_up = made_up_in(folder)
     address = Address(host, port, tuple(allow_host or ()), token)
     collected = serve_page(
-        collection, address, lambda links: emit(links, as_json, print_links, on_one_line=True)
+        collection,
+        address,
+        lambda links: emit(links, as_json, print_links, on_one_line=True, made_up=made_up),
     )
-    emit(collected, as_json, print_collected, on_one_line=True)
+    emit(collected, as_json, print_collected, on_one_line=True, made_up=made_up)
 
 
 labels_app = typer.Typer()
@@ -106,18 +110,72 @@ labels_app = typer.Typer()
 def agreement(
     folders: Annotated[
         list[Path],
-        typer.Argument(help="Run folders or folders of human labels; all are combined.", metavar="RUN|DIR"),
+        typer.Argument(
+            help="Run folders or folders of human labels; all are combined. Or a table with ratings of "
+            "single answers, such as stars, and a column for each rater.",
+            metavar="RUN|DIR|FILE",
+        ),
     ],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write each comparison that people judged, with their votes and the probability that "
+            "they make together, to this file (.jsonl or .csv).",
+            metavar="FILE",
+        ),
+    ] = None,
+    aggregation: Annotated[
+        str,
+        typer.Option(
+            help="How --to puts votes together, as label.aggregation does: graded (by reliability), majority "
+            "(their mean) or dawid-skene.",
+            metavar="NAME",
+        ),
+    ] = "graded",
+    constitution: Annotated[
+        str | None,
+        typer.Option(
+            help="With a table of ratings: compare them with the machine checks of this constitution.",
+            metavar="FILE",
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With a table of ratings: its columns, as in "
+            "prompt=ASKED,answer=REPLY,case=TICKET,rating=ANNA,rating=BEN.",
+            metavar="OURS=THEIRS,...",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how well annotators agree.
 
-    Also estimates the accuracy of each annotator and of the AI labeler.
+    Also estimates the accuracy of each annotator and of the AI labeler. Of ratings of single answers, it
+    measures how far raters differ.
     """
-    from publius.labels.agreement import read_report
-    from publius.views.agreement import print_report
+    if len(folders) == 1 and folders[0].is_file():
+        from publius.labels.ratings.report import read_ratings_report
+        from publius.views.looking.ratings import print_ratings
 
-    emit(read_report(folders), as_json, print_report)
+        if to is not None:
+            raise typer.BadParameter("--to is for votes on comparisons, not for a table of ratings")
+        emit(read_ratings_report(folders[0], constitution, columns or ()), as_json, print_ratings)
+        return
+    if constitution is not None or columns:
+        raise typer.BadParameter("--constitution and --columns are for one table of ratings")
+    from publius.labels.agreement import read_report
+    from publius.runs.exporting.together import aggregation_named, require_gold_name, write_gold
+    from publius.runs.pairs.caveats import made_up_in
+    from publius.views.agreement import print_gold, print_report
+
+    method = aggregation_named(aggregation)
+    if to is not None:
+        require_gold_name(to)
+    report = read_report(folders)
+    emit(report, as_json, print_report, made_up=made_up_in(*folders))
+    if to is not None:
+        print_gold(write_gold(folders, to, method, report.names))
 
 
 @labels_app.command()
@@ -152,6 +210,7 @@ def select(
     from labelers.selection import Selection
     from publius.labels.selecting import select_questions
     from publius.labels.sheet import require_sheet_name, write_sheet
+    from publius.runs.pairs.caveats import made_up_in
     from publius.views.annotation import print_selected, print_sheet
 
     if sheet is not None:
@@ -159,6 +218,7 @@ def select(
     selected = select_questions(folder, Selection(budget, control, diversity, seed))
     if to is not None:
         write_atomic(to, selected.lines())
+    note_made_up(made_up_in(folder))
     print_selected(selected, is_written=to is not None or sheet is not None)
     if sheet is not None:
         print_sheet(write_sheet(folder, selected.questions, sheet))

@@ -157,6 +157,15 @@ def benchmark(
     emit(run_benchmark(request), as_json, print_benchmark)
 
 
+GoldAggregation = Annotated[
+    str | None,
+    typer.Option(
+        help="How people's votes on a gold comparison are put together: graded (by reliability), majority or "
+        "dawid-skene; label.aggregation if not given.",
+        metavar="NAME",
+    ),
+]
+
 audit_app = typer.Typer(
     help="Audit a labeler, or a model against a constitution.",
     no_args_is_help=True,
@@ -205,7 +214,8 @@ def labeler(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="Engine of the labeler with a constitution: transformers, vllm, or a server's address.",
+            help="Engine of the labeler with a constitution: transformers, vllm, scripted (made "
+            "up), or a server's address.",
             metavar="KIND|URL",
         ),
     ] = None,
@@ -234,6 +244,7 @@ def labeler(
             help="The same, with further texts of your own: rows with `text` and `neutral`.", metavar="FILE"
         ),
     ] = None,
+    aggregation: GoldAggregation = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> int:
@@ -243,11 +254,14 @@ def labeler(
     """
     from publius.audit.labeler import run_audit
     from publius.audit.settings import AuditRequest
+    from publius.config.stand_ins import made_up
+    from publius.runs.exporting.together import aggregation_named
     from publius.views.audits.labeler import print_audit
 
     request = AuditRequest(
         source=source,
         gold=tuple(gold or ()),
+        aggregation=None if aggregation is None else aggregation_named(aggregation),
         rows=rows,
         to=to,
         model=model,
@@ -261,7 +275,8 @@ def labeler(
         injections_from=injections_from,
     )
     result = run_audit(request)
-    emit(result, as_json, print_audit)
+    scripted = any(one.labeler.model.startswith("scripted:") for one in result.certificate.audited)
+    emit(result, as_json, print_audit, made_up=made_up(("labeler",)) if scripted else "")
     return 1 if result.failed else 0
 
 
@@ -305,10 +320,12 @@ def correction(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="Engine of the labeler with a constitution: transformers, vllm, or a server's address.",
+            help="Engine of the labeler with a constitution: transformers, vllm, scripted (made "
+            "up), or a server's address.",
             metavar="KIND|URL",
         ),
     ] = None,
+    aggregation: GoldAggregation = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -318,11 +335,13 @@ def correction(
     """
     from publius.audit.correcting import CorrectionRequest, run_correction
     from publius.audit.settings import AuditRequest
+    from publius.runs.exporting.together import aggregation_named
     from publius.views.audits.labeler import print_correction
 
     audit = AuditRequest(
         source=source,
         gold=tuple(gold),
+        aggregation=None if aggregation is None else aggregation_named(aggregation),
         rows=rows,
         model=model,
         engine=engine,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,8 +56,9 @@ EngineOption = Annotated[
     str,
     typer.Option(
         "--engine",
-        help="Engine that runs the model: transformers in this process, vllm, or the address of a server "
-        "such as http://localhost:8000 (its key in PUBLIUS_API_KEY).",
+        help="Engine that runs the model: transformers in this process, vllm, the address of a server such "
+        "as http://localhost:8000 (its key in PUBLIUS_API_KEY), or scripted, which makes texts up at once "
+        "to try the command without a model.",
         metavar="KIND|URL",
     ),
 ]
@@ -120,17 +123,36 @@ def run_stages(
     as_json: bool,
     *,
     strict: bool = False,
+    shard: str | None = None,
 ) -> None:
     """Run the given stages, or all that the run file asks for if none is given, and print the result.
 
     The exit code is 1 if a gate of the evaluation failed; `strict` says that inconclusive ones have, too.
     """
+    from publius.runs.parts.shards import parse_shard
     from publius.stages.runner import RunRequest, execute
     from publius.views.run_summary import print_summary
 
-    outcome = execute(RunRequest(run_file, tuple(overrides or ()), stages, resume, strict))
+    part = None if shard is None else parse_shard(shard)
+    request = RunRequest(run_file, tuple(overrides or ()), stages, resume, strict, shard=part)
+    with results_before_error(as_json):
+        outcome = execute(request)
     emit(outcome, as_json, print_summary)
     exit_on_failed_gates(outcome)
+
+
+@contextmanager
+def results_before_error(as_json: bool) -> Iterator[None]:
+    """Print the results of a finished evaluation before the error of gates that could not be checked."""
+    from publius.stages.outcome import UncheckedGatesError
+    from publius.views.run_summary import print_summary
+
+    try:
+        yield
+    except UncheckedGatesError as error:
+        if error.outcome is not None and not as_json:  # JSON is one document: the error's
+            print_summary(error.outcome)
+        raise
 
 
 def exit_on_failed_gates(outcome: RunOutcome) -> None:

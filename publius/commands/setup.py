@@ -36,6 +36,22 @@ def init(
         ),
     ] = None,
     columns: PromptFileColumns = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="With --prompts: only rows with this value in the file's column, as in consent=true or "
+            "market=[DE, UK]; several must all hold.",
+        ),
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS",
+            help="With --prompts: which rows are train, preference and test, by the word in their column "
+            "split or by the data set's split, as in train=dev,test=test.",
+        ),
+    ] = None,
     templates: Annotated[
         Path | None,
         typer.Option(
@@ -47,9 +63,10 @@ def init(
 ) -> None:
     """Create a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
     from prompts.user_templates import init_templates
-    from publius.authoring.given import note_given, read_given
+    from publius.authoring.given import note_given, note_mapped, note_split, parse_splits, read_given
     from publius.runs.project import OwnFiles, init_project
-    from publius.sources.column_names import parse_columns
+    from publius.sources.column_names import parse_columns, parse_conditions
+    from publius.sources.splits.mapping import held_out_splits
     from publius.views.setup import print_project, print_templates
 
     if folder is None and templates is None:
@@ -59,11 +76,25 @@ def init(
     theirs = parse_columns(columns or [], "tags=MOOD")
     if columns and prompts is None:
         raise typer.BadParameter("--columns requires --prompts")
+    if where and prompts is None:
+        raise typer.BadParameter("--where requires --prompts")
+    if split and prompts is None:
+        raise typer.BadParameter("--split requires --prompts")
+    conditions = parse_conditions(where or [])
+    splits: dict[str, str] | None = None
     if folder is not None:
         if prompts is not None:
-            note_given(read_given(prompts, theirs))
+            splits = parse_splits(split) if split else held_out_splits(prompts)
+            given = read_given(prompts, theirs, conditions, splits)
+            note_given(given)
+            if not split:
+                note_mapped(prompts, splits)
+            note_split(given)
         print_project(
-            folder, init_project(folder, preset, OwnFiles(constitution, prompts, theirs)), constitution
+            folder,
+            init_project(folder, preset, OwnFiles(constitution, prompts, theirs, conditions, splits)),
+            constitution,
+            own_prompts=prompts is not None,
         )
 
 

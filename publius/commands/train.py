@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -65,6 +66,14 @@ TrainTo = Annotated[
     Path | None,
     typer.Option(help="Required with --data: folder for the adapter, metrics and model card.", metavar="DIR"),
 ]
+Launch = Annotated[
+    str | None,
+    typer.Option(
+        help="Train in several processes, by accelerate: one-gpu, all-gpus, two-cpu, or a configuration "
+        "file of accelerate. Each process has a whole model.",
+        metavar="CONFIG",
+    ),
+]
 
 
 @train_app.command(cls=SettingsCommand)
@@ -80,6 +89,7 @@ def sft(
     columns: DataColumns = None,
     model: TrainedModel = None,
     to: TrainTo = None,
+    launch: Launch = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune the policy on answers (SFT, LoRA).
@@ -87,7 +97,7 @@ def sft(
     The answers are the run's revisions, or those of a data set.
     """
     request = _DataRequest(data, eval_data, eval_split, subset, split, columns, model, to)
-    _train("sft", run_file, overrides, resume, request, as_json)
+    _train("sft", run_file, overrides, resume, request, launch, as_json)
 
 
 @train_app.command(cls=SettingsCommand)
@@ -103,6 +113,7 @@ def reward(
     columns: DataColumns = None,
     model: TrainedModel = None,
     to: TrainTo = None,
+    launch: Launch = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a reward model on preferences and evaluate it (LoRA).
@@ -110,7 +121,7 @@ def reward(
     The soft label of each preference is the target probability.
     """
     request = _DataRequest(data, eval_data, eval_split, subset, split, columns, model, to)
-    _train("reward", run_file, overrides, resume, request, as_json)
+    _train("reward", run_file, overrides, resume, request, launch, as_json)
 
 
 @train_app.command(cls=SettingsCommand)
@@ -126,6 +137,7 @@ def dpo(
     columns: DataColumns = None,
     model: TrainedModel = None,
     to: TrainTo = None,
+    launch: Launch = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the policy on preferences (DPO with soft labels, LoRA).
@@ -133,50 +145,70 @@ def dpo(
     The soft label of each preference is the target probability.
     """
     request = _DataRequest(data, eval_data, eval_split, subset, split, columns, model, to)
-    _train("dpo", run_file, overrides, resume, request, as_json)
+    _train("dpo", run_file, overrides, resume, request, launch, as_json)
 
 
 @train_app.command(cls=SettingsCommand)
 def ppo(
-    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+    run_file: RunFile,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    launch: Launch = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the policy against rewards (PPO with a KL penalty, LoRA).
 
     The prompts are taken from the run.
     """
+    _launch(launch)
     run_stages(run_file, overrides, ("ppo",), resume, as_json)
 
 
 @train_app.command(cls=SettingsCommand)
 def rloo(
-    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+    run_file: RunFile,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    launch: Launch = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the policy against rewards (RLOO, LoRA).
 
     Each answer's baseline is the mean reward of the other answers to its prompt.
     """
+    _launch(launch)
     run_stages(run_file, overrides, ("rloo",), resume, as_json)
 
 
 @train_app.command(cls=SettingsCommand)
 def grpo(
-    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+    run_file: RunFile,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    launch: Launch = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the policy against rewards (GRPO, LoRA).
 
     Each answer's baseline is the mean reward of all answers to its prompt.
     """
+    _launch(launch)
     run_stages(run_file, overrides, ("grpo",), resume, as_json)
 
 
 @train_app.command(cls=SettingsCommand)
 def distill(
-    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+    run_file: RunFile,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    launch: Launch = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the policy to do unprompted what it does with the constitution in its prompt (LoRA).
 
     On-policy distillation: no judge, no labels and no rewards. The prompts are taken from the run.
     """
+    _launch(launch)
     run_stages(run_file, overrides, ("distill",), resume, as_json)
 
 
@@ -205,7 +237,8 @@ def judge(
         list[str] | None,
         typer.Option(
             help="Gold labels: pairs (the preferences), replies (those of --labelled) or checks (machine "
-            "checks of all replies); may be repeated. All if not given.",
+            "checks of all replies); may be repeated. If not given, checks only if a principle has one or "
+            "there are no other labels.",
             metavar="NAME",
         ),
     ] = None,
@@ -334,6 +367,7 @@ def _train(
     overrides: list[str] | None,
     resume: Path | None,
     request: _DataRequest,
+    launch: str | None,
     as_json: bool,
 ) -> None:
     """Train on a run, or on a data set."""
@@ -345,20 +379,48 @@ def _train(
             raise typer.BadParameter(
                 "--eval-data, --eval-split, --subset, --split, --columns, --model and --to require --data"
             )
+        _launch(launch)
         run_stages(run_file, overrides, (method,), resume, as_json)
         return
     if resume is not None or request.to is None:
         raise typer.BadParameter("--data requires --to DIR; it resumes automatically, so drop --resume")
     if request.eval_split is not None and request.eval_data is None:
         raise typer.BadParameter("--eval-split requires --eval-data")
+    _launch(launch)
     _train_on_data(method, request, request.to, overrides, as_json)
+
+
+def _launch(given: str | None) -> None:
+    """Run this command in several processes, in place of this one; do nothing without a configuration."""
+    if given is None:
+        return
+    from training.launch.agent import hand_over
+    from training.launch.configurations import read_launch
+    from training.processes import world_size
+
+    if world_size() > 1:
+        raise ConfigError(
+            "this is a process of a launcher already",
+            where="--launch",
+            accepted="--launch or a launcher, not both",
+        )
+    hand_over(read_launch(given), _without_launch(sys.argv[1:]))
+
+
+def _without_launch(arguments: list[str]) -> list[str]:
+    """Return a command line without `--launch CONFIG` or `--launch=CONFIG`."""
+    kept = [argument for argument in arguments if not argument.startswith("--launch=")]
+    if "--launch" in kept:
+        place = kept.index("--launch")
+        del kept[place : place + 2]
+    return kept
 
 
 def _require_run_file(path: Path, method: Method) -> None:
     """Refuse a data file given as the run file. Raises ConfigError."""
     from publius.sources.rows import is_data_file
 
-    if is_data_file(path):
+    if is_data_file(path) and path.suffix.lower() not in (".yaml", ".yml"):
         raise ConfigError(
             "this is a data file, not a run file",
             where=str(path),

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from core.errors import ConfigError, Problem
+from constitution.loader import preset_names
+from core.errors import ConfigError, Problem, shell_command
+from core.store.files import is_there
 from core.text.explain import Misfit, explain
 from core.text.yaml_file import parse_yaml
+from prompts.sources import may_be_on_hub
 from publius.config.short_forms import expand_short_forms
+from training.methods import RL_METHODS
 
 _NOTHING = ("", "~", "null", "Null", "NULL")
 """Texts after `--set KEY=` that are not parsed as YAML: the empty text and the spellings of null."""
+
+_PATHS = frozenset(
+    {
+        *("constitution", "prompts", "prompts.path", "templates", "label.humans", "label.correction"),
+        *("eval.refusals", "eval.gold", *(f"{method}.gold" for method in RL_METHODS)),
+    }
+)
+"""Settings with paths, which count from the run file's folder."""
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -40,6 +53,37 @@ def with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str
     return value
 
 
+def refuse_misplaced(overrides: Sequence[str], folder: Path) -> None:
+    """Refuse a path that names nothing from the run file's folder, but a file from the current one.
+
+    Args:
+        overrides: `a.b=value` each, in YAML that could be read.
+        folder: the folder of the run file.
+
+    Raises:
+        ConfigError: for the first such path, with the one that names the file.
+    """
+    for override in overrides:
+        key, _, text = override.partition("=")
+        given = _value_of(key, text) if key in _PATHS else None
+        names = [name for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)]
+        for name in names:
+            if _is_misplaced(name, folder, may_be_id=key.startswith("prompts")):
+                meant = text.replace(name, os.path.relpath(name, folder))
+                raise ConfigError(
+                    f"no file {name} in {folder}: a path in a setting counts from the run file's folder",
+                    where=f"--set {override}",
+                    accepted=shell_command(f"{key}={meant}"),
+                )
+
+
+def _is_misplaced(name: str, folder: Path, *, may_be_id: bool) -> bool:
+    """Return True if a path names something from the current folder alone."""
+    if name in preset_names() or (may_be_id and may_be_on_hub(Path(name))):
+        return False
+    return not is_there(folder / name) and is_there(Path(name))
+
+
 def _overridden(value: object, override: str) -> object:
     """Return the value tree with one `a.b=value` applied."""
     keys, separator, text = override.partition("=")
@@ -47,12 +91,16 @@ def _overridden(value: object, override: str) -> object:
         raise ConfigError(
             f"found {override!r}", where="--set", accepted="KEY=VALUE, such as critique.rounds=1"
         )
-    new: object = "" if not text.strip() else None
+    return _with(value, keys.split("."), _value_of(keys, text), f"--set {keys}")
+
+
+def _value_of(keys: str, text: str) -> object:
+    """Return the value of `KEYS=TEXT`, which is YAML. Raises ConfigError if it is not."""
     if text.lstrip().startswith((">=", "<=")):
-        new = text.strip()  # the limit of a gate; in YAML, `>` would begin a folded text
-    elif text.strip() not in _NOTHING:
-        new = parse_yaml(text, Path(f"--set {keys}")).value
-    return _with(value, keys.split("."), new, f"--set {keys}")
+        return text.strip()  # the limit of a gate; in YAML, `>` would begin a folded text
+    if text.strip() in _NOTHING:
+        return None if text.strip() else ""
+    return parse_yaml(text, Path(f"--set {keys}")).value
 
 
 def _with(tree: object, keys: Sequence[str], new: object, where: str) -> dict[str, Any]:

@@ -21,11 +21,13 @@ from evaluation.config import ChooseConfig, EvalConfig
 from evaluation.gates.config import Gate, flattened
 from evaluation.refusals.prompts import BUILT_IN_PROMPTS
 from labelers.config import LabelConfig
+from prompts.conditions import WantedValue
 from prompts.sources import Duplicates, may_be_on_hub
 from publius.config.bounds import unusable
 from publius.config.deadline import Deadline
-from publius.config.overrides import build_config, with_overrides
+from publius.config.overrides import build_config, refuse_misplaced, with_overrides
 from publius.config.recipe import recipe_names, with_recipe
+from publius.config.scale import ScaleConfig
 from publius.config.short_forms import expand_short_forms
 from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SFTConfig
 from training.distill.config import DistillConfig
@@ -57,6 +59,9 @@ def untrainable(models: ModelsConfig, engine: EngineConfig) -> str | None:
 PromptColumn = Literal["prompt", "messages", "input", "system", "tags", "source", "split"]
 PairColumn = Literal["chosen", "rejected", "response_a", "response_b", "origin_a", "origin_b"]
 """Our columns that a user's column can be mapped to: of prompts, and of pairs for `label --pairs`."""
+SplitName = Annotated[str, Field(min_length=1, max_length=200)]
+PromptSplit = Literal["train", "preference", "test", "all"]
+"""Keys of `prompts.split`: a split of the run, or `all` for rows that get one as rows of a file do."""
 ColumnPath = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -64,29 +69,45 @@ class PromptsConfig(Section):
     """Where prompts come from."""
 
     path: Path
-    """A `.jsonl`, `.json`, `.csv`, `.tsv`, `.txt` (each also `.gz`) or `.parquet` file or a data set folder,
-    relative to the run file; or a Hugging Face id."""
+    """A `.jsonl`, `.json`, `.yaml`, `.csv`, `.tsv`, `.txt` (each also `.gz`) or `.parquet` file or a data set
+    folder, relative to the run file; or a Hugging Face id."""
     limit: int | None = Field(default=None, ge=1)
-    """Maximum number of training prompts, taken in the order of the file; test prompts are always kept."""
+    """Maximum number of training prompts, taken in the order of the file. Test prompts are always kept:
+    `eval.prompts` limits how many of them are answered."""
     subset: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
     """Subset (configuration) of a data set that has several."""
-    split: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
-    """Split of a data set; `train[:1000]` takes the first thousand rows. Default: train, or the only one."""
+    split: SplitName | dict[PromptSplit, SplitName] | None = Field(default=None, json_schema_extra=ADDED)
+    """Split of a data set; `train[:1000]` takes the first thousand rows. Default: train, or the only one. Or
+    the data set's split for each one of the run, for example `{train: train, test: heldout}`: `train`,
+    `preference` and `test` whatever the rows say, `all` by the shares of `split`. Of a file with a column
+    `split`, the words in it."""
     columns: dict[PromptColumn | PairColumn, ColumnPath] = Field(default={}, json_schema_extra=ADDED)
     """Your column for each of ours, for example `{prompt: question, tags: category}`; `data.question` is a
     key in a column, `turns[0]` an entry of a list. Columns of answers are for `publius label --pairs`."""
+    where: dict[ColumnPath, WantedValue | tuple[WantedValue, ...]] = Field(
+        default={}, json_schema_extra=ADDED
+    )
+    """Only rows whose columns have these values, or one of a list of values, for example `{consent: true,
+    market: [DE, UK]}`; also at a path such as `meta.topic`. Text in a table equals the value that it
+    spells (`"true"`, true). Rows left out are counted and listed, with the condition."""
     keep: tuple[str, ...] | None = Field(default=None, json_schema_extra=OPERATIONAL)
-    """Columns of yours to carry to the export. Default: all that are not read and have at most 1,000
-    characters on average; `[]` carries none."""
+    """Columns of yours to carry to the export, or paths into them such as `meta.topic`. Default: all that
+    are not read and have at most 1,000 characters on average; `[]` carries none."""
     duplicates: Duplicates = Field(default="exact", json_schema_extra=ADDED)
     """Prompts to skip: `keep`, none; `exact`, those with the messages and tags of an earlier prompt (the same
     text with other tags is another case, under other principles); `normalised`, also those
     that differ only in case, spacing and punctuation; `near`, also near-duplicates (Jaccard similarity of
-    letter 4-grams of at least 0.8). Near-duplicates that are used are counted, and are in one split."""
+    letter 4-grams of at least 0.8) with as many turns. Near-duplicates that are used are counted, and are in
+    one split."""
 
 
 class SplitConfig(Section):
-    """Shares of the splits among prompts without a split of their own. They must sum to 1."""
+    """Shares of the splits among prompts without a split of their own. They must sum to 1.
+
+    A hash of a prompt's text draws its split: a prompt keeps its split when others are added or removed, and
+    shares are met on average, not exactly. Of 16 prompts and a share of 0.25, 1 to 7 get it in 96 of 100
+    cases. For exact numbers, give each prompt a `split`.
+    """
 
     train: float = Field(default=0.45, ge=0.0, le=1.0)
     """Share for critique and revision, and for supervised training on the revisions."""
@@ -142,6 +163,11 @@ class CacheConfig(Section):
     max_gb: float | None = Field(default=None, gt=0.0, allow_inf_nan=False, json_schema_extra=OPERATIONAL)
     """Size in GB (10^9 bytes) above which the answers used longest ago are evicted; null for no bound. An
     evicted answer is asked again when a run needs it."""
+    name: str = Field(
+        default="cache", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", json_schema_extra=OPERATIONAL
+    )
+    """Name of its file in `.publius`. Shards on several machines that share the project's folder take one
+    each (`--set cache.name=shard-3`): such a file is for the processes of one machine."""
 
     @property
     def max_bytes(self) -> int | None:
@@ -246,6 +272,8 @@ class RunConfig(TrainingSections, StageSections):
     """The time allowed for the run."""
     cache: CacheConfig = Field(default=CacheConfig(), json_schema_extra=ADDED)
     """The project's request cache."""
+    scale: ScaleConfig = Field(default=ScaleConfig(), json_schema_extra=OPERATIONAL)
+    """Where the data stages are done: in this process, or by workers on a Ray cluster."""
 
     @model_validator(mode="before")
     @classmethod
@@ -359,6 +387,7 @@ def load_run_config(path: Path, overrides: Sequence[str] = (), unsaved: str | No
     document = read_yaml(path) if unsaved is None else parse_yaml(unsaved, path)
     _refuse_constitution(path, document.value)
     value = with_overrides(RunConfig, document.value, overrides)
+    refuse_misplaced(overrides, path.parent)
     return _with_absolute_paths(validate(document, RunConfig, value), path.parent)
 
 

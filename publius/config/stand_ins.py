@@ -42,6 +42,21 @@ def _head(roles: Sequence[str]) -> str:
     return "No model judged this" if tuple(roles) == ("labeler",) else "No model wrote this"
 
 
+def made_up(roles: Sequence[str]) -> str:
+    """Return in a clause that texts or labels are made up, for a page; empty if none are.
+
+    Args:
+        roles: the roles that the scripted engine plays, as `stand_in_roles` returns them.
+    """
+    if not roles:
+        return ""
+    if tuple(roles) == ("labeler",):
+        return "labels made up (scripted engine): no model judged this"
+    if "labeler" in roles:
+        return "made up (scripted engine): no model wrote or judged this"
+    return f"texts of {' and '.join(roles)} made up (scripted engine): no model wrote them"
+
+
 def stand_ins_on_card(text: str) -> str:
     """Return what a card says about texts of the scripted engine; empty if it says nothing."""
     found = _SAID.search(text)
@@ -50,4 +65,6 @@ def stand_ins_on_card(text: str) -> str:
 
 def stand_ins_described(roles: Sequence[str]) -> str:
     """Return the fact as a clause."""
+    if tuple(roles) == ("labeler",):
+        return "the labels of the AI labeler are from the scripted engine, which stands in for a model"
     return f"the texts of {', '.join(roles)} are from the scripted engine, which stands in for a model"

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from core.errors import DataError
+from core.notices import counted
 from core.records import Judgment
+from labelers.check import CHECK_LABELER
 from labelers.crowd.agreement import (
     Agreement,
     PairAgreement,
     Prompts,
     annotator_agreement,
 )
+from labelers.crowd.consistency import SelfAgreement, self_agreements
+from labelers.crowd.names import written_names
 from labelers.crowd.reliability import Reliability, graded_dawid_skene
-from labelers.crowd.votes import current_judgments, votes_of
+from labelers.crowd.votes import MACHINES, current_judgments, votes_by_occasion
 from labelers.position import PositionBias, position_biases
-from publius.labels.comparable import comparable_pairs, votes_as_a_whole
+from publius.labels.beside_votes import RuleBesideVotes, rules_beside_votes
+from publius.labels.comparable import cases_as_a_whole, comparable_pairs, votes_as_a_whole
+from publius.labels.disagreements import Disagreement, disagreements_of
 from publius.runs.reader import open_judgments
+
+_MACHINE_NAMES = {"ai": "The AI labeler agrees", CHECK_LABELER: "Machine checks agree"}
 
 
 @dataclass(frozen=True)
@@ -38,13 +46,65 @@ class AgreementReport:
     """Like `by_principle`: only those for which two annotators judged the same comparison."""
     pairs: list[PairAgreement]
     """Pairs of annotators who judged the same (`comparable_pairs`)."""
+    rules: list[RuleBesideVotes]
+    """Judgments of machines under each principle beside people's votes as a whole."""
     annotators: tuple[Reliability, ...]
+    themselves: list[SelfAgreement]
+    """Agreement of annotators with their own earlier judgments of a comparison."""
     positions: list[PositionBias]
+    disagreements: list[Disagreement]
+    """The comparisons on which people differ as a whole, least agreed first."""
+    names: dict[str, str]
+    """The name to show for each annotator: as it was written, with its source only where that is needed."""
+    excluded: dict[str, dict[str, int]] = field(default_factory=dict)
+    """For each run that did not label comparisons that people judged, their number by reason."""
+
+    def name_of(self, annotator: str) -> str:
+        """Return the name to show for an annotator."""
+        return self.names.get(annotator, annotator)
+
+    def compared_with(self, annotator: str) -> int:
+        """Return the number of annotators who judged a comparison, or a question of it, that this one did."""
+        named = [{pair.first, pair.second} - {CHECK_LABELER} for pair in self.pairs]
+        return sum(annotator in names and len(names) == 2 for names in named)
+
+    def sentences(self) -> list[str]:
+        """Return how often people agree with each other, and machines with them, in words."""
+        named = [({name.partition("/")[0] for name in (one.first, one.second)}, one) for one in self.pairs]
+        people = [pair for sources, pair in named if not sources & MACHINES]
+        found = [f"People agree with each other in {_share_of(people)}."] if people else []
+        for machine, name in _MACHINE_NAMES.items():
+            beside = [pair for sources, pair in named if machine in sources and sources - MACHINES]
+            found += [f"{name} with people in {_share_of(beside)}."] if beside else []
+        return found
+
+    @property
+    def nothing_shared(self) -> bool:
+        """True if no comparison was judged by two annotators, so that there is nothing to compare."""
+        return not (self.overall or self.by_principle or self.by_dimension)
+
+    def next_steps(self) -> list[tuple[str, str]]:
+        """Return commands by which judgments that can be compared come about, each with what it does."""
+        if not self.nothing_shared:
+            return []
+        steps = [("publius annotate RUN --annotators-per 2", "asks two people about each comparison")]
+        if any(one.annotator not in MACHINES for one in self.annotators):
+            steps += [
+                (
+                    "publius run RUN.yaml --set label.mix=pooled",
+                    "the AI labeler judges what people judged, too; then give agreement this run",
+                ),
+                (
+                    "publius audit labeler RUN.yaml --gold FOLDER",
+                    "measures the AI labeler on a folder of people's labels, without a run",
+                ),
+            ]
+        return steps
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-able values."""
-        content: dict[str, Any] = _as_json(vars(self))
-        return content
+        steps = [{"command": command, "why": why} for command, why in self.next_steps()]
+        return {"in_words": self.sentences(), **_as_json(vars(self)), "next": steps}
 
 
 def read_report(folders: Sequence[Path]) -> AgreementReport:
@@ -62,7 +122,30 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
     if not found:
         where = ", ".join(map(str, folders))
         raise DataError("no judgments found", where=where, accepted="judgments.jsonl with judgments")
-    return agreement_report(found.values(), prompts)
+    report = agreement_report(found.values(), prompts)
+    _add_texts(report.disagreements, folders)
+    people = {one.comparison_id for one in current_judgments(found.values()) if one.labeler not in MACHINES}
+    alike = len({folder.name for folder in folders}) < len(folders)
+    named = {str(folder) if alike else folder.name: _excluded(folder, people) for folder in folders}
+    excluded = {name: reasons for name, reasons in named.items() if reasons}
+    return replace(report, excluded=excluded)
+
+
+def _excluded(folder: Path, people: Collection[str]) -> dict[str, int]:
+    """Return the reasons why a run did not label comparisons that people judged, with their numbers."""
+    with open_judgments(folder) as files:
+        found = {(e.record_id, e.reason) for e in files.exclusions if e.stage == "label"}
+    return dict(Counter(reason for identity, reason in sorted(found) if identity in people))
+
+
+def _add_texts(disagreements: Sequence[Disagreement], folders: Sequence[Path]) -> None:
+    """Add prompts and origins: only of these, since the comparisons of all folders may not fit in memory."""
+    for folder in folders:
+        with open_judgments(folder) as files:
+            for one in disagreements:
+                comparison = files.find_comparison(one.comparison_id)
+                if comparison is not None:
+                    one.about(comparison)
 
 
 def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> AgreementReport:
@@ -80,13 +163,24 @@ def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> Agree
         without_choice=dict(
             sorted(Counter(j.verdict for j in current if j.verdict in ("skip", "unparsed")).items())
         ),
-        overall=annotator_agreement(votes, prompts),
+        overall=annotator_agreement(*cases_as_a_whole(current, prompts)),
         by_principle=_by(current, prompts, lambda judgment: judgment.principle_id),
         by_dimension=_by(current, prompts, lambda judgment: judgment.dimension),
         pairs=comparable_pairs(current, prompts),
+        rules=rules_beside_votes(current),
         annotators=graded_dawid_skene(votes).annotators,
+        themselves=self_agreements(current),
         positions=position_biases(current),
+        disagreements=disagreements_of(votes),
+        names=written_names(current),
     )
+
+
+def _share_of(pairs: Sequence[PairAgreement]) -> str:
+    """Return the share of cases, each two annotators on one comparison, in which both chose the same."""
+    cases = sum(pair.comparisons for pair in pairs)
+    agreed = sum(pair.observed * pair.comparisons for pair in pairs)
+    return f"{agreed / cases:.0%} of {counted(cases, 'case')} that both judged"
 
 
 def _by(
@@ -97,7 +191,10 @@ def _by(
         name = key(judgment)
         if name is not None:
             groups.setdefault(name, []).append(judgment)
-    found = {name: annotator_agreement(votes_of(group), prompts) for name, group in sorted(groups.items())}
+    found = {
+        name: annotator_agreement(*votes_by_occasion(group, prompts))
+        for name, group in sorted(groups.items())
+    }
     return {name: one for name, one in found.items() if one is not None}
 
 

@@ -213,7 +213,7 @@ def _question(collection: Collection, source: AnnotationSource) -> Question:
     if collection.principle is not None:
         text = f"Which answer fits this better? {source.principle(collection.principle).text}"
         return Question(text, collection.principle, dimension)
-    guide = tuple(p.text for p in source.constitution.principles) if source.constitution else ()
+    guide = tuple(p.text for p in source.constitution.steering) if source.constitution else ()
     if dimension is not None:
         return Question(f"Which answer is better in this respect: {dimension}?", dimension=dimension)
     return Question("Which answer is better?", guide=guide)

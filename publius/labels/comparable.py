@@ -12,7 +12,7 @@ from dataclasses import replace
 from core.records import Judgment
 from labelers.check import CHECK_LABELER
 from labelers.crowd.agreement import PairAgreement, pair_agreements
-from labelers.crowd.votes import Vote, votes_of
+from labelers.crowd.votes import Cases, Vote, votes_by_occasion, votes_of
 
 
 def votes_as_a_whole(current: Iterable[Judgment]) -> list[Vote]:
@@ -22,6 +22,12 @@ def votes_as_a_whole(current: Iterable[Judgment]) -> list[Vote]:
     they look at their own rules alone.
     """
     return votes_of(judgment for judgment in current if judgment.labeler != CHECK_LABELER)
+
+
+def cases_as_a_whole(current: Iterable[Judgment], prompts: Mapping[str, str]) -> Cases:
+    """Return the votes as `votes_as_a_whole`, where a repeated comparison is a case for each occasion."""
+    whole = (judgment for judgment in current if judgment.labeler != CHECK_LABELER)
+    return votes_by_occasion(whole, prompts)
 
 
 def comparable_pairs(current: Iterable[Judgment], prompts: Mapping[str, str]) -> list[PairAgreement]:
@@ -35,7 +41,7 @@ def comparable_pairs(current: Iterable[Judgment], prompts: Mapping[str, str]) ->
         prompts: the prompt of each comparison, by ids.
     """
     judgments = list(current)
-    whole = pair_agreements(votes_as_a_whole(judgments), prompts)
+    whole = pair_agreements(*cases_as_a_whole(judgments, prompts))
     votes, asked = _votes_by_question(judgments, prompts)
     same = pair_agreements(votes, asked)
     found = {(pair.first, pair.second): pair for pair in (*whole, *same)}
@@ -56,8 +62,9 @@ def _votes_by_question(
     votes: list[Vote] = []
     asked: dict[str, str] = {}
     for question, group in sorted(groups.items()):
-        for vote in votes_of(group):
+        cases = votes_by_occasion(group, prompts)
+        for vote in cases.votes:
             case = "/".join((vote.comparison_id, *question))
-            asked[case] = prompts.get(vote.comparison_id, vote.comparison_id)
+            asked[case] = cases.prompts.get(vote.comparison_id, vote.comparison_id)
             votes.append(replace(vote, comparison_id=case))
     return votes, asked

@@ -9,37 +9,59 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from core.digests import digest, file_digest
 from core.errors import ConfigError, DataError, Problem, RunStateError
+from core.notices import counted
 from core.progress import progress
-from core.store.containers import not_utf8
 from core.store.files import os_errors, require_empty, sync_folder, write_atomic
 from core.store.record_store import RecordStore
 from core.terminal.interrupts import all_or_nothing
 from labelers.crowd.votes import MACHINES
 from labelers.formats.columns import NAMES, TARGETS
 from labelers.formats.fields import ACCEPTED_VERDICTS, VERDICT_NOT_RECOGNISED
+from labelers.formats.people_columns import PEOPLE, PeopleColumns
 from labelers.formats.registry import (
     AUTO_SOURCE,
     Recognised,
     is_built_in,
+    most_specific,
     recognise,
     source_errors,
     source_named,
 )
 from labelers.formats.source import LabelSource, Row
-from labelers.formats.tools.sheets import BlindSheet, PreferenceTable
-from labelers.importing import DUPLICATE_JUDGMENT, LabelImport, RowOccurrences, Tallied, Tally
+from labelers.formats.tools.sheets import (
+    SHEET_VERDICTS,
+    BlindSheet,
+    PeoplesPreferences,
+    PreferenceTable,
+)
+from labelers.importing import (
+    DUPLICATE_JUDGMENT,
+    PLAIN_TABLE,
+    LabelImport,
+    RowOccurrences,
+    Tallied,
+    Tally,
+)
+from labelers.occasions import case_columns
 from labelers.page.tasks import HUMAN_LABELER
+from publius.labels.annotator_columns import OURS, columns_of_names, with_annotators
+from publius.labels.by_person import people_in_words, with_people
+from publius.labels.joining import JoinedVotes, PairsToJoin, join_with, refuse_without_texts, vote_names
+from publius.labels.ratings.pairing import rated_pairs, ratings_in, refuse_single_ratings
+from publius.runs.pairs.table_columns import is_plain_table
 from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
 from publius.sources.label_rows import ACCEPTED, label_rows
+from publius.sources.people.folders import is_label_folder
 from publius.sources.rows import DataSource, with_split
 from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
 from training.examples import ExcludedExample
@@ -50,7 +72,8 @@ _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
 _TARGETS = ("prompt", "response_a", "response_b", "verdict")
 """Our columns that any table of labels can be mapped to."""
-_ANY_TABLE = "columns"
+_SIDES = ("prompt", "chosen", "rejected")
+_ANY_TABLE = PLAIN_TABLE
 """The format of tables that no tool wrote; as a name it says nothing."""
 _OUR_TABLES = (BlindSheet.name, PreferenceTable.name)
 """Formats of people whom Publius asked: a person has one name there and on the annotation page."""
@@ -74,6 +97,10 @@ class LabelsRequest:
     """True to refuse the import if anything at all would be skipped."""
     force: bool = False
     """True to replace another import that the folder holds."""
+    pairs: PairsToJoin | None = None
+    """The file with the texts, if the source has votes only."""
+    min_margin: float | None = None
+    """The smallest difference of two scores, on their own scale, of which a judgment is imported."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +127,34 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     if request.labeler in MACHINES:
         what = f"{request.labeler!r} is reserved for automatic labels"
         raise ConfigError(what, where="--labeler", accepted="the name of a human source")
+    least = request.min_margin
+    if least is not None and not 0 < least < math.inf:
+        accepted = "a number above 0, on the scale of the scores"
+        raise ConfigError(f"found {least:g}", where="--min-margin", accepted=accepted)
     source = with_split(request.source)
+    _refuse_label_folder(source)
     rows = label_rows(source)
     first = list(itertools.islice(rows, _PEEKED))
     if not first:
         raise DataError("no rows found", where=source.name, accepted=ACCEPTED)
     _refuse_unreadable(source, first)
+    rated = _rated(request, source, first)
+    if rated is not None:
+        request, rows = replace(request, format=_ANY_TABLE), iter(rated)
+        first = list(itertools.islice(rows, _PEEKED))
+    if (
+        request.pairs is None and request.format == AUTO_SOURCE
+    ):  # before a format is missed because of a misspelt name
+        request.names.check_columns(None, "import labels", [row.values for row in first])
+    request = _with_people(request, first)
     found = _format_of(request, first)
+    if rated is not None:
+        found = found._replace(why="ratings of single answers, paired with others to the same prompt")
+    if request.pairs is not None:
+        request = replace(request, names=vote_names(request.names))
     request.names.check(found.source, first)
+    key = found.source.key if isinstance(found.source, JoinedVotes) else None
+    request = replace(request, names=with_annotators(request.names, found.source, first, key))
     _refuse_machine_labels(found.source, request, first)
     labeler = request.labeler or _name_of(source, found.source.name)
     identity = _identity(request, source, found.source.name, labeler)
@@ -116,12 +163,45 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     done = _done_before(request, {identity, earlier})
     if done is None:
         every = request.names.applied(itertools.chain(first, rows))
-        again = lambda: request.names.applied(label_rows(source))  # noqa: E731
+        again = lambda: request.names.applied(label_rows(source) if rated is None else iter(rated))  # noqa: E731
         with all_or_nothing():
-            done = _written(request, found, labeler, without_empty_column(every, "p_chosen", again), identity)
+            rows = without_empty_column(every, "p_chosen", again)
+            done = _written(request, found, labeler, rows, identity, first)
     elif request.strict:
         _refuse_losses(done, request)
     return ImportedLabels(done)
+
+
+def _rated(request: LabelsRequest, source: DataSource, first: Sequence[Row]) -> list[Row] | None:
+    """Return rows of pairs if the table has ratings of single answers; None if it has not.
+
+    Raises:
+        DataError: no pair can be made of the ratings, or --format names another format.
+    """
+    if request.names.columns or request.names.people or request.pairs is not None:
+        return None
+    rows = [row.values for row in first if isinstance(row.values, Mapping)]
+    if request.format not in (AUTO_SOURCE, _ANY_TABLE):
+        given = source_named(request.format)
+        if is_built_in(given) and not any(map(given.recognises, rows)):
+            refuse_single_ratings(first, source.name, request.format)
+        return None
+    columns = None if most_specific(rows) is not None else ratings_in(first)
+    return None if columns is None else rated_pairs(label_rows(source), columns, source.name)
+
+
+def _with_people(request: LabelsRequest, first: list[Row]) -> LabelsRequest:
+    """Return the request with the columns of people's verdicts, if the table has several."""
+    if request.format not in (AUTO_SOURCE, _ANY_TABLE):
+        return request
+    applied = [row.values for row in request.names.applied(first) if isinstance(row.values, Mapping)]
+    if not request.names.people:
+        if any(name in row for row in applied for name in ("verdict", "rating_a", "p_a")):
+            return request
+        if request.pairs is None and request.format == AUTO_SOURCE and most_specific(applied) is not None:
+            return request
+    found = with_people(request.names, first, request.source.name, joined=request.pairs is not None)
+    return replace(request, names=found)
 
 
 def _name_of(source: DataSource, format: str) -> str:
@@ -134,6 +214,16 @@ def _name_of(source: DataSource, format: str) -> str:
     return format if not name or name in MACHINES else name
 
 
+def _refuse_label_folder(source: DataSource) -> None:
+    """Raise a DataError for a folder that an import or the annotation page wrote."""
+    if is_label_folder(source.path):
+        raise DataError(
+            "it is a folder of labels already",
+            where=source.name,
+            accepted="the file that it was imported from; every command takes the folder itself",
+        )
+
+
 def _refuse_unreadable(source: DataSource, first: list[Row]) -> None:
     """Raise a DataError with the first problem if none of the first rows could be read."""
     problem = first[0].problem
@@ -143,29 +233,77 @@ def _refuse_unreadable(source: DataSource, first: list[Row]) -> None:
             f"{what}: {problem}",
             where=f"{source.name}:{first[0].number}",
             accepted=ACCEPTED,
-            run=not_utf8(source.path) if problem.startswith("not UTF-8") else None,
         )
 
 
 def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
+    if request.pairs is not None:
+        return _joined(request, request.pairs, first)
+    if request.names.people:
+        if request.format not in (AUTO_SOURCE, _ANY_TABLE):
+            what = f"several columns of verdicts are a plain table, not {request.format!r}"
+            raise ConfigError(what, where="--format", accepted=f"{_ANY_TABLE}, or no --format")
+        return Recognised(PeopleColumns(), people_in_words(request.names))
+    if request.format == _ANY_TABLE:
+        refuse_without_texts(request.names, first, request.source.name)
     if request.format != AUTO_SOURCE:
         return Recognised(source_named(request.format), "given by --format")
     try:
         found = recognise(list(request.names.applied(first)), request.source.name)
     except DataError as error:
+        refuse_without_texts(request.names, first, request.source.name)
         (problem,) = error.problems
+        _refuse_plain_table(request, first)
         row = next((row.values for row in first if isinstance(row.values, Mapping)), {})
-        more = nearest_format(list(map(str, row))) + suggested_columns(row, _TARGETS)
+        more = nearest_format(list(map(str, row))) + _suggested(row)
         raise DataError(problem.what, where=problem.where, accepted=f"{problem.accepted}{more}") from error
+    if _has_peoples_labels(found.source, request, first):
+        return Recognised(PeoplesPreferences(), "a table of preferences whose labels are people's")
     if _maps_any_table(request.names, found.source):
         return Recognised(source_named(_ANY_TABLE), "--columns names both answers")
     return found
+
+
+def _refuse_plain_table(request: LabelsRequest, first: list[Row]) -> None:
+    """Raise a DataError for our own table for readers: the labels in it are the machines', and no id is."""
+    columns = {str(name) for row in first if isinstance(row.values, Mapping) for name in row.values}
+    if is_plain_table(columns):
+        raise DataError(
+            "a table of publius show --to for readers: its labels are the machines', and it has no ids",
+            where=request.source.name,
+            accepted="a table with --columns all and a column better that a person filled in, or a sheet",
+            run="publius select RUN --budget N --sheet FILE.csv",
+        )
+
+
+def _suggested(row: Any) -> str:
+    """Return the `--columns` for a table of answers with a verdict, or of a better and a worse answer."""
+    return suggested_columns(row, _TARGETS) or suggested_columns(row, _SIDES)
+
+
+def _joined(request: LabelsRequest, pairs: PairsToJoin, first: list[Row]) -> Recognised:
+    """Return the source of votes that are joined with a file of pairs."""
+    if request.format not in (AUTO_SOURCE, _ANY_TABLE):
+        what = f"votes on pairs of another file are a plain table, not {request.format!r}"
+        raise ConfigError(what, where="--format", accepted=f"{_ANY_TABLE}, or no --format")
+    found = join_with(pairs, request.names, first, request.source.name)
+    return Recognised(
+        found, f"joined by {found.key} with {counted(len(found.pairs), 'pair')} of {pairs.path}"
+    )
 
 
 def _maps_any_table(names: ColumnNames, found: LabelSource) -> bool:
     """Return whether the user maps both answers, in a table that looks like another format without these."""
     mapped = names.columns.keys()
     return found.columns is not None and set(NAMES) <= mapped <= TARGETS and not mapped <= found.columns
+
+
+def _has_peoples_labels(found: LabelSource, request: LabelsRequest, first: list[Row]) -> bool:
+    """Return whether rows of our own table of preferences have labels of people alone, and no decision."""
+    if not isinstance(found, PreferenceTable):
+        return False
+    rows = [row.values for row in request.names.applied(first) if isinstance(row.values, Mapping)]
+    return any(map(found.is_peoples, rows)) and not any(map(found.has_decisions, rows))
 
 
 def _refuse_machine_labels(found: LabelSource, request: LabelsRequest, first: list[Row]) -> None:
@@ -185,6 +323,20 @@ def _refuse_machine_labels(found: LabelSource, request: LabelsRequest, first: li
 
 def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: str) -> str:
     """Return the digest of everything that determines the contents of the folder."""
+    names: list[object] = [dict(request.names.columns), dict(request.names.verdicts)]
+    if request.names.people:
+        names.append(list(request.names.people))
+    if request.pairs is not None:
+        pairs = DataSource(str(request.pairs.path))
+        names += [_content_of(pairs), request.pairs.on]
+    if request.min_margin is not None:
+        names.append(["min_margin", request.min_margin])
+    content = _content_of(source)
+    return digest("import", content, source.subset, source.split, format, labeler, names)
+
+
+def _content_of(source: DataSource) -> object:
+    """Return what identifies the content of a source: digests of its files, or a data set's name."""
     path = source.path
     with os_errors(path):
         content: object = [source.name, source.subset]
@@ -193,8 +345,7 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
         elif path.is_dir():
             files = sorted(found for found in path.rglob("*") if found.is_file())
             content = [(str(found.relative_to(path)), file_digest(found)) for found in files]
-    names = [dict(request.names.columns), dict(request.names.verdicts)]
-    return digest("import", content, source.subset, source.split, format, labeler, names)
+    return content
 
 
 def _done_before(request: LabelsRequest, identities: Collection[str]) -> _Summary | None:
@@ -228,21 +379,36 @@ def _is_an_import(folder: Path) -> bool:
 
 
 def _written(
-    request: LabelsRequest, found: Recognised, labeler: str, rows: Iterator[Row], identity: str
+    request: LabelsRequest,
+    found: Recognised,
+    labeler: str,
+    rows: Iterator[Row],
+    identity: str,
+    first: Sequence[Row],
 ) -> _Summary:
     """Write the records to a hidden folder, rename it when it is complete, and return the summary."""
     staging = request.to.with_name(f".{request.to.name}.importing")
     _clear(staging)
     try:
         with RecordStore(staging) as store, progress("import", None) as task:
-            run = LabelImport(store, request.source.path.name, labeler)
+            run = LabelImport(
+                store,
+                request.source.path.name,
+                labeler,
+                places=request.pairs is not None,
+                min_margin=request.min_margin,
+            )
             tally = _run(run, found.source, rows, task.advance)
             run.sync()
         summary = _summary(tally, request, found, labeler)
+        if not tally.annotators and (likely := columns_of_names(first, summary["passed_over"])):
+            summary["perhaps_annotators"] = likely
         if not tally.kept:
             raise _nothing_kept(tally, request, found)
         if request.strict:
             _refuse_losses(summary, request)
+        if request.source.path.is_file():
+            summary["digest"] = file_digest(request.source.path)
         write_atomic(staging / SUMMARY, json.dumps({"identity": identity, **summary}, indent=2) + "\n")
         with os_errors(request.to):
             (staging / ".lock").unlink(missing_ok=True)
@@ -273,12 +439,19 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
     what = f"none of the {tally.rows:,} rows can be used" if tally.rows > 1 else "the only row cannot be used"
     hint = found.source.summary
     if VERDICT_NOT_RECOGNISED in tally.dropped:
-        hint = ACCEPTED_VERDICTS
+        hint = accepted_verdicts(found.source.name)
+    elif tally.close:
+        hint = "scores or ratings that differ by as much, or a smaller --min-margin"
     elif found.source.name not in _OUR_TABLES:
-        hint += suggested_columns(tally.first, _TARGETS)
-    columns = [name for name in tally.columns if name not in request.names.columns]
+        hint += _suggested(tally.first)
+    columns = [name for name in tally.columns if name not in (*request.names.columns, PEOPLE)]
     counts = {reason: seen.count for reason, seen in tally.dropped.items()}
     return nothing_usable(what, request.source.name, first, columns, hint, counts)
+
+
+def accepted_verdicts(format: str) -> str:
+    """Return what the column of verdicts of a format may hold: every word."""
+    return SHEET_VERDICTS if format in _OUR_TABLES else ACCEPTED_VERDICTS
 
 
 def _clear(staging: Path) -> None:
@@ -298,8 +471,10 @@ def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Ca
 
 def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> _Summary:
     used = found.source.columns
-    theirs = request.names.read
-    ignored = [] if used is None else [name for name in tally.columns if name not in used | theirs]
+    read = request.names.read
+    ignored = [] if used is None else [name for name in tally.columns if name not in used | read]
+    cases = case_columns(ignored) if tally.repeats.count else []
+    ignored = [name for name in ignored if name not in cases]
     repeated = sum(
         t[DUPLICATE_JUDGMENT].count for t in (tally.dropped, tally.skipped) if DUPLICATE_JUDGMENT in t
     )
@@ -316,12 +491,16 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
         "judgments": tally.judgments,
         "verdicts": dict(tally.verdicts.most_common()),
         "annotators": len(tally.annotators),
+        **({"annotators_in": theirs} if (theirs := request.names.columns.get(OURS)) else {}),
         "duplicates": repeated,
         "conflicts": asdict(tally.conflicts),
+        **({"repeats": {**asdict(tally.repeats), "told_apart_by": cases}} if tally.repeats.count else {}),
         "dropped_for": _listed(tally.dropped),
         "left_out": _listed(tally.skipped),
+        **({} if request.min_margin is None else {"too_close": _listed(tally.close)}),
         "notes": _listed(tally.notes),
         "passed_over": ignored,
+        "repeated_answers": tally.repeated.line(),
     }
 
 
@@ -333,7 +512,7 @@ def _listed(tallied: Tallied) -> list[Mapping[str, Any]]:
 
 def _refuse_losses(summary: _Summary, request: LabelsRequest) -> None:
     """Raise a DataError, with one line per reason, if anything was skipped."""
-    lost = [*summary["dropped_for"], *summary["left_out"]]
+    lost = [*summary["dropped_for"], *summary["left_out"], *summary.get("too_close", ())]
     problems = [_loss(entry, request.source.name) for entry in lost[:_SHOWN_PROBLEMS]]
     if problems:
         raise DataError.of(problems)

@@ -11,7 +11,7 @@ from core.records import Comparison, Judgment
 from labelers.correction.correction import corrector_of
 from labelers.crowd.votes import MACHINES, votes_of
 from labelers.selection import SelectedComparison, Selection, doubt_about, select_comparisons
-from publius.runs.folder import tier_rule_of
+from publius.runs.opening.rules import tier_rule_of
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 

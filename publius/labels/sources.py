@@ -61,7 +61,7 @@ class AnnotationSource:
         found = [comparison for comparison in self.comparisons if in_scope(wanted, comparison.prompt)]
         if not found:
             raise DataError(
-                f"the principle '{principle}' applies to none of the {len(self.comparisons)} prompts",
+                f"the principle '{principle}' applies to none of {counted(len(self.comparisons), 'prompt')}",
                 where="--principle",
                 accepted="a principle whose applies_to matches a prompt",
             )
@@ -199,7 +199,7 @@ def gold_slice(
     judged = [c for c in comparisons if any(j.p_a is not None for j in source.ai_opinions(c, principle))]
     if len(judged) < count:
         raise DataError(
-            f"the AI labeler has judged only {len(judged)} of the {len(comparisons)} comparisons",
+            f"the AI labeler has judged only {len(judged)} of {counted(len(comparisons), 'comparison')}",
             where=f"--gold {count}",
             accepted=f"a number up to {len(judged)}" if judged else "a run whose AI labeler has judged",
             run=None if judged else "publius label RUN.yaml",

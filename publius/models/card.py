@@ -20,8 +20,10 @@ from engines.embedded import EMBEDDED_NAME
 from engines.reward_settings import RewardSettings
 from evaluation.judges.report import audit_card
 from evaluation.reward.report import cell
+from publius.config.card_terms import CardTerms
 from publius.config.stand_ins import stand_ins_section
 from publius.models.examples_used import UsedExamples
+from publius.models.hub.shared_base import UNNAMED
 
 REWARD = "reward"
 _DESCRIPTIONS = {
@@ -56,8 +58,7 @@ _AI_LIMIT = (
     "model, not with annotators."
 )
 _EMBEDDED_LIMIT = (
-    "The base model has 135 million parameters. It is a demonstration and not suitable for real use. "
-    "publius models pull makes it on any machine, in a folder of its own: put that path for the one above."
+    "The base model has 135 million parameters. It is a demonstration and not suitable for real use."
 )
 _REWARD_LIMIT = (
     "A reward model can be exploited: a policy that is trained against it for long finds answers that score "
@@ -123,15 +124,24 @@ class CardContent:
     """Roles whose texts or labels are by the scripted engine."""
     caveats: Sequence[str] = ()
     """What speaks against the labels, as sentences."""
+    license: str | None = None
+    """Licence that an exported model's card states."""
+    languages: Sequence[str] = ()
 
 
-def model_card(content: CardContent) -> str:
-    """Return the card in Markdown. Names and texts of users are escaped and never rendered as templates."""
+def model_card(content: CardContent, base_note: str = "") -> str:
+    """Return the card in Markdown. Names and texts of users are escaped and never rendered as templates.
+
+    Args:
+        content: what it says.
+        base_note: what to know of the base model before it is loaded.
+    """
     return document_template("publius", "model_card.md.j2").render(
         front_matter=_front_matter(content),
         name=escaped(content.name),
         what=_DESCRIPTIONS.get(content.method, f"A model trained by {escaped(content.method)}."),
         base=code_span(content.base_model),
+        base_note=escaped(base_note),
         merged=content.merged,
         full=content.full,
         constitution=content.constitution and escaped(content.constitution),
@@ -171,7 +181,8 @@ def gates_section(failed: Sequence[str]) -> str:
 
 def _front_matter(content: CardContent) -> str:
     fields = {
-        "base_model": content.base_model,
+        **CardTerms(content.license, tuple(content.languages)).fields(),
+        **({} if content.base_model == UNNAMED else {"base_model": content.base_model}),
         "library_name": "transformers" if content.merged or content.full else "peft",
         "tags": ["publius", _TAGS.get(content.method, content.method)],
     }
@@ -226,7 +237,7 @@ def _limits(content: CardContent) -> list[str]:
         limits.append(_AI_LIMIT)
     if content.method == REWARD:
         limits.append(_REWARD_LIMIT)
-    if EMBEDDED_NAME in content.base_model:
+    if EMBEDDED_NAME in content.base_model.lower():
         limits.append(_EMBEDDED_LIMIT)
     return limits
 

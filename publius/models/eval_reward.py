@@ -64,12 +64,10 @@ def measure_reward_model(request: EvalRewardRequest) -> MeasuredReward:
         RunStateError: if the report cannot be written.
     """
     pairs = read_preferences(request.data, request.names)
-    note(f"data: {pairs.origin}")
-    if pairs.ignored_columns:
-        note(f"ignored columns: {', '.join(pairs.ignored_columns)}")
-    for said in pairs.notes:
-        note(said)
+    pairs.report(uses_margin=False)
     pairs.require("pairs to score")
+    if pairs.repeated:
+        warn(f"pairs: {pairs.repeated}")
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
     measured = _measured(request, pairs)

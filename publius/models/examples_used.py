@@ -1,15 +1,32 @@
-"""How many of its examples a training used: said wherever its result is, since few examples teach little."""
+"""What a training learned from: how many of its examples it used, and the prompts of them.
+
+Few examples teach little, and answers to the prompts of the training say little about others. Both are said
+wherever a result is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from core.digests import record_id
 from core.notices import counted
+from core.records import Message
+from core.store.files import is_there, os_errors, write_atomic
+from prompts.sources import normalised
+from publius.runs.manifest import MANIFEST
+from publius.runs.reader import RunReader
 from training.methods import ON_POLICY_METHODS
 
+TRAINED_PROMPTS = "prompts.txt"
+"""File with a digest of each prompt of a training on a data set, one a line."""
 _FEW = 0.5
 """Share of the examples below which a training is said to have used few of them."""
+_FEWEST = 5
+"""Number of examples below which a training is said to have few, whatever their share."""
+_MANY_LOST = 3
+"""Examples that were left out for each that was not, from which on a training is said to have few."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +67,54 @@ class UsedExamples:
         if self.method in ("dpo", "reward"):
             return "pair"
         return "prompt" if self.method in ON_POLICY_METHODS else "answer"
+
+
+def few_examples(method: str, examples: int, excluded: Mapping[str, int]) -> str | None:
+    """Return that a training has few examples, and what became of the others; None if enough, or none.
+
+    Args:
+        method: the method, such as `dpo`.
+        examples: number of its examples.
+        excluded: number of those that were left out before, by reason.
+    """
+    lost = sum(excluded.values())
+    if not examples or (examples >= _FEWEST and lost < _MANY_LOST * examples):
+        return None
+    said = f"{UsedExamples(method, examples).line} only"
+    if len(excluded) < 2:
+        return f"{said} ({lost:,} left out: {next(iter(excluded))})" if excluded else said
+    reasons = ", ".join(f"{count:,} as {reason}" for reason, count in excluded.items())
+    return f"{said} ({lost:,} left out: {reasons})"
+
+
+def write_trained_prompts(folder: Path, prompts: Iterable[Sequence[Message]]) -> None:
+    """Record the prompts that a training on a data set learned from, as digests of their normalised words."""
+    path = folder / TRAINED_PROMPTS
+    text = "".join(f"{key}\n" for key in sorted(set(map(prompt_key, prompts))))
+    with os_errors(path):
+        if not is_there(path) or path.read_text(encoding="utf-8") != text:
+            write_atomic(path, text)
+
+
+def trained_prompts(training: Path) -> frozenset[str] | None:
+    """Return the digests of the prompts that a training could learn from; None if nothing records them.
+
+    In a run, they are those of all prompts that are not held out.
+
+    Args:
+        training: the folder of a training on a data set, or of a method in a run.
+    """
+    folder = training.resolve()
+    recorded = folder / TRAINED_PROMPTS
+    if is_there(recorded):
+        with os_errors(recorded):
+            return frozenset(recorded.read_text(encoding="utf-8").split())
+    if not is_there(folder.parent / MANIFEST):
+        return None
+    with RunReader(folder.parent) as run:
+        return frozenset(prompt_key(prompt.messages) for prompt in run.prompts if prompt.split != "test")
+
+
+def prompt_key(messages: Sequence[Message]) -> str:
+    """Return the digest of a prompt's words, 16 hexadecimal digits: case and punctuation do not count."""
+    return record_id("trained prompt", normalised(messages))

@@ -17,6 +17,7 @@ from core.notices import note
 from core.store.files import os_errors, whole_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, read_settings
 from engines.config import ModelConfig
+from engines.embedded import EMBEDDED_NAME
 from engines.hf.weights.saving import copy_model
 from engines.identity import model_files
 from engines.loading import holds_model
@@ -24,13 +25,15 @@ from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
 from evaluation.config import STEERED
 from evaluation.gates.recorded import require_gates
+from publius.config.card_terms import NO_TERMS, CardTerms
 from publius.config.run_file import load_run_config
 from publius.config.stand_ins import stand_in_roles, warn_of_stand_ins
+from publius.models.hub.shared_base import EMBEDDED_ON_HUB, is_local
 from publius.models.merge import merge_adapter
 from publius.models.provenance import CardOptions, trained_method, trained_quantization, write_exported_card
-from publius.runs.folder import base_of, trained_adapter
 from publius.runs.inputs import RESOLVED
 from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.parts.trained import base_of, trained_adapter
 from training.methods import METHODS
 
 ModelForm = Literal["merged", "adapter"]
@@ -71,6 +74,7 @@ def export_model(
     form: ModelForm = "merged",
     base: str | None = None,
     force: bool = False,
+    terms: CardTerms = NO_TERMS,
 ) -> ExportedModel:
     """Write a trained model and its card, and return the folder.
 
@@ -84,6 +88,7 @@ def export_model(
         form: whether the adapter is merged.
         base: Hugging Face id of the base model, which card and settings name in place of a local folder.
         force: True to export a model whose run failed a gate.
+        terms: the licence and the languages that the card states.
 
     Raises:
         ConfigError: if the method is unknown, the folder holds a model trained with another method, or
@@ -105,10 +110,11 @@ def export_model(
     with whole_folder(to) as target:  # the model and its card
         if form == "adapter":
             _write_adapters(training.folder, target, base)
+            _note_local_base(target)
         else:
             _write_whole(training, target)
         merged = form == "merged" and training.has_adapter
-        write_exported_card(training.folder, target, CardOptions(merged, failed, base, stand_ins))
+        write_exported_card(training.folder, target, CardOptions(merged, failed, base, stand_ins, terms))
     return ExportedModel(to)
 
 
@@ -162,6 +168,15 @@ def _write_whole(training: FoundTraining, to: Path) -> None:
     if quantization := trained_quantization(first):
         note(f"the adapter was trained on {quantization} weights and is merged into unquantized ones")
     merge_adapter(folder, to, base)
+
+
+def _note_local_base(adapter: Path) -> None:
+    """Print that an adapter's settings name a folder of this machine, if they do."""
+    first = adapter / read_reward_settings(adapter).members[0]
+    named = str(read_settings(first)["base_model_name_or_path"])
+    if is_local(named, adapter):
+        of_base = EMBEDDED_ON_HUB if EMBEDDED_NAME in named else "OWNER/NAME"
+        note(f"{SETTINGS} names the base model's folder on this machine; for others: --base {of_base}")
 
 
 def _write_adapters(training: Path, to: Path, base: str | None) -> None:

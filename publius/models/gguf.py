@@ -13,6 +13,7 @@ from engines.gguf.writer import GGUFType, write_gguf
 from engines.loading import load_tokenizer, locate
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.tokenization import TurnEncoder
+from publius.config.card_terms import NO_TERMS, CardTerms
 from publius.models.export import export_model
 
 MODELFILE = "Modelfile"
@@ -37,7 +38,14 @@ class ExportedGGUF:
 
 
 def export_gguf(
-    folder: Path, method: str, to: Path, kind: GGUFType, *, base: str | None = None, force: bool = False
+    folder: Path,
+    method: str,
+    to: Path,
+    kind: GGUFType,
+    *,
+    base: str | None = None,
+    force: bool = False,
+    terms: CardTerms = NO_TERMS,
 ) -> ExportedGGUF:
     """Write a trained model as a GGUF file, with a Modelfile for Ollama and its card.
 
@@ -48,6 +56,7 @@ def export_gguf(
         kind: type of the matrices.
         base: Hugging Face id of the base model, for the card.
         force: True to export a model whose run failed a gate.
+        terms: the licence and the languages that the card states.
 
     Raises:
         ConfigError: if the model is a reward model, or as `export_model` raises it.
@@ -61,7 +70,7 @@ def export_gguf(
         )
     with whole_folder(to) as staging:
         merged = staging / "merged"
-        export_model(folder, method, merged, base=base, force=force)
+        export_model(folder, method, merged, base=base, force=force, terms=terms)
         files = locate(ModelConfig(id=str(merged)))
         tokenizer = load_tokenizer(files)
         name = f"{folder.resolve().name}-{method}"

@@ -19,9 +19,11 @@ from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import read_reward_settings
 from evaluation.reward.evaluation import temperature_doubt
+from publius.config.card_terms import NO_TERMS, CardTerms
 from publius.models.card import CardContent, gates_section, model_card, used_examples
 from publius.models.examples_used import UsedExamples
-from publius.runs.folder import package_versions
+from publius.models.hub.shared_base import SharedBase, shared_base
+from publius.runs.manifest import package_versions
 from training.examples import ExcludedExample
 from training.job import TrainingJob, TrainingResult
 
@@ -125,9 +127,10 @@ class CardOptions:
     failed_gates: Sequence[str] = ()
     """The gates that the run failed."""
     base: str | None = None
-    """Hugging Face id of the base model; None for the name that the training has."""
+    """Hugging Face id of the base model; None for the name that the training has, if it is no path."""
     stand_ins: Sequence[str] = ()
     """Roles whose texts are from the scripted engine."""
+    terms: CardTerms = NO_TERMS
 
 
 def write_exported_card(training: Path, to: Path, options: CardOptions) -> None:
@@ -140,14 +143,17 @@ def write_exported_card(training: Path, to: Path, options: CardOptions) -> None:
         if options.failed_gates:
             write_atomic(to / _CARD, gates_section(options.failed_gates))
         return
+    base = SharedBase(options.base) if options.base else shared_base(content.base_model, training)
     shown = replace(
         content,
         merged=options.merged,
         failed_gates=options.failed_gates,
-        base_model=options.base or content.base_model,
+        base_model=base.name,
         stand_ins=options.stand_ins or content.stand_ins,
+        license=options.terms.license,
+        languages=options.terms.languages,
     )
-    write_atomic(to / _CARD, model_card(shown))
+    write_atomic(to / _CARD, model_card(shown, base.note))
 
 
 def card_content(training: Path) -> CardContent | None:
@@ -247,13 +253,11 @@ def _loadable(job: TrainingJob) -> str:
 
 
 def _settings(job: TrainingJob, section: BaseModel) -> dict[str, Any]:
-    """Return the settings that differ from their defaults, and those that every card shows."""
-    named = {"optim": job.optim, job.method: section} | ({"lora": job.adapter} if job.adapter else {})
-    changed = {
-        f"{name}.{key}": value
-        for name, config in named.items()
-        for key, value in config.model_dump(mode="json", exclude_defaults=True).items()
-    }
+    """Return all settings of a training: those that are looked for and the changed ones first.
+
+    Defaults of settings that affect only speed and memory are left out.
+    """
+    named = {job.method: section, "optim": job.optim} | ({"lora": job.adapter} if job.adapter else {})
     asked = {
         f"{job.method}.learning_rate": job.learning_rate,
         "optim.epochs": job.epochs,
@@ -261,8 +265,24 @@ def _settings(job: TrainingJob, section: BaseModel) -> dict[str, Any]:
         **({"lora.r": job.adapter.r} if job.adapter else {}),
         "seed": job.seed,
     }
+    changed, rest = _values_of(named, changed=True), _values_of(named, changed=False)
     quantization = job.policy.quantization
-    return {**asked, **changed, **({"quantization": quantization} if quantization else {})}
+    model = {"models.policy.dtype": job.policy.dtype, "engine.device": job.device}
+    quantized = {"quantization": quantization} if quantization else {}
+    return {**asked, **changed, **quantized, **{k: v for k, v in rest.items() if k not in asked}, **model}
+
+
+def _values_of(sections: Mapping[str, BaseModel], *, changed: bool) -> dict[str, Any]:
+    """Return the settings with another value than their default, or those with it."""
+    found: dict[str, Any] = {}
+    for name, section in sections.items():
+        values, other = section.model_dump(mode="json"), section.model_dump(exclude_defaults=True)
+        for key, value in values.items():
+            marks = type(section).model_fields[key].json_schema_extra
+            operational = isinstance(marks, dict) and bool(marks.get("operational"))
+            if (key in other) == changed and (changed or not operational):
+                found[f"{name}.{key}"] = value
+    return found
 
 
 def _metrics(evaluation: Mapping[str, Any]) -> list[Metric]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -47,6 +47,8 @@ from publius.sources.judges.gold import (
     JudgeGold,
     JudgeGoldSource,
     ReplyToCheck,
+    default_sources,
+    gold_in_words,
     gold_of_pairs,
 )
 from publius.sources.judges.replies import read_labelled_replies
@@ -71,7 +73,8 @@ class JudgeTraining:
     constitution: str
     model: str
     to: Path
-    sources: tuple[JudgeGoldSource, ...] = ("pairs", "replies", "checks")
+    sources: tuple[JudgeGoldSource, ...] | None = None
+    """Which labels to make; None for those that fit the data and the constitution (`default_sources`)."""
     labelled: DataSource | None = None
     """Replies with a label, good or not."""
     replies: DataSource | None = None
@@ -161,6 +164,8 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
         )
     constitution = load_constitution(request.constitution)
     data, excluded = _read(request)
+    sources = _sources(request, data, constitution)
+    request = replace(request, sources=sources)
     source = StateSource(_model(request), request.device)
     templates = PromptTemplates()
     asking = Questions(constitution, templates)
@@ -209,16 +214,28 @@ def _read(request: JudgeTraining) -> tuple[GoldData, list[ExcludedExample]]:
     if request.data is not None:
         data = read_preferences(request.data, request.names)
         data.require("preferences to train a judge on")
-        note(f"data: {data.origin}")
+        data.report(uses_margin=False)
+        if data.repeated:
+            warn(f"data: {data.repeated}")
         pairs, excluded = data.rows, [*data.excluded]
     labelled = read_labelled_replies(request.labelled, request.names) if request.labelled else None
     answers = read_answers(request.replies, request.names) if request.replies else None
     if answers is not None:
         answers.require("replies to check")
-        note(f"replies: {answers.origin}")
+        answers.report("replies")
     excluded += [*(labelled.excluded if labelled else ()), *(answers.excluded if answers else ())]
     checked = [ReplyToCheck(one.prompt, one.answer) for one in (answers.rows if answers else ())]
     return GoldData(pairs, labelled.rows if labelled else (), checked), excluded
+
+
+def _sources(
+    request: JudgeTraining, data: GoldData, constitution: Constitution
+) -> tuple[JudgeGoldSource, ...]:
+    if request.sources is not None:
+        return request.sources
+    if request.by == "principle":  # checks are those of the principles
+        return PAIR_GOLD, REPLY_GOLD, CHECK_GOLD
+    return default_sources(constitution, has_labels=bool(data.pairs or data.labelled))
 
 
 def _shared_gold(request: JudgeTraining, data: GoldData, constitution: Constitution) -> JudgeGold | None:
@@ -227,7 +244,7 @@ def _shared_gold(request: JudgeTraining, data: GoldData, constitution: Constitut
     With probes of single principles, machine checks are those of the principles, so it learns from labels of
     pairs and replies; None if there are none of a principle without a check.
     """
-    sources = request.sources
+    sources = request.sources or ()
     if request.by == "principle":
         sources = tuple(one for one in sources if one != CHECK_GOLD)
         labels = (PAIR_GOLD in sources and data.pairs) or (REPLY_GOLD in sources and data.labelled)
@@ -250,6 +267,7 @@ def _shared(
 ) -> _SharedProbe:
     """Return the probe that all principles share, trained on its gold."""
     rows = _encoded(gold, bare, asking)
+    note(f"gold: {gold_in_words(gold)}")
     started = time.monotonic()
     source = bare
     if request.adapter is not None:
@@ -261,7 +279,9 @@ def _shared(
     with VectorStore(request.to / STATES_FILE) as store:
         features = read_features(source, rows, layers, store)
     read = time.monotonic() - started
-    blind = request.length == "remove" or (request.length == "auto" and CHECK_GOLD not in request.sources)
+    blind = request.length == "remove" or (
+        request.length == "auto" and CHECK_GOLD not in (request.sources or ())
+    )
     if request.by == "principle":
         blind = request.length != "keep"
     probe, choice = choose_probe(features, gold.labels, request.seed, blind=blind)
@@ -275,7 +295,7 @@ def _own_gold(
     gold = gold_by_principle(
         data,
         asking.constitution,
-        request.sources,
+        request.sources or (),
         share=request.held_out,
         checked=request.per_kind,
         seed=request.seed,

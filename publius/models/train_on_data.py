@@ -13,6 +13,7 @@ from core.notices import counted, note, warn
 from core.store.files import os_errors
 from publius.config.overrides import build_config
 from publius.config.run_file import DataTrainingConfig
+from publius.models.examples_used import few_examples, write_trained_prompts
 from publius.models.provenance import (
     Provenance,
     by_reason,
@@ -27,6 +28,7 @@ from publius.models.training_job import training_job
 from publius.sources.column_names import ColumnNames
 from publius.sources.examples import DataSource, TrainingRows, read_answers, read_preferences
 from publius.sources.held_out import held_out_of
+from publius.sources.pair_lengths import length_leaning
 from training.config import DPOConfig, RewardConfig, SFTConfig
 from training.examples import ExcludedExample
 from training.job import TrainingResult
@@ -112,12 +114,23 @@ def train_on_data(request: DataTraining) -> DataOutcome:
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
     if is_main():
-        note(f"data: {data.origin}")
-    if is_main() and data.ignored_columns:
-        note(f"ignored columns: {', '.join(data.ignored_columns)}")
-    for said in data.notes if is_main() else ():
-        note(said)
-    return _trained(request, config, section, data, sides)
+        data.report(uses_margin=_uses_margin(request.method))
+        if few := few_examples(request.method, len(data.rows), by_reason(data.excluded)):
+            warn(f"{request.method}: {few}")
+    leaning = None if request.method == "sft" else length_leaning(sides.train)
+    if leaning and is_main():
+        warn(f"{request.method}: {leaning} (compare the row words of publius eval --model)")
+    repeated = data.repeated
+    if repeated and is_main():
+        warn(f"{request.method}: {repeated}")
+    caveats = [f"Of the pairs: {leaning}."] if leaning else []
+    caveats += [f"In the data, {repeated}."] if repeated else []
+    return _trained(request, config, section, data, sides, caveats)
+
+
+def _uses_margin(method: Method) -> bool:
+    """Return False if a column `margin` is read and changes nothing."""
+    return method == "reward"
 
 
 class _Sides(NamedTuple):
@@ -158,6 +171,7 @@ def _trained(
     section: SFTConfig | RewardConfig | DPOConfig,
     data: TrainingRows[Any],
     sides: _Sides,
+    caveats: Sequence[str],
 ) -> DataOutcome:
     job = training_job(config, request.method, section, request.to.resolve())
     job = replace(job, keep_finished=True)
@@ -172,7 +186,11 @@ def _trained(
         results = [train_sft(sides.train, job, sides.held_out)]
     excluded = (*data.excluded, *results[0].excluded)
     if is_main():
-        write_card(job, results, _provenance(data, results[0].excluded), section, evaluation)
+        unused = {row.id for row in results[0].excluded}
+        write_trained_prompts(request.to, (row.prompt for row in sides.train if row.id not in unused))
+        write_card(
+            job, results, _provenance(data, results[0].excluded, request.method, caveats), section, evaluation
+        )
         exclusions = write_exclusions(
             request.to, {request.method: excluded, "evaluation data": sides.excluded}
         )
@@ -181,10 +199,17 @@ def _trained(
     return DataOutcome(request.to, tuple(results), by_reason(excluded), evaluation, exclusions)
 
 
-def _provenance(data: TrainingRows[Any], excluded: Sequence[ExcludedExample]) -> Provenance:
+def _provenance(
+    data: TrainingRows[Any], excluded: Sequence[ExcludedExample], method: Method, caveats: Sequence[str]
+) -> Provenance:
     unused = {row.id for row in excluded}
     used = (row for row in data.rows if row.id not in unused)
     sources = Counter(row.groups["source"] for row in used if "source" in getattr(row, "groups", {}))
     return Provenance(
-        str(data.origin), data.origin.digest, data.ignored_columns, tuple(data.excluded), sources
+        str(data.origin),
+        data.origin.digest,
+        data.unused_columns(uses_margin=_uses_margin(method)),
+        tuple(data.excluded),
+        sources,
+        caveats=tuple(caveats),
     )

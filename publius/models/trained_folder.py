@@ -12,7 +12,7 @@ from engines.adapter import read_settings
 from engines.config import ModelConfig
 from engines.loading import holds_model
 from publius.models.provenance import trained_method, trained_quantization
-from publius.runs.folder import base_of
+from publius.runs.parts.trained import base_of
 from training.checkpoints import RESULT
 from training.methods import POLICY_METHODS, PolicyMethod
 

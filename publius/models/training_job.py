@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.errors import ConfigError
 from publius.config.run_file import DataTrainingConfig, RunConfig
-from publius.runs.folder import trained_model
+from publius.runs.parts.trained import trained_model
 from training.config import DPOConfig, RewardConfig, SFTConfig
 from training.distill.config import DistillConfig
 from training.job import TrainingJob

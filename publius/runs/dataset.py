@@ -1,13 +1,13 @@
 """`publius export`: write a run as a data set that `datasets.load_dataset` reads, with a data set card.
 
-Configurations: `sft` (final answers), `preference` (TRL's columns, without ties), `soft` (with probability
-and weight, including ties), `judgments` (one row per judgment) and, if the run has them, `samples` (scored
-answers). Rows are split into train and test by prompt, so no prompt is in both.
+Configurations: `sft` (final answers), `preference` (TRL's columns, without ties), `kto` (the answers of these
+pairs in TRL's unpaired columns), `soft` (with probability and weight, including ties), `judgments` (one row
+per judgment) and, if the run has them, `samples` (scored answers). Rows are split into train and test by
+prompt; prompts that resemble each other are in one split.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,24 +16,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.digests import derive_uniform
-from core.errors import RunStateError
+from core.notices import counted
 from core.records import CritiqueTrace, Generation, Judgment, Message, Preference, Prompt, ScoredAnswer
 from core.store.files import os_errors, whole_folder, write_atomic
-from core.text.documents import code_span, document_template, escaped, fenced
 from core.text.yaml_writing import yaml_text
 from critique.best_of import best_answers
 from evaluation.gates.recorded import require_gates
-from evaluation.judges.report import audit_card
 from labelers.ai import AI_LABELER
-from prompts.sources import normalised
-from publius.config.stand_ins import stand_ins_section, warn_of_stand_ins
+from labelers.crowd.votes import MACHINES
+from publius.config.card_terms import NO_TERMS, CardTerms
+from publius.config.stand_ins import warn_of_stand_ins
+from publius.runs.exporting.splitting import SPLITS, TestSplit, require_test_share
+from publius.runs.exporting.unpaired import UnpairedAnswers, preferences_by_prompt
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
-from publius.runs.pairs.caveats import labeler_caveats, scripted_roles
+from publius.runs.pairs.caveats import caveats, scripted_roles
+from publius.runs.pairs.data_card import DataCardFacts, data_card, is_given_pairs
+from publius.runs.pairs.data_files import DataForm, Feature, open_data_file
 from publius.runs.pairs.filters import NO_FILTER, PreferenceFilter
-from publius.runs.pairs.label_metrics import judgment_metrics
+from publius.runs.pairs.label_metrics import label_metrics
+from publius.runs.pairs.labelled_by import LabelledBy
+from publius.runs.pairs.labelling import how_labelled, how_sampled
+from publius.runs.pairs.origins import where_from
+from publius.runs.pairs.people import people_together, read_people
 from publius.runs.pairs.selection import RowSelection
+from publius.runs.pairs.unlabelled import require_preferences
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 
@@ -45,8 +52,6 @@ OWN_COLUMNS = "prompt_columns"
 """Column of an exported row with the user's own columns of its prompt, so that no name can collide."""
 _TIME = re.compile(r"\s*\d{4}-\d{2}-\d{2}")
 """Beginning of a text that Arrow may take for a time."""
-TEST_SHARE = 0.1
-"""Share of the prompts whose rows are the test split, unless the run holds out none (`split.test: 0`)."""
 
 
 def _typed(columns: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -58,7 +63,12 @@ _ANSWERED = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "compl
 _HARD = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "chosen", "rejected")]
 _FEATURES: dict[str, list[dict[str, Any]]] = {
     "sft": [*_ANSWERED, *_typed({"origin": "string"})],
-    "preference": _HARD,
+    "preference": [*_HARD, *_typed({"comparison_id": "string"})],
+    "kto": [
+        *_ANSWERED,
+        *_typed({"label": "bool", "p_better": "float64", "origin": "string"}),
+        {"name": "comparison_ids", "list": "string"},
+    ],
     "soft": [
         *_HARD,
         *_typed({"p_chosen": "float64", "weight": "float64"}),
@@ -83,6 +93,8 @@ _FEATURES: dict[str, list[dict[str, Any]]] = {
     ],
 }
 """Columns of each configuration and their types, in the form of a data set card."""
+CONFIGURATIONS = tuple(_FEATURES)
+"""Names of the configurations."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,13 @@ class ExportedRun:
     """Number of rows by configuration."""
     splits: dict[str, dict[str, int]] = field(default_factory=dict)
     """Number of rows by configuration and split."""
+    prompts: dict[str, int] = field(default_factory=dict)
+    """Number of prompts by split."""
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Number of rows that a filter leaves out, by configuration and reason."""
+    """Number of rows that a filter leaves out, by configuration and reason; of `kto`, the pairs."""
+    contested: int = 0
+    """Number of answers in `kto` that are chosen in one pair and rejected in another."""
+    terms: CardTerms = NO_TERMS
 
     def as_json(self) -> dict[str, int]:
         """Return the number of rows by configuration."""
@@ -103,7 +120,14 @@ class ExportedRun:
 
 
 def export_run(
-    run: Path, to: Path, *, force: bool = False, conditions: PreferenceFilter = NO_FILTER
+    run: Path,
+    to: Path,
+    *,
+    force: bool = False,
+    conditions: PreferenceFilter = NO_FILTER,
+    terms: CardTerms = NO_TERMS,
+    form: DataForm = "jsonl",
+    test_share: float | None = None,
 ) -> ExportedRun:
     """Write a run's data set to a new or empty folder; return the number of rows per configuration.
 
@@ -112,39 +136,68 @@ def export_run(
         to: a new or empty folder.
         force: True to export a run that failed a gate.
         conditions: the preferences to export; all if not given.
+        terms: the licence and the languages that the card states.
+        form: the form of the data files, which have the same rows and columns in each.
+        test_share: share of the prompts in the test split, 0 for none; if not given, 0.1 on average, or 0 if
+            the run holds out no prompts.
 
     Raises:
-        RunStateError: if the run has no preferences yet or failed a gate, or the folder is not empty.
-        ConfigError: if a principle of the conditions is unknown.
+        RunStateError: if the run has no preferences yet or nothing to export, or failed a gate, or the folder
+            is not empty.
+        ConfigError: if a principle of the conditions is unknown, or the share is not one.
         DataError: if no preference passes.
     """
+    require_test_share(test_share)
     manifest = read_manifest(run)
     if "aggregate" not in manifest["stages"]:
-        raise RunStateError("the run has no preferences yet", where=str(run), run="publius run RUN.yaml")
+        require_preferences(run, manifest)
     failed = require_gates(run, force=force)
     constitution = read_input(run / CONSTITUTION)
     with whole_folder(to) as folder, RunReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
         selection = _selection(files, conditions)
-        rows = _all_rows(files, carried, selection)
-        share = TEST_SHARE if files.config.split.test else 0.0
-        counts = {name: _write(folder / name, config, share) for name, config in rows.items()}
+        labellers, unpaired = LabelledBy(), UnpairedAnswers()
+        rows = _all_rows(files, carried, selection, labellers, unpaired)
+        holds_out = bool(files.config.split.test)
+        passing = (p.prompt for p in files.preferences if conditions.reason(p) is None)
+        with TestSplit(files, test_share, passing, holds_out=holds_out) as test_split:
+            counts = {
+                name: _write(folder / name, config, test_split, form, _columns(name, carried))
+                for name, config in rows.items()
+            }
+        if not any(counts.values()):
+            require_preferences(run, manifest)
         manifest["not_exported"] = {f"export of {name}": dict(n) for name, n in selection.left_out.items()}
         stand_ins = scripted_roles(run, manifest)
         warn_of_stand_ins(stand_ins)
-        facts = _CardFacts(
+        sources = labellers.sources()
+        has_people = any(one.source not in MACHINES for one in sources)
+        people = read_people(run) if has_people else people_together(())
+        facts = DataCardFacts(
             run.resolve().name,
             counts,
-            _loaded_as_written(files, carried),
+            test_split.prompts,
+            "" if test_split.is_exact else f"{test_split.share:.3g}",
+            _features(counts, carried if form == "parquet" else _loaded_as_written(files, carried)),
+            OWN_COLUMNS,
+            list(carried),
+            sources,
+            [*how_labelled(files.config, sources, people), *_contested_in_words(unpaired.contested)],
+            how_sampled(files.config, manifest),
             ai_labels=any(judgment.labeler == AI_LABELER for judgment in files.judgments),
             failed_gates=failed,
             stand_ins=stand_ins,
-            caveats=labeler_caveats(manifest, judgment_metrics(run)),
+            where_from=where_from(files, manifest, is_given=is_given_pairs(manifest)),
+            has_people=has_people or len(files.added_comparisons) > 0,
+            caveats=caveats(run, manifest, label_metrics(run), scripted=False),
+            terms=terms,
+            form=form,
         )
         write_atomic(folder / CONSTITUTION, constitution)
-        write_atomic(folder / "README.md", _card(manifest, constitution, facts))
+        write_atomic(folder / "README.md", data_card(manifest, constitution, facts))
     total = {name: sum(splits.values()) for name, splits in counts.items()}
-    return ExportedRun(to, total, counts, {name: dict(n) for name, n in selection.left_out.items()})
+    left_out = {name: dict(n) for name, n in selection.left_out.items()}
+    return ExportedRun(to, total, counts, test_split.prompts, left_out, unpaired.contested, terms)
 
 
 def _selection(files: RunReader, conditions: PreferenceFilter) -> RowSelection:
@@ -154,7 +207,11 @@ def _selection(files: RunReader, conditions: PreferenceFilter) -> RowSelection:
 
 
 def _all_rows(
-    files: RunReader, carried: Collection[str], selection: RowSelection
+    files: RunReader,
+    carried: Collection[str],
+    selection: RowSelection,
+    labellers: LabelledBy,
+    unpaired: UnpairedAnswers,
 ) -> dict[str, Iterator[_Sample]]:
     """Return the rows of each configuration.
 
@@ -162,6 +219,8 @@ def _all_rows(
         files: the run's records.
         carried: the user's own columns of the prompts.
         selection: which rows.
+        labellers: counts the judgments.
+        unpaired: labels single answers, and counts those with contradictory labels.
     """
     own = partial(_own_columns, files, carried)
     preferences = files.preferences
@@ -174,15 +233,18 @@ def _all_rows(
             else _sft(selection.of("sft", files.traces.sorted()), own)
         ),
         "preference": (
-            (p.prompt, {**_hard(p), **own(p.comparison_id, p.prompt_id)})
+            (p.prompt, {**_hard(p), "comparison_id": p.comparison_id, **own(p.comparison_id, p.prompt_id)})
             for p in selection.of("preference", preferences.sorted())
             if p.p_chosen > 0.5
         ),
+        "kto": _unpaired(files, selection, unpaired, own),
         "soft": (
             (p.prompt, {**_soft(p), **own(p.comparison_id, p.prompt_id)})
             for p in selection.of("soft", preferences.sorted())
         ),
-        "judgments": _judgments(files, selection.of("judgments", files.judgments.sorted()), own),
+        "judgments": _judgments(
+            files, labellers.passing(selection.of("judgments", files.judgments.sorted())), own
+        ),
         **(
             {"samples": _samples(selection.of("samples", files.samples.sorted()), own)} if has_samples else {}
         ),
@@ -278,6 +340,24 @@ def _soft(preference: Preference) -> _Row:
     }
 
 
+def _unpaired(
+    files: RunFiles, selection: RowSelection, unpaired: UnpairedAnswers, own: Callable[..., _Row]
+) -> Iterator[_Sample]:
+    for preferences in preferences_by_prompt(files):
+        for answer in unpaired.of(selection.of("kto", preferences)):
+            row = {
+                "prompt": _messages_as_json(answer.prompt),
+                "completion": _messages_as_json(answer.completion),
+                "label": answer.is_good,
+                "p_better": answer.p_better,
+                "origin": answer.origin,
+                "comparison_ids": list(answer.comparison_ids),
+            }
+            yield answer.prompt, {**row, **own(answer.comparison_ids[0], answer.prompt_id)}
+    if unpaired.left_out:
+        selection.left_out.setdefault("kto", Counter()).update(unpaired.left_out)
+
+
 def _judgments(files: RunFiles, judgments: Iterable[Judgment], own: Callable[..., _Row]) -> Iterator[_Sample]:
     for judgment in judgments:
         comparison = files.comparison(judgment.comparison_id)
@@ -302,29 +382,44 @@ def _judgments(files: RunFiles, judgments: Iterable[Judgment], own: Callable[...
         )
 
 
+def _contested_in_words(contested: int) -> list[str]:
+    if not contested:
+        return []
+    verb = "is" if contested == 1 else "are"
+    what = "chosen in one pair and rejected in another, and labelled by the mean probability"
+    return [f"`kto`: {counted(contested, 'answer')} {verb} {what}."]
+
+
 def _messages_as_json(messages: tuple[Message, ...]) -> list[dict[str, str]]:
     return [{"role": m.role, "content": m.content} for m in messages]
 
 
-def _write(folder: Path, rows: Iterator[_Sample], test_share: float) -> dict[str, int]:
-    """Write rows to `train.jsonl` and `test.jsonl`; return the number of rows per split."""
+def _write(
+    folder: Path,
+    rows: Iterator[_Sample],
+    test_split: TestSplit,
+    form: DataForm,
+    columns: Sequence[Feature],
+) -> dict[str, int]:
+    """Write rows to `train.jsonl` and `test.jsonl`, or `.parquet`; return the number of rows per split."""
     counts: Counter[str] = Counter()
     with os_errors(folder):
         folder.mkdir()
-        files = {
-            split: (folder / f"{split}.jsonl").open("w", encoding="utf-8") for split in ("train", "test")
-        }
+        paths = {split: folder / f"{split}.{form}" for split in SPLITS}
+        files = {split: open_data_file(path, form, columns) for split, path in paths.items()}
         try:
             for messages, row in rows:
-                split = "test" if derive_uniform("export", normalised(messages)) < test_share else "train"
-                files[split].write(json.dumps(row, ensure_ascii=False) + "\n")
+                split = test_split.split_of(messages)
+                files[split].write(row)
                 counts[split] += 1
         finally:
             for file in files.values():
                 file.close()
-        for split, file in files.items():
+        for split, path in paths.items():
             if not counts[split]:
-                Path(file.name).unlink()
+                path.unlink()
+        if not counts:
+            folder.rmdir()
     return dict(counts)
 
 
@@ -333,50 +428,15 @@ def _features(counts: dict[str, dict[str, int]], carried: Mapping[str, str]) -> 
 
     Without them, `datasets` takes the types from the first rows of each file, and fails if those are empty.
     """
-    own = [{"name": OWN_COLUMNS, "struct": _typed(carried)}] if carried else []
     listed = [
-        {"config_name": name, "features": [*_FEATURES[name], *own]}
+        {"config_name": name, "features": _columns(name, carried)}
         for name, splits in counts.items()
         if splits
     ]
     return yaml_text({"dataset_info": listed})
 
 
-@dataclass(frozen=True)
-class _CardFacts:
-    """What the card of a data set says beside its run's manifest."""
-
-    run: str
-    counts: dict[str, dict[str, int]]
-    """Number of rows by configuration and split."""
-    carried: Mapping[str, str]
-    """Types of the user's own columns."""
-    ai_labels: bool
-    failed_gates: Sequence[str]
-    stand_ins: Sequence[str]
-    caveats: Sequence[str]
-
-
-def _card(manifest: dict[str, Any], constitution: str, facts: _CardFacts) -> str:
-    excluded = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
-    excluded |= manifest["not_exported"]
-    return document_template("publius", "card.md.j2").render(
-        manifest=manifest,
-        constitution=fenced(constitution.rstrip(), "yaml"),
-        # A path of a local model means nothing elsewhere, and shows who has it and where.
-        models={
-            role: Path(name).name if Path(name).is_absolute() else name
-            for role, name in manifest["models"].items()
-        },
-        counts=facts.counts,
-        excluded=excluded,
-        own_columns=OWN_COLUMNS,
-        carried=[code_span(name) for name in facts.carried],
-        features=_features(facts.counts, facts.carried),
-        run=facts.run,
-        audit=manifest["audit"] and audit_card(manifest["audit"]),
-        ai_labels=facts.ai_labels,
-        failed_gates=list(map(escaped, facts.failed_gates)),
-        stand_ins=stand_ins_section(facts.stand_ins),
-        caveats=list(map(escaped, facts.caveats)),
-    )
+def _columns(name: str, carried: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the columns of a configuration with their types; those of the user are one column."""
+    own = [{"name": OWN_COLUMNS, "struct": _typed(carried)}] if carried else []
+    return [*_FEATURES[name], *own]

@@ -5,12 +5,14 @@ Engines that differ only in the adapter share one loaded model where the kind of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeVar
 
+from core.records import Record
 from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import ROLES, WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
@@ -22,7 +24,7 @@ from engines.reward.folder import reward_folder
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
-from publius.runs.folder import trained_model
+from publius.runs.parts.trained import trained_model
 from publius.runs.project import open_cache
 from training.methods import ON_POLICY_METHODS
 
@@ -33,6 +35,8 @@ EMBEDDED_JUDGES_BY_CHANCE = "the embedded model judges no better than chance (do
 """Warning that accompanies all judgments of the embedded model."""
 
 EngineMaker = Callable[[ModelConfig, EngineConfig], Engine]
+
+_Made = TypeVar("_Made")
 
 
 def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
@@ -70,6 +74,43 @@ def conversations(engine: EngineConfig) -> int:
     return engine.conversations(vllm_device() if engine.kind == "vllm" else None)
 
 
+class Fleet(Protocol):
+    """Workers in other processes, each with engines of its own, that do steps of a run's stages."""
+
+    @property
+    def at_once(self) -> int:
+        """Maximum number of items in progress in all workers."""
+        ...
+
+    def takes(self, step: str) -> bool:
+        """Return True if the workers do a step."""
+        ...
+
+    async def work(self, step: str, item: Record, names: Sequence[str]) -> Sequence[Any]:
+        """Return what a step makes of an item, as `publius.stages.base.Made`.
+
+        Raises:
+            PubliusError: the work cannot go on.
+        """
+        ...
+
+    def counts(self) -> RequestCounts:
+        """Return the requests of all workers since they were last taken."""
+        ...
+
+    def take_counts(self) -> RequestCounts:
+        """Return the requests of all workers and reset them."""
+        ...
+
+    def take_server_records(self) -> list[ServerRecord]:
+        """Return what the workers asked of servers since this was last called."""
+        ...
+
+    def state(self) -> str:
+        """Return what the progress line should say about the workers."""
+        ...
+
+
 class Engines:
     """The engines of a run, by role.
 
@@ -100,6 +141,10 @@ class Engines:
         """The engine behind each cache."""
         self._budget = Spending(engine.budget)
         self._earlier: tuple[ServerRecord, ...] = ()
+        self.fleet: Fleet | None = None
+        """Workers that do steps of the stages instead of this process."""
+        self._part: Callable[[CachedEngine], bool] | None = None
+        """True for the engines that a stage uses which runs beside others; None for all."""
 
     def of(self, role: EngineRole) -> CachedEngine:
         """Return the engine of a role."""
@@ -142,11 +187,23 @@ class Engines:
         settings = self.settings(role)
         return settings.kind == "vllm" and (settings.gpus is None or 0 in settings.gpus)
 
+    def part(self, uses: Callable[[CachedEngine], bool]) -> Engines:
+        """Return the same engines for a stage that runs beside others: it counts and reports only its own.
+
+        Args:
+            uses: True for the engines that the stage uses.
+        """
+        part = copy(self)
+        part._part = uses
+        return part
+
     def keep(self, *wanted: CachedEngine) -> None:
         """Close all engines that use another model, or all without arguments, to free memory.
 
-        Each reloads at its next use.
+        Each reloads at its next use. While stages run beside each other, none is closed.
         """
+        if self._part is not None:
+            return
         for engine in self._built.values():
             if not any(self.share_model(engine, other) for other in wanted):
                 engine.close()
@@ -169,6 +226,33 @@ class Engines:
                 made.resume(self._earlier, self._role_of(made))
         return self._built[key]
 
+    @property
+    def at_once(self) -> int:
+        """Maximum number of items that a stage works on at once."""
+        return conversations(self._engine) if self.fleet is None else self.fleet.at_once
+
+    async def done(
+        self,
+        step: str,
+        work: Callable[..., AsyncIterator[_Made]],
+        item: Any,
+        names: Sequence[str] | None = None,
+    ) -> AsyncIterator[_Made]:
+        """Yield what a step makes of an item, here or, if a fleet does the step, in one of its workers.
+
+        Args:
+            step: name of the step.
+            work: does the step here; called with the item and, if given, the names.
+            item: a record.
+            names: ids that the step is limited to, such as those of principles.
+        """
+        if self.fleet is not None and self.fleet.takes(step):
+            for made in await self.fleet.work(step, item, names or ()):
+                yield made
+            return
+        async for made in work(item) if names is None else work(item, names):
+            yield made
+
     def identities(self) -> dict[str, str]:
         """Return a digest of everything that determines a model's answers, for each role in use."""
         return {role: self.of(role).identity for role in self._roles}
@@ -179,7 +263,8 @@ class Engines:
 
     def counts(self) -> RequestCounts:
         """Return the request counts of all engines since they were last taken."""
-        return sum((engine.counts for engine in self._built.values()), RequestCounts())
+        own = sum((engine.counts for engine in self._used()), RequestCounts())
+        return own if self.fleet is None else own + self.fleet.counts()
 
     def drawn_tokens(self) -> int:
         """Return the number of tokens drawn for answers by all engines, those of unfinished ones included.
@@ -188,19 +273,27 @@ class Engines:
         engines share counts once.
         """
         counted: list[CachedEngine] = []
-        for engine in self._built.values():
+        for engine in self._used():
             if not any(self.share_model(engine, other) for other in counted):
                 counted.append(engine)
         return sum(engine.drawn_tokens for engine in counted)
 
     def stuck(self) -> tuple[int, float]:
         """Return the number of unanswered requests of the engine that is silent longest, and the seconds."""
-        found = [engine.waiting.stuck() for engine in self._built.values()]
+        found = [engine.waiting.stuck() for engine in self._used()]
         return max(found, key=lambda waiting: waiting[1], default=(0, 0.0))
+
+    def patience_s(self) -> float | None:
+        """Return the seconds of silence after which requests fail; None if they never do."""
+        limits = [engine.waiting.limit_s for engine in self._used()]
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def server_state(self) -> str:
         """Return what the progress line should say about servers; empty if all is well."""
-        return ", ".join(filter(None, (made.state() for made in self._servers())))
+        states = [made.state() for made in self._servers()]
+        if self.fleet is not None:
+            states.append(self.fleet.state())
+        return ", ".join(filter(None, states))
 
     def resume_servers(self, earlier: Sequence[ServerRecord]) -> None:
         """Count what earlier commands of a run spent on servers, and report models that changed since."""
@@ -214,6 +307,8 @@ class Engines:
     def take_server_records(self) -> list[ServerRecord]:
         """Return what was asked of servers since this was last called."""
         taken = [replace(made.take_record(), role=self._role_of(made)) for made in self._servers()]
+        if self.fleet is not None:
+            taken += self.fleet.take_server_records()
         return [record for record in merged_records((), taken) if record.traffic.tries]
 
     def _role_of(self, engine: object) -> str:
@@ -227,13 +322,20 @@ class Engines:
         return ""
 
     def _servers(self) -> list[AsksServer]:
-        return [made for made in self._made.values() if isinstance(made, AsksServer)]
+        made = (self._made[engine] for engine in self._used())
+        return [one for one in made if isinstance(one, AsksServer)]
+
+    def _used(self) -> list[CachedEngine]:
+        """Return the engines that the stage uses: all, unless other stages run beside it."""
+        return [engine for engine in self._built.values() if self._part is None or self._part(engine)]
 
     def take_counts(self) -> RequestCounts:
         """Return the request counts and reset them."""
         total = self.counts()
-        for engine in self._built.values():
+        for engine in self._used():
             engine.counts = RequestCounts()
+        if self.fleet is not None:
+            self.fleet.take_counts()
         return total
 
     def close(self) -> None:
@@ -254,7 +356,7 @@ def open_engines(
     for method in ON_POLICY_METHODS:
         if method in config.train:  # checked before hours of other stages
             require_arguments(config.on_policy(method).rollout_arguments, f"{method}.rollout_arguments")
-    with open_cache(project, config.cache.max_bytes) as cache:
+    with open_cache(project, config.cache.max_bytes, config.cache.name) as cache:
         roles = roles_in_use(config, pairs_only=pairs_only)
         engines = Engines(config.models, config.engine, cache, make, roles)
         try:

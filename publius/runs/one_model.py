@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from constitution.loader import preset_names
 from core.errors import ConfigError
-from core.notices import note
+from core.notices import note, warn
 from engines.cached import CachedEngine
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from publius.runs.engines import EngineMaker, Engines, make_engine
@@ -19,6 +19,7 @@ from publius.runs.project import open_cache
 
 _KEY = "PUBLIUS_API_KEY"
 """Environment variable with the key of the server that `--engine` names; run files name their own."""
+_MADE_UP = "the scripted engine makes up all texts and judgments, to try the command: they mean nothing"
 
 
 def project_of(constitution: str) -> Path:
@@ -45,8 +46,16 @@ def engine_settings(engine: str) -> EngineConfig:
         raise ConfigError(
             f"not an engine{reason}",
             where="--engine",
-            accepted="transformers, vllm, or the address of a server, such as http://localhost:8000",
+            accepted="transformers, vllm, scripted, or the address of a server, such as http://localhost:8000",
         ) from None
+
+
+def engine_overrides(engine: str | None) -> tuple[str, ...]:
+    """Return an engine as overrides of a run's settings; none if it is not given. The error is the same."""
+    if engine is None:
+        return ()
+    given = engine_settings(engine).model_dump(mode="json", exclude_unset=True)
+    return tuple(f"engine.{name}={value}" for name, value in given.items())
 
 
 @contextmanager
@@ -71,7 +80,7 @@ def engines_of_model(
         name: a Hugging Face id, a folder, the embedded model, a server's model, or `scripted`.
         project: folder of the request cache.
         make: builds the engine; tests pass their own.
-        engine: `transformers`, `vllm`, or the address of a server.
+        engine: `transformers`, `vllm`, `scripted`, or the address of a server.
 
     Raises:
         ConfigError: if the name is empty, or the engine is none of these.
@@ -81,6 +90,8 @@ def engines_of_model(
     # Reasoning is disabled: these commands should take seconds, and some ask for a single letter.
     quick = ModelConfig(id=name, chat_template_kwargs={"enable_thinking": False})
     config = engine_settings("scripted" if name == "scripted" else engine)
+    if config.kind == "scripted":
+        warn(_MADE_UP)
     with open_cache(project) as cache:
         engines = Engines(ModelsConfig(policy=quick), config, cache, make)
         try:

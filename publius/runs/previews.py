@@ -1,13 +1,15 @@
-"""What previews of a run asked of servers. It counts under the budget of the run, which may not exist yet.
+"""What previews of a run leave behind: what they asked of servers, and the speed that they had.
 
-.publius/previews/<name of the run folder>.json
+The run may not exist yet. What servers were asked, in .publius/previews/<name of the run folder>.json, counts
+under its budget. The speed, in .publius/speeds/<name>.json, is for estimates of the project's runs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from core.store.files import os_errors, write_atomic
 from engines.endpoint.spending import ServerRecord, merged_records, server_records_of
@@ -40,6 +42,41 @@ def servers_asked(project: Path, folder: Path) -> list[ServerRecord]:
     manifest = usable_manifest(folder / MANIFEST)
     stages = () if manifest is None else manifest["stages"].values()
     return merged_records(server_records_of(stages), preview_servers(project, folder.name))
+
+
+def record_preview_speed(
+    project: Path, run_name: str, configuration: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write the requests and seconds of a preview's stages, unless it asked no model.
+
+    Args:
+        project: folder of the run file.
+        run_name: name of the run folder. Another preview of the run replaces this one.
+        configuration: the settings of the run that say which models were asked.
+        stages: entries of stages as in a manifest.
+    """
+    asked = {name: entry for name, entry in stages.items() if entry.get("requests", {}).get("asked")}
+    if not asked:
+        return
+    path = _speeds(project) / f"{run_name}.json"
+    with os_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    found = {"configuration": configuration, "stages": asked}
+    write_atomic(path, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+def preview_speeds(project: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the settings and the entries of stages of the project's previews; damaged files are ignored."""
+    for path in sorted(_speeds(project).glob("*.json")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            yield dict(found["configuration"]), {name: dict(entry) for name, entry in found["stages"].items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            continue
+
+
+def _speeds(project: Path) -> Path:
+    return project / ".publius" / "speeds"
 
 
 def _path(project: Path, run_name: str) -> Path:

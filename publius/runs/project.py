@@ -18,13 +18,18 @@ from constitution.schema import Constitution
 from core.errors import RunStateError, shell_command
 from core.store.cache import RequestCache
 from core.store.files import is_there, os_errors, write_atomic
+from core.text.yaml_writing import yaml_flow
+from prompts.conditions import Conditions
 from publius.config.run_schema import RUN_SCHEMA_NAME, run_schema_text
 
+_CACHE = "cache"
 DEFAULT_PRESET = "helpful-honest-harmless"
 _EVAL_TOKENS = 112, 160
 """Least and most tokens of an answer in the evaluation of a new project, which the embedded model answers."""
 _TOKENS_PER_WORD = 1.6
 """Tokens of the embedded model's vocabulary for a word of English, with room for lists and names."""
+OWN_LIMIT = 24
+"""Most prompts of one's own that a new run file takes."""
 _FEW = "as many of your prompts; null for all"
 DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
@@ -37,6 +42,10 @@ class OwnFiles:
     prompts: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     """The prompt file's column for each of ours, as in `prompts.columns` of a run file."""
+    where: Conditions = field(default_factory=dict)
+    """Values that columns of its rows must have, as in `prompts.where`."""
+    split: Mapping[str, str] | None = None
+    """The data set's split for each one of the run, as in `prompts.split`."""
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET, own: OwnFiles | None = None) -> list[Path]:
@@ -117,17 +126,26 @@ def _run_file(prompts: str, constitution: Constitution) -> str:
 
 
 def _with_own_files(run_file: str, folder: Path, own: OwnFiles) -> str:
-    """Return a run file that names the user's own files, relative to its folder."""
+    """Return a run file named after its folder, with the user's own files relative to it."""
     if own.constitution is not None:
         named = json.dumps(_from(folder, own.constitution))
         run_file = run_file.replace("constitution: constitution.yaml", f"constitution: {named}", 1)
+        run_file = run_file.replace("# Edit constitution.yaml and", f"# Edit {own.constitution.name} and", 1)
     if own.prompts is not None:
         path = json.dumps(_from(folder, own.prompts))
         columns = f", columns: {json.dumps(dict(own.columns))}" if own.columns else ""
-        line = f"prompts: {{path: {path}, limit: 24{columns}}}   # limit: {_FEW}"
+        where = f", where: {yaml_flow(dict(own.where))}" if own.where else ""
+        split = f", split: {yaml_flow(dict(own.split))}" if own.split else ""
+        line = f"prompts: {{path: {path}, limit: {OWN_LIMIT}{split}{columns}{where}}}   # limit: {_FEW}"
         run_file = re.sub(r"(?m)^prompts: \{path: prompts\.jsonl.*$", lambda _: line, run_file)
         run_file = re.sub(r"On the \d+ test prompts", "On the test prompts", run_file)
-    return run_file
+    return run_file.replace("name: demo\n", f"name: {_run_name(folder)}\n", 1)
+
+
+def _run_name(folder: Path) -> str:
+    """Return a name of runs after the project's folder; `demo` if nothing of its name can be used."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:64]
+    return json.dumps(name) if name else "demo"
 
 
 def _from(folder: Path, path: Path) -> str:
@@ -147,9 +165,15 @@ def _eval_tokens(constitution: Constitution) -> int:
     return min(most, max(least, round(_TOKENS_PER_WORD * longest)))
 
 
-def open_cache(project: Path, max_bytes: int | None = None) -> RequestCache:
-    """Open the project's request cache, which all of its runs share, with an optional bound on its size."""
-    return RequestCache(_cache_path(project), max_bytes)
+def open_cache(project: Path, max_bytes: int | None = None, name: str = _CACHE) -> RequestCache:
+    """Open the project's request cache, which all of its runs share.
+
+    Args:
+        project: the project.
+        max_bytes: bound on its size; None for no bound.
+        name: name of its file, of another cache than that of the project if it is given.
+    """
+    return RequestCache(_cache_path(project, name), max_bytes)
 
 
 def has_cache(project: Path) -> bool:
@@ -157,5 +181,5 @@ def has_cache(project: Path) -> bool:
     return is_there(_cache_path(project))
 
 
-def _cache_path(project: Path) -> Path:
-    return project / ".publius" / "cache.sqlite"
+def _cache_path(project: Path, name: str = _CACHE) -> Path:
+    return project / ".publius" / f"{name}.sqlite"

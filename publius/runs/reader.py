@@ -17,10 +17,11 @@ from core.store.files import is_there
 from core.store.lock import require_no_writer
 from core.store.record_store import RecordFile, RecordStore
 from publius.config.run_file import RunConfig
-from publius.runs.folder import RunIdentity
 from publius.runs.inputs import CONSTITUTION, recorded_config
 from publius.runs.judgment_folder import require_judgments
 from publius.runs.manifest import read_manifest
+from publius.runs.opening.identity import RunIdentity
+from publius.runs.pairs.unlabelled import require_preferences
 from publius.runs.records import RunFiles
 
 AnyRecord = Prompt | CritiqueTrace | ScoredAnswer | Comparison | Judgment | Preference | Exclusion
@@ -183,9 +184,12 @@ def open_labelled(folder: Path) -> RunReader:
     """
     manifest = read_manifest(folder)
     require_no_writer(folder)
-    if "aggregate" not in manifest["stages"] or not is_there(folder / "preferences.jsonl"):
+    require_preferences(folder, manifest)
+    if not is_there(folder / "preferences.jsonl"):
         raise RunStateError(
-            "the run has no preferences yet", where=str(folder), run="publius run RUN.yaml or publius label"
+            "the run's preferences.jsonl is missing",
+            where=str(folder),
+            run="publius run RUN.yaml or publius label",
         )
     run = RunReader(folder.resolve())
     try:

@@ -8,8 +8,10 @@ from typing import Any
 
 from constitution.schema import Constitution
 from publius.config.run_file import RunConfig
-from publius.runs.folder import Run, RunIdentity, trained_adapter
+from publius.runs.folder import Run
 from publius.runs.manifest import MANIFEST, usable_manifest
+from publius.runs.opening.identity import RunIdentity
+from publius.runs.parts.trained import trained_adapter
 from training.methods import POLICY_METHODS
 
 _PROMPTS = "prompts"

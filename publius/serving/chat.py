@@ -26,9 +26,9 @@ from publius.config.run_file import build_run_config
 from publius.models.provenance import trained_method
 from publius.models.trained_folder import read_trained_folder
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
-from publius.runs.folder import trained_adapter
 from publius.runs.inputs import recorded_config
 from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.parts.trained import trained_adapter
 from publius.runs.project import DEFAULT_PRESET
 from publius.stages.variants import PROMPTED, UNTRAINED, turns_for
 from training.methods import POLICY_METHODS

@@ -21,9 +21,9 @@ from engines.reward.folder import reward_folder
 from evaluation.config import BASE, STEERED
 from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, make_engine
-from publius.runs.folder import trained_adapter, trained_model
 from publius.runs.manifest import read_manifest
 from publius.runs.one_model import engine_settings
+from publius.runs.parts.trained import trained_adapter, trained_model
 from publius.serving.guard import Bearer, token_of_environment
 from training.methods import POLICY_METHODS
 

@@ -13,7 +13,7 @@ from core.conversations import is_transcript, prompt_of, shown
 from core.errors import RequestError
 from core.records import Message
 from core.text.literals import parsed_literal
-from core.text.messages import SPEAKERS, is_conversation
+from core.text.messages import is_conversation, known_role, role_of
 from labelers.formats.prompt_columns import IMPLICIT, SIDE_NAMES, TALKS, ReadSides, asked_in, sides_in
 from labelers.formats.registry import most_specific
 from labelers.formats.source import Row
@@ -97,9 +97,7 @@ def _is_meant(value: Any) -> bool:
         return bool(value.strip())
     if not is_conversation(value):
         return False
-    roles = (message.get("role", message.get("from")) for message in value)
-    known = [SPEAKERS.get(role.strip().casefold()) if isinstance(role, str) else None for role in roles]
-    return any(role in ("user", None) for role in known)
+    return any(role_of(message) in ("user", None) for message in value)
 
 
 def _asked(row: Mapping[str, Any], name: str) -> AskedRow:
@@ -153,7 +151,7 @@ def _is_list(value: Any) -> bool:
 def _refuse_answers(row: Mapping[str, Any]) -> None:
     """Raise RequestError if the row is one message of a thread (OASST) that is not the user's."""
     role = row.get("role")
-    if isinstance(role, str) and role.strip() and SPEAKERS.get(role.strip().casefold()) != "user":
+    if isinstance(role, str) and role.strip() and known_role(role) != "user":
         raise RequestError("the row is not a message of the user", detail=f"role: {shown(role)}")
 
 

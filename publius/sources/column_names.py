@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from core.errors import ConfigError
 from core.text.explain import one_of
 from core.text.literals import parsed_literal
-from labelers.formats.columns import TARGETS
+from core.text.yaml_file import parse_yaml
+from labelers.formats.columns import LISTED, NAMES, TARGETS, ListedCells
+from labelers.formats.people_columns import PEOPLE, folded_word, side_words
 from labelers.formats.source import LabelSource, Row
 from publius.sources.rows import SourceRow
 
@@ -29,19 +34,28 @@ class ColumnNames:
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """Their column for each of ours, or a path: `data.question` is the key `question` in the column `data`,
-    and `responses[0].text` the key `text` in the first element of the list `responses`."""
+    and `responses[0].text` the key `text` in the first element of the list `responses`. Of the columns of an
+    opinion, `graders.pick` is the key `pick` in every element of the list `graders`."""
     verdicts: Mapping[str, str] = field(default_factory=dict)
     """Our verdict for each value in their column of verdicts."""
+    people: tuple[str, ...] = ()
+    """Their columns of verdicts, if there is one for each person."""
+
+    @cached_property
+    def sides(self) -> Mapping[str, str]:
+        """`a` or `b` for the words that tell their columns of answers apart, as in `old` and `new`."""
+        a, b = (self.columns.get(name) for name in NAMES)
+        return {} if a is None or b is None else side_words((a, b))
 
     @property
     def read(self) -> frozenset[str]:
         """The user's columns that are read, by the first step of their paths and by their whole names."""
-        paths = list(self.columns.values())
+        paths = [*self.columns.values(), *self.people]
         return frozenset(paths) | {step[1] for name in paths if (step := _STEP.match(name)) and step[1]}
 
     def applied(self, rows: Iterable[_AnyRow]) -> Iterator[_AnyRow]:
         """Yield the rows with our columns added."""
-        return map(self._applied, rows) if self.columns or self.verdicts else iter(rows)
+        return map(self._applied, rows) if self.columns or self.verdicts or self.people else iter(rows)
 
     def check(self, source: LabelSource, rows: Sequence[Row]) -> None:
         """Refuse columns that do not exist.
@@ -70,13 +84,15 @@ class ColumnNames:
         Raises:
             ConfigError: if `ours` lacks one of our columns, or no row has one of the user's.
         """
-        for target, theirs in self.columns.items():
+        for target in self.columns:
             if ours is not None and target not in ours:
                 accepted = one_of(sorted(ours), target) + (others if target in TARGETS else "")
                 raise ConfigError(f"{reader} has no column {target!r}", where="--columns", accepted=accepted)
-            values = [row for row in rows if isinstance(row, Mapping)]
-            if values and all(_found(row, theirs) is _NOTHING for row in values):
+        values = [row for row in rows if isinstance(row, Mapping)]
+        for ours_for, theirs in (*self.columns.items(), *((None, name) for name in self.people)):
+            if values and all(_cell(row, ours_for, theirs) is _NOTHING for row in values):
                 names = list(dict.fromkeys(str(name) for row in values for name in row))
+                names += _paths_into(values, top_column(theirs, names), ours_for)
                 raise ConfigError(f"no column {theirs!r}", where="--columns", accepted=one_of(names, theirs))
 
     def _applied(self, row: _AnyRow) -> _AnyRow:
@@ -84,22 +100,65 @@ class ColumnNames:
             return row
         values = dict(row.values)
         for target, theirs in self.columns.items():
-            found = _found(row.values, theirs)
+            found = _cell(row.values, target, theirs)
             if found is not _NOTHING:
                 values[target] = found
-        for name in _VERDICT_COLUMNS if self.verdicts else ():
+        for name in _VERDICT_COLUMNS if self.verdicts or self.sides else ():
             if name in values:
-                values[name] = self.verdicts.get(_spelled(values[name]), values[name])
+                cell = values[name]
+                listed = isinstance(cell, ListedCells)
+                values[name] = ListedCells(map(self._verdict, cell)) if listed else self._verdict(cell)
+        if self.people:
+            cells = {name: _found(row.values, name) for name in self.people}
+            values[PEOPLE] = {
+                name: None if cell is _NOTHING else self._verdict(cell) for name, cell in cells.items()
+            }
+            for target, answer in (("origin_a", "response_a"), ("origin_b", "response_b")):
+                if answer in self.columns:
+                    values.setdefault(target, self.columns[answer])
         return replace(row, values=values)
+
+    def _verdict(self, value: Any) -> Any:
+        """Return our word for a verdict; the value itself if the user's words do not have it."""
+        written = written_value(value)
+        if written in self.verdicts:
+            return self.verdicts[written]
+        return self.sides.get(folded_word(written), value)
 
 
 def parse_columns(given: Sequence[str], example: str = "prompt=question,verdict=label") -> dict[str, str]:
     """Return the user's column for each of ours, from options like `example`.
 
     Raises:
-        ConfigError: if one does not have the form OURS=THEIRS.
+        ConfigError: if one does not have the form OURS=THEIRS, or one of our columns is mapped twice.
     """
-    return dict(_pair(part, "--columns", example) for part in _parts(given))
+    pairs = list(dict.fromkeys(_pair(part, "--columns", example) for part in _parts(given)))
+    twice = [ours for ours, count in Counter(ours for ours, _ in pairs).items() if count > 1]
+    if twice:
+        theirs = " and ".join(name for ours, name in pairs if ours == twice[0])
+        what = f"{twice[0]} is mapped to {theirs}"
+        raise ConfigError(what, where="--columns", accepted="one column for each of ours")
+    return dict(pairs)
+
+
+def parse_label_names(columns: Sequence[str], verdicts: Sequence[str]) -> ColumnNames:
+    """Return the names of a table of labels, whose column `verdict` may be several: one for each person.
+
+    Raises:
+        ConfigError: as `parse_columns` and `parse_verdicts`; or if several columns of verdicts stand beside
+            a column of annotators.
+    """
+    parts = list(dict.fromkeys(_parts(columns)))
+    people = [part for part in parts if part.partition("=")[0].strip() == "verdict"]
+    if len(people) < 2:
+        return ColumnNames(parse_columns(parts), parse_verdicts(verdicts))
+    named = [_pair(part, "--columns", "verdict=ANNA,verdict=BEN")[1] for part in people]
+    others = parse_columns([part for part in parts if part not in people])
+    both = sorted({"annotator", "rating_a", "rating_b", "p_a"} & others.keys())
+    if both:
+        what = f"{both[0]} is mapped beside {len(named)} columns of verdicts, each of which is one person's"
+        raise ConfigError(what, where="--columns", accepted=f"one column for verdict, or no {both[0]}")
+    return ColumnNames(others, parse_verdicts(verdicts), tuple(named))
 
 
 def parse_verdicts(given: Sequence[str]) -> dict[str, str]:
@@ -116,15 +175,43 @@ def parse_verdicts(given: Sequence[str]) -> dict[str, str]:
     return {theirs: verdict for verdict, theirs in pairs}
 
 
+def parse_conditions(given: Sequence[str]) -> dict[str, Any]:
+    """Return the wanted value of each column, or the list of them, from options like `consent=true`.
+
+    Raises:
+        ConfigError: if one does not have the form COLUMN=VALUE, or is not a value or a list of values.
+    """
+    found = {}
+    for part in given:
+        name, wanted = _pair(part, "--where", "consent=true", "COLUMN=VALUE")
+        value = parse_yaml(wanted, Path(f"--where {name}")).value
+        found[name] = value
+        if any(isinstance(one, Mapping | list) for one in (value if isinstance(value, list) else [value])):
+            accepted = "a value or a list of values, as in market=[DE, UK]"
+            raise ConfigError(f"found {wanted!r}", where=f"--where {name}", accepted=accepted)
+    return found
+
+
 def _parts(given: Sequence[str]) -> Iterator[str]:
     return (part.strip() for option in given for part in option.split(",") if part.strip())
 
 
-def _pair(part: str, option: str, example: str) -> tuple[str, str]:
+def _pair(part: str, option: str, example: str, form: str = "OURS=THEIRS") -> tuple[str, str]:
     ours, equals, theirs = part.partition("=")
     if not equals or not ours.strip() or not theirs.strip():
-        raise ConfigError(f"found {part!r}", where=option, accepted=f"OURS=THEIRS, as in {example}")
+        raise ConfigError(f"found {part!r}", where=option, accepted=f"{form}, as in {example}")
     return ours.strip(), theirs.strip()
+
+
+def at_paths(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return what a row has at each name, a column or a path into one; a name that it lacks is left out."""
+    found = {name: _found(values, name) for name in names}
+    return {name: value for name, value in found.items() if value is not _NOTHING}
+
+
+def top_column(name: str, values: Collection[str]) -> str:
+    """Return the column that a path such as `data.turns[0]` begins with; a column's name as it is."""
+    return name if name in values else re.split(r"[.\[]", name, maxsplit=1)[0]
 
 
 _NOTHING = object()
@@ -139,8 +226,48 @@ def _found(values: Mapping[str, Any], name: str) -> Any:
         return values[name]
     if not _PATH.fullmatch(name):
         return _NOTHING
-    here: Any = values
-    for key, position in _STEP.findall(name):
+    return _walked(values, _STEP.findall(name))
+
+
+def _cell(values: Mapping[str, Any], target: str | None, name: str) -> Any:
+    """Return what a row has for a column of ours: as `_found`, or a cell for each element of a list."""
+    found = _found(values, name)
+    return _listed(values, name) if found is _NOTHING and target in LISTED else found
+
+
+def _listed(values: Mapping[str, Any], name: str) -> Any:
+    """Return the cells at a path through a list without a position in it; `_NOTHING` if there are none."""
+    steps = _STEP.findall(name) if _PATH.fullmatch(name) else []
+    for number in range(1, len(steps)):
+        here = _walked(values, steps[:number])
+        here = parsed_literal(here) if isinstance(here, str) else here
+        if isinstance(here, list | tuple) and steps[number][0]:
+            cells = [_walked(element, steps[number:]) for element in here]
+            if cells and all(cell is _NOTHING for cell in cells):
+                return _NOTHING
+            return ListedCells(None if cell is _NOTHING else cell for cell in cells)
+    return _NOTHING
+
+
+def _paths_into(rows: Sequence[Mapping[str, Any]], column: str, target: str | None) -> list[str]:
+    """Return the paths to the keys of the objects in a column, or in the lists in it."""
+    found = list[str]()
+    for row in rows:
+        cell = row.get(column)
+        cell = parsed_literal(cell) if isinstance(cell, str) else cell
+        if isinstance(cell, Mapping):
+            found += [f"{column}.{key}" for key in cell]
+        elif isinstance(cell, list | tuple):
+            within = column if target in LISTED else f"{column}[0]"
+            found += [
+                f"{within}.{key}" for element in cell if isinstance(element, Mapping) for key in element
+            ]
+    return list(dict.fromkeys(found))
+
+
+def _walked(values: Any, steps: Iterable[tuple[str, str]]) -> Any:
+    here = values
+    for key, position in steps:
         if isinstance(here, str):
             here = parsed_literal(here)
         if key and isinstance(here, Mapping) and key in here:
@@ -155,7 +282,7 @@ def _found(values: Mapping[str, Any], name: str) -> Any:
     return here
 
 
-def _spelled(value: Any) -> str:
+def written_value(value: Any) -> str:
     """Return a value as the user would write it. 1.0 becomes 1: tables with gaps store integers as floats."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -14,11 +14,12 @@ from typing import Any, Generic, TypeVar
 
 from core.conversations import MARKS
 from core.errors import DataError, RequestError
-from core.notices import counted
+from core.notices import counted, note
 from core.records import Message
 from core.store.jsonl import Unreadable
-from core.text.messages import CONTENT_KEYS, ROLE_KEYS
+from core.text.messages import CONTENT_KEYS, ROLE_KEYS, is_conversation
 from labelers.formats.prompt_columns import asked_in
+from labelers.formats.repeated import RepeatedAnswers
 from publius.sources.answer_rows import ANSWER_ROW, doubts, has_answers, is_desired, labels_in, turns_in
 from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
@@ -36,10 +37,11 @@ from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 
 __all__ = ["DataSource", "TrainingRows", "read_answers", "read_preferences"]
 
-_Example = TypeVar("_Example")
+_Example = TypeVar("_Example", bound=AnsweredPrompt | PreferencePair)
 _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
-_MESSAGE = frozenset({*ROLE_KEYS, *CONTENT_KEYS, *MARKS, "type"})
+_MARGIN = "margin"
+_MESSAGE = frozenset({*ROLE_KEYS, *CONTENT_KEYS, *MARKS})
 _PREFERENCES = (
     "columns chosen and rejected, with prompt unless they are whole conversations; or a format of labels"
 )
@@ -65,6 +67,35 @@ class TrainingRows(Generic[_Example]):
     """All columns seen."""
     hint: str = ""
     """What would read the rows if none can be used."""
+
+    def report(self, title: str = "data", *, uses_margin: bool = True) -> None:
+        """Print where the rows are from, the columns that are not used, and how rows were read.
+
+        Args:
+            title: what the rows are for.
+            uses_margin: True if a column `margin` has a part in what is done with the rows.
+        """
+        note(f"{title}: {self.origin}")
+        ignored = self.unused_columns(uses_margin=uses_margin)
+        if ignored:
+            note(f"ignored columns: {', '.join(ignored)}")
+        if _MARGIN in ignored:
+            note("margin: only publius train reward uses it, as a lead that the chosen score is to have")
+        for said in self.notes:
+            note(said)
+
+    def unused_columns(self, *, uses_margin: bool) -> tuple[str, ...]:
+        """Return the ignored columns, with `margin` if rows have one and nothing uses it."""
+        has_margin = any(getattr(row, _MARGIN, 0.0) for row in self.rows)
+        return (*self.ignored_columns, *([_MARGIN] if has_margin and not uses_margin else []))
+
+    @property
+    def repeated(self) -> str | None:
+        """Which texts are an answer to many of the prompts, in words; None if there is none."""
+        found = RepeatedAnswers()
+        for row in self.rows:
+            found.add(row.prompt, row.answers)
+        return found.line()
 
     def require(self, what: str) -> None:
         """Raise a DataError with reasons, columns and a way to read them if there are no rows."""
@@ -274,7 +305,7 @@ def _unread(columns: Mapping[str, Any], names: frozenset[str]) -> list[str]:
             unread += [name] if value is not None and value != [] else []
         elif isinstance(value, list):
             talk = [message for message in value if isinstance(message, Mapping)]
-            is_talk = any(key in message for message in talk for key in ROLE_KEYS)
+            is_talk = is_conversation(talk)
             keys = [key for message in talk for key in message if message[key]] if is_talk else []
             unread += [f"{name}[].{key}" for key in keys if key not in _MESSAGE]
     return unread

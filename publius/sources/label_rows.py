@@ -18,7 +18,8 @@ from labelers.formats.tools.icai import unfolded
 from publius.sources.rows import DataSource, read_rows
 
 ACCEPTED = (
-    "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, a data set folder, or a Hugging Face id"
+    "a .jsonl, .json, .yaml, .csv, .tsv (each also .gz) or .parquet file, a data set folder, "
+    "or a Hugging Face id"
 )
 
 

@@ -12,6 +12,7 @@ from core.conversations import shown
 from core.errors import RequestError
 from core.notices import counted
 from core.records import Message
+from core.text.names import folded_name
 from labelers.formats.datasets.transcripts import Transcripts
 from labelers.formats.datasets.trl import SCORES, TrlPreferences, answer_pairs, lead_of
 from labelers.formats.fields import is_blank, is_missing, number_of
@@ -19,10 +20,12 @@ from labelers.formats.opinions import Pair
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, asked_in, sides_in
 from labelers.formats.registry import most_specific
 from labelers.formats.source import LabelSource, Row, Skipped
+from labelers.importing import PLAIN_TABLE
 from publius.sources.answer_rows import ANSWER_ROW, Labels, has_answers, is_desired, turns_in
 from training.examples import ExcludedExample, PreferencePair
 
 SAME_ANSWERS = "the two answers differ by white space only"
+IDENTICAL = "the two answers are the same"
 SIDES = frozenset({"chosen", "rejected"})
 PRINCIPLE = "principle"
 """Column with the id of the principle that a label is about, for judges."""
@@ -231,12 +234,17 @@ class LabelledPairs:
     """Rows in a format of human labels, as `publius import labels` reads them.
 
     The probability of a pair is the mean over its judgments; over those without a dimension (or `overall`) if
-    there are any. Skipped and both-bad votes are not used.
+    there are any. Skipped and both-bad votes are not used. In a plain table with named annotators, each row
+    is a vote: those on the same two answers are one pair, in which an annotator who repeats has one vote.
     """
 
     source: LabelSource
     _number: int = 0
     _pending: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    _votes: int = 0
+    """Votes of several rows on the same two answers, in pairs that they make up together."""
+    _together: int = 0
+    """Number of these pairs."""
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], known: PairReader | None) -> PairReader | None:
@@ -254,7 +262,11 @@ class LabelledPairs:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return the format."""
-        return (f"format {self.source.name}: {self.source.summary}",)
+        how = f"format {self.source.name}: {self.source.summary}"
+        if not self._together:
+            return (how,)
+        pairs = counted(self._together, "pair")
+        return (how, f"{self._votes:,} votes on {pairs} averaged, one label for each")
 
     def pairs_of(self, columns: Mapping[str, Any], row_id: str, notes: Counter[str]) -> ReadPairs:
         """Store a row: a format may need the rows that follow."""
@@ -266,22 +278,48 @@ class LabelledPairs:
         rows = (Row(number, values) for number, (_, values) in enumerate(self._pending))
         pairs: list[PreferencePair] = []
         left: list[ExcludedExample] = []
+        groups: dict[tuple[tuple[Message, ...], frozenset[str]], list[tuple[str, Pair, dict[str, str]]]] = {}
         for labels in self.source.read(rows):
             row_id, values = self._pending[labels.rows[0]]
             found = _of_labels(labels.pairs, row_id, _groups(values))
-            parts = [*labels.skipped, *(Skipped(SAME_ANSWERS) for pair in labels.pairs if _is_same(pair))]
-            pairs += found
+            votes = _single_vote(labels.pairs) if self.source.name == PLAIN_TABLE else None
+            if found and votes is not None:
+                key = (votes.prompt, frozenset((votes.first.response, votes.second.response)))
+                groups.setdefault(key, []).append((row_id, votes, _groups(values)))
+            parts = [*labels.skipped, *(Skipped(_how_same(pair)) for pair in labels.pairs if _is_same(pair))]
+            is_further = found and votes is not None and len(groups[key]) > 1
+            pairs += [] if is_further else found
             left += [ExcludedExample(row_id, part.reason, part.detail) for part in parts]
             if not found:
                 why = parts[0] if parts else Skipped("no judgment prefers an answer or calls it a tie")
                 others = labels.rows[1:] if parts else labels.rows
                 left += [ExcludedExample(self._pending[number][0], *why) for number in others]
-        return RestPairs(pairs, left)
+        together = {voted[0][0]: voted for voted in groups.values() if len(voted) > 1}
+        self._votes, self._together = sum(map(len, together.values())), len(together)
+        return RestPairs([_averaged(pair, together) for pair in pairs], left)
+
+
+def _single_vote(pairs: Sequence[Pair]) -> Pair | None:
+    """Return the pair of a row that is one vote of a named annotator, else None."""
+    is_one = len(pairs) == 1 and len(pairs[0].opinions) == 1
+    return pairs[0] if is_one and pairs[0].opinions[0].annotator else None
+
+
+def _averaged(
+    pair: PreferencePair, together: Mapping[str, Sequence[tuple[str, Pair, dict[str, str]]]]
+) -> PreferencePair:
+    """Return a pair with the mean of all rows' votes, if several rows voted on it."""
+    voted = together.get(pair.id)
+    if voted is None:
+        return pair
+    row_id, _, groups = voted[0]
+    (found,) = _of_labels([one for _, one, _ in voted], row_id, groups)
+    return found
 
 
 def _of_labels(pairs: Iterable[Pair], row_id: str, groups: Mapping[str, str]) -> list[PreferencePair]:
     """Return one preference for each two answers of a row, with the mean probability of their judgments."""
-    votes: dict[tuple[tuple[Message, ...], str, str], list[tuple[float, float, bool]]] = {}
+    votes: dict[tuple[tuple[Message, ...], str, str], list[tuple[float, float, bool, str | None]]] = {}
     for pair in pairs:
         if _is_same(pair):
             continue
@@ -292,24 +330,41 @@ def _of_labels(pairs: Iterable[Pair], row_id: str, groups: Mapping[str, str]) ->
             p = _P_FIRST.get(opinion.verdict) if opinion.p_first is None else opinion.p_first
             if p is None or opinion.verdict not in _P_FIRST:
                 continue
-            vote = (1 - p if turned else p, opinion.weight, opinion.dimension in _OVERALL)
+            who = None if opinion.annotator is None else folded_name(opinion.annotator)
+            vote = (1 - p if turned else p, opinion.weight, opinion.dimension in _OVERALL, who)
             votes.setdefault(key, []).append(vote)
     found = []
     for number, ((prompt, first, second), given) in enumerate(votes.items(), start=1):
-        used = [vote for vote in given if vote[2]] or given
-        total = math.fsum(weight for _, weight, _ in used)
+        used = _one_each([vote for vote in given if vote[2]] or given)
+        total = math.fsum(weight for _, weight in used)
         if not total:
             continue
-        p = math.fsum(p * weight for p, weight, _ in used) / total
+        p = math.fsum(p * weight for p, weight in used) / total
         answers = (first, second) if p >= _EVEN else (second, first)
         own = row_id if len(votes) == 1 else f"{row_id}.{number}"
         found.append(PreferencePair(own, prompt, *answers, max(p, 1 - p), total / len(used), groups=groups))
     return found
 
 
+def _one_each(votes: Sequence[tuple[float, float, bool, str | None]]) -> list[tuple[float, float]]:
+    """Return probabilities with weights: all those of unnamed people, and the mean of each named one."""
+    found = [(p, weight) for p, weight, _, who in votes if who is None]
+    for name in dict.fromkeys(who for *_, who in votes if who is not None):
+        own = [(p, weight) for p, weight, _, who in votes if who == name]
+        total = math.fsum(weight for _, weight in own)
+        is_mean = total and len(own) > 1
+        mean = math.fsum(p * weight for p, weight in own) / total if is_mean else own[0][0]
+        found.append((mean, max(weight for _, weight in own)))
+    return found
+
+
 def _is_same(pair: Pair) -> bool:
     """Return True if two answers differ by white space at most."""
     return pair.first.response.split() == pair.second.response.split()
+
+
+def _how_same(pair: Pair) -> str:
+    return IDENTICAL if pair.first.response == pair.second.response else SAME_ANSWERS
 
 
 def contradictions(pairs: Sequence[PreferencePair]) -> tuple[str, ...]:

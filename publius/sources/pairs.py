@@ -7,23 +7,27 @@ of the whole file: one that cannot be read, a mapped column that does not exist,
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from core.errors import DataError, RequestError
+from core.errors import ConfigError, DataError, RequestError
 from core.records import Comparison
 from core.store.containers import kind_of
 from labelers.formats.columns import Columns, UnjudgedColumns
+from labelers.formats.datasets.trl import SCORES
+from labelers.formats.fields import is_missing
 from labelers.formats.opinions import Pair, records_of
 from labelers.formats.registry import most_specific
+from labelers.formats.repeated import RepeatedAnswers
 from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
-from publius.sources.column_names import ColumnNames
+from prompts.conditions import Conditions, ConditionSurvey, unmet_condition
+from publius.sources.column_names import ColumnNames, at_paths
 from publius.sources.empty_columns import without_empty_column
 from publius.sources.label_rows import label_rows
 from publius.sources.prompt_survey import ColumnSurvey
@@ -41,6 +45,8 @@ _PEEKED = 25
 _FIRST = 3
 """Skipped rows that an error shows if no pair can be used."""
 _LINES = (".jsonl", ".ndjson")
+_OF_LABELS = frozenset({"margin", "weight", "p_chosen", *(name for names in SCORES for name in names)})
+"""Columns that say how much better an answer is, which has no part in a pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class FilePair:
     comparison: Comparison
     better: str | None
     """The answer that the file calls better: `a` or `b`; None for a tie, or without a verdict."""
+    first: Literal["a", "b"] = "a"
+    """The answer that the file has first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +87,19 @@ class PairSurvey(ColumnSurvey):
     skipped: list[ExcludedExample] = field(default_factory=list)
     """The first rows that are not used."""
     reasons: Counter[str] = field(default_factory=Counter)
+    repeated: RepeatedAnswers = field(default_factory=RepeatedAnswers)
+    unused: dict[str, None] = field(default_factory=dict)
+    """Columns of the file's own labels, which are not used."""
 
     def add(self, row: PairRow) -> None:
         """Count one row."""
         self.rows += row.rows
         self.pairs += len(row.pairs)
+        cells = row.values.items()
+        self.unused |= {n: None for n, cell in cells if n in _OF_LABELS & row.read and not is_missing(cell)}
         self.judged += sum(pair.better is not None for pair in row.pairs)
+        for found in (pair.comparison for pair in row.pairs):
+            self.repeated.add(found.prompt.id, (found.response_a, found.response_b))
         if not row.pairs:
             why = row.skipped[0]
             self.reasons[why.reason] += row.rows
@@ -100,7 +115,7 @@ def survey_pairs(source: PromptSource) -> PairSurvey:
         DataError: it cannot be read, or no pair can be used.
         ConfigError: a mapped column, or one that is to be carried, does not exist.
     """
-    found, first = PairSurvey(), None
+    found, first = PairSurvey(keep=source.keep or (), where=ConditionSurvey(source.where)), None
     for row in read_pair_rows(source):
         first = first or row.values
         found.add(row)
@@ -126,21 +141,53 @@ def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[
         ConfigError: a mapped column does not exist.
         MissingExtraError: the package datasets is needed and not installed.
     """
-    data = with_split(DataSource(str(source.path), source.subset, source.split))
+    data = with_split(DataSource(str(source.path), source.subset, _one_split(source)))
     names = ColumnNames(dict(source.columns))
-    rows = label_rows(data)
+    left: deque[PairRow] = deque()
+    rows = _meeting(label_rows(data), source.where, left, data.path)
     first = list(islice(rows, _PEEKED))
+    if left and not first:
+        yield from left
+        return
     names.check_columns(None, "label --pairs", [row.values for row in first])  # before a format is missed
     reader = _reader_of(names, first, data.name, verdicts=verdicts)
     names.check(reader, first)
-    again = lambda: names.applied(label_rows(data))  # noqa: E731
+    again = lambda: names.applied(_meeting(label_rows(data), source.where))  # noqa: E731
     seen: dict[int, Mapping[str, Any]] = {}
     applied = without_empty_column(names.applied(_kept(chain(first, rows), seen)), "p_chosen", again)
     for labels in reader.read(applied):
+        while left:
+            yield left.popleft()
         together = [seen.pop(number, {}) for number in labels.rows]
         values = together[0]
         read = frozenset(values) if reader.columns is None else reader.columns | names.read
         yield _pair_row(labels, _place(data.path, labels.rows[0]), values, read, _stem(data.path))
+    yield from left
+
+
+def _one_split(source: PromptSource) -> str | None:
+    """Return the split of pairs. Raises ConfigError for several: pairs have no splits of prompts."""
+    if isinstance(source.split, Mapping):
+        raise ConfigError(
+            "a split for each one of the run is for prompts; pairs are of one split",
+            where="prompts.split",
+            accepted=f"one of {', '.join(source.split.values())}, or another split of the data set",
+        )
+    return source.split
+
+
+def _meeting(
+    rows: Iterable[Row], where: Conditions, left: deque[PairRow] | None = None, path: Path = Path()
+) -> Iterator[Row]:
+    """Yield the rows that meet the conditions; append the others to `left`, each with the reason."""
+    for row in rows:
+        values = row.values if isinstance(row.values, Mapping) else {}
+        unmet = unmet_condition(at_paths(values, where), where) if values else None
+        if unmet is None:
+            yield row
+        elif left is not None:
+            place = _place(path, row.number)
+            left.append(PairRow(place, values, frozenset(), (), (Skipped(unmet),)))
 
 
 def _reader_of(names: ColumnNames, first: list[Row], where: str, *, verdicts: bool) -> LabelSource:
@@ -197,7 +244,8 @@ def _judged(pair: Pair, place: str, source: str) -> FilePair:
     verdicts = {judgment.verdict for judgment in judgments}
     better = verdicts.pop() if len(verdicts) == 1 else None
     grouped = comparison if comparison.group else comparison.model_copy(update={"group": place})
-    return FilePair(grouped, better if better in ("a", "b") else None)
+    first: Literal["a", "b"] = "a" if comparison.response_a == pair.first.response else "b"
+    return FilePair(grouped, better if better in ("a", "b") else None, first)
 
 
 def _place(path: Path, number: int) -> str:

@@ -7,7 +7,6 @@ the export, and counts letter grams for the search of near-duplicates.
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,14 +14,19 @@ from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
-from core.errors import ConfigError, DataError, shell_command
+from core.errors import SAME_COMMAND, ConfigError, DataError, shell_command
 from core.store.near_duplicates import GramCounts
 from core.text.explain import one_of
+from core.text.yaml_writing import yaml_flow
+from prompts.conditions import ConditionSurvey
 from prompts.rows import ANSWER_COLUMNS, OUR_COLUMNS, PROMPT_COLUMN_ORDER, READ_COLUMNS, text_cell
 from prompts.sources import compared_text
+from publius.sources.column_names import at_paths, top_column
 from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
+from publius.sources.splits.mapping import unread_splits
+from publius.sources.splits.own_column import check_split_names
 
 _MAX_COLUMNS = 100
 _SHORT = 1000
@@ -35,6 +39,8 @@ _INTEGERS = range(-(2**63), 2**63)
 """Integers that Arrow, and therefore `datasets`, can store."""
 _TIMES = (date, time, timedelta, Decimal)
 
+MappedBy = Literal["--set", "--columns", "run file", "file"]
+"""How the user can name the column of prompts: by an option, in the run file, or in the data set alone."""
 CarriedValue = str | int | float | bool | None
 """A value of a carried column; a list or a mapping is carried as JSON text."""
 
@@ -77,11 +83,17 @@ class ColumnUse:
 class ColumnSurvey:
     """The user's columns in a data set."""
 
+    keep: Sequence[str] = ()
+    """The columns of `prompts.keep`; paths into nested columns are counted as columns of that name."""
     columns: dict[str, ColumnUse] = field(default_factory=dict)
+    where: ConditionSurvey = field(default_factory=lambda: ConditionSurvey({}))
+    """The conditions of `prompts.where`."""
 
     def count_columns(self, values: Mapping[str, Any], read: Collection[str]) -> None:
         """Count the cells of a row; `read` are the names of its columns that were read."""
-        for name, value in values.items():
+        if values:
+            self.where.add(at_paths(values, self.where.conditions))
+        for name, value in {**at_paths(values, self.keep), **values}.items():
             if name in self.columns or len(self.columns) < _MAX_COLUMNS:
                 self.columns.setdefault(str(name), ColumnUse()).add(value, name in read)
 
@@ -97,12 +109,17 @@ class ColumnSurvey:
 
     def unread(self, carried: Collection[str]) -> list[str]:
         """Return the columns with values that are neither read nor carried."""
+        used = [*carried, *self.where.conditions]
+        parts = {top_column(name, ()) for name in used}
         return [
-            name for name, use in self.columns.items() if use.kinds and not use.read and name not in carried
+            name
+            for name, use in self.columns.items()
+            if use.kinds and not use.read and name not in used and name not in parts
         ]
 
     def require_columns(self, keep: Sequence[str]) -> None:
-        """Raise ConfigError for a column in `prompts.keep` that no row has."""
+        """Raise ConfigError for a column in `prompts.keep` or `prompts.where` that no row has."""
+        self.where.check(list(self.columns))
         for name in keep:
             if self.columns and name not in self.columns:
                 _refuse_column("prompts.keep", name, self)
@@ -122,6 +139,10 @@ class PromptSurvey(ColumnSurvey):
     """Rows by optional column whose value could not be read, such as `tags`."""
     notes: Counter[str] = field(default_factory=Counter)
     """Rows by how their prompt was read, where that is not plain."""
+    split_names: Counter[str] = field(default_factory=Counter)
+    """Rows by the word of their own column `split`."""
+    unread_splits: str = ""
+    """In one line, the splits of the data set that are not read; empty if there are none."""
     absent: set[str] | None = None
     """Our names of mapped columns that no row has."""
 
@@ -138,55 +159,85 @@ class PromptSurvey(ColumnSurvey):
             self.usable += 1
             self.lost.update(row.parsed.lost)
             self.notes.update([row.parsed.note] if row.parsed.note else [])
+            self.split_names.update([row.parsed.split_name] if row.parsed.split_name else [])
             self.grams.add(compared_text(row.parsed.prompt))
             read = row.parsed.read
         self.count_columns(row.values, frozenset(read))
 
     def misspelt(self) -> dict[str, str]:
-        """Return our column for each column that is not read and has nearly its name, such as `tag`."""
+        """Return our column for each column that has nearly its name and is neither read nor asked for.
+
+        A column of `prompts.keep`, such as `conversation_id`, is meant as it is.
+        """
         found = {}
+        kept = {top_column(name, ()) for name in self.keep} | set(self.keep)
         for name, use in self.columns.items():
             plain = name.strip().casefold()
             near = difflib.get_close_matches(plain, READ_COLUMNS, n=1, cutoff=0.85)
-            if not use.read and near and near[0] != plain and near[0] not in self.columns:
+            if (
+                not use.read
+                and name not in kept
+                and near
+                and near[0] != plain
+                and near[0] not in self.columns
+            ):
                 found[name] = near[0]
         return found
 
 
-def survey(source: PromptSource) -> PromptSurvey:
+def survey(source: PromptSource, mapped_by: MappedBy = "--set") -> PromptSurvey:
     """Return what a data set of prompts holds.
 
+    Args:
+        source: the data set.
+        mapped_by: how the user names columns, for the errors.
+
     Raises:
-        DataError: it cannot be read, or no row can be used.
-        ConfigError: a column in `prompts.columns` or `prompts.keep` does not exist.
+        DataError: it cannot be read, no row can be used, or rows of `dev` and `test` would be mixed.
+        ConfigError: a column in `prompts.columns`, `prompts.where` or `prompts.keep` does not exist, or no
+            row has the values of `prompts.where`.
     """
     for ours in sorted(source.columns.keys() & set(ANSWER_COLUMNS)):
         what, accepted = "a column of pairs, not of prompts", f"one of {', '.join(OUR_COLUMNS)}"
         run = "publius label --pairs FILE --columns ..., to label pairs"
         raise ConfigError(what, where=f"prompts.columns.{ours}", accepted=accepted, run=run)
-    found = PromptSurvey()
+    found = PromptSurvey(keep=source.keep or (), where=ConditionSurvey(source.where))
     for row in read_prompt_rows(source):
         found.add(row)
     if not found.rows:
         raise DataError("the file contains no prompts", where=str(source.path), accepted=PROMPT_FORMS)
     for ours in sorted(found.absent or ()):
-        _refuse_column(f"prompts.columns.{ours}", source.columns[ours], found)
+        where = f"--columns {ours}" if mapped_by == "--columns" else f"prompts.columns.{ours}"
+        _refuse_column(where, source.columns[ours], found)
     found.require_columns(source.keep or ())
     if not found.usable:
-        _refuse_all(source, found)
+        _refuse_all(source, found, mapped_by)
+    check_split_names(found.split_names, str(source.path))
+    found.unread_splits = unread_splits(source.path, source.subset, source.split)
     return found
 
 
 def carried_values(values: Mapping[str, Any], carried: Mapping[str, str]) -> dict[str, CarriedValue]:
-    """Return a row's cells of the carried columns, each as the column's type."""
-    return {name: _cell(values.get(name), dtype) for name, dtype in carried.items()}
+    """Return a row's cells of the carried columns and paths, each as the column's type."""
+    found = at_paths(values, carried)
+    return {name: _cell(found.get(name), dtype) for name, dtype in carried.items()}
 
 
 def described_row(place: str, values: Mapping[str, Any], carried: Mapping[str, str]) -> str:
     """Return a row's place with its first short cells of the user's own columns, among them mostly an id."""
+    shown = _short_cells(values, carried)
+    return f"{place} ({shown})" if shown else place
+
+
+def described_detail(detail: str, values: Mapping[str, Any], carried: Mapping[str, str]) -> str:
+    """Return the detail of a row that is not used, with its first short cells as in `described_row`."""
+    shown = _short_cells(values, carried)
+    return f"{detail} ({shown})" if detail and shown else detail or shown
+
+
+def _short_cells(values: Mapping[str, Any], carried: Mapping[str, str]) -> str:
     cells = (f"{name} {cell}" for name, cell in carried_values(values, carried).items() if cell is not None)
-    shown = list(islice((cell for cell in cells if len(cell) <= _SHOWN_CELL), _SHOWN_CELLS))
-    return f"{place} ({', '.join(shown)})" if shown else place
+    return ", ".join(islice((cell for cell in cells if len(cell) <= _SHOWN_CELL), _SHOWN_CELLS))
 
 
 def _cell(value: Any, dtype: str) -> CarriedValue:
@@ -201,19 +252,33 @@ def _refuse_column(where: str, name: str, found: ColumnSurvey) -> NoReturn:
     raise ConfigError(f"no column {name!r}", where=where, accepted=one_of(found.columns, name))
 
 
-def _refuse_all(source: PromptSource, found: PromptSurvey) -> NoReturn:
+def _refuse_all(source: PromptSource, found: PromptSurvey, mapped_by: MappedBy) -> NoReturn:
     """Raise an error with the reasons, the columns, and the mapping that would read the rows."""
     shown = "; ".join(_first_of_reason(row, found.reasons[row.reason]) for row in found.first)
     columns = f"; columns: {', '.join(found.columns)}" if found.columns else ""
-    what = f"none of the {found.rows:,} rows is a prompt: {shown}{columns}"
-    guess = _likely_prompt(found.columns)
-    columns_json = json.dumps({"prompt": guess}, ensure_ascii=False)  # JSON is YAML
-    run = (
-        shell_command("publius", "run", "RUN.yaml", "--set", f"prompts.columns={columns_json}")
-        if guess
-        else None
+    rows = (
+        "the only row is not a prompt" if found.rows == 1 else f"none of the {found.rows:,} rows is a prompt"
     )
-    raise DataError(what, where=str(source.path), accepted=PROMPT_FORMS, run=run)
+    what = f"{rows}: {shown}{columns}"
+    guess = _likely_prompt(found.columns)
+    if guess is not None and guess.strip():
+        guess = _text_within(guess, [row.values for row in found.first])
+    other, run = ("", None) if guess is None else _reading(guess, mapped_by)
+    raise DataError(what, where=str(source.path), accepted=PROMPT_FORMS + other, run=run)
+
+
+def _reading(column: str, mapped_by: MappedBy) -> tuple[str, str | None]:
+    """Return what has a column read as the prompt: in words, or as the command to run."""
+    if not column.strip():  # a title above the names of the columns, mostly
+        return "; the column with the most text has no name: delete lines above the row of column names", None
+    if mapped_by == "--set":
+        setting = f"prompts.columns.prompt={yaml_flow(column)}"
+        return "", f"{SAME_COMMAND} {shell_command('--set', setting)}"
+    if mapped_by == "--columns" and "," not in column:  # which separates columns there
+        return "", f"{SAME_COMMAND} {shell_command('--columns', f'prompt={column}')}"
+    if mapped_by == "run file":
+        return f"; or prompts.columns: {yaml_flow({'prompt': column})} in the run file", None
+    return f"; or the column {column!r} renamed to prompt", None
 
 
 def _first_of_reason(row: PromptRow, rows: int) -> str:
@@ -228,6 +293,16 @@ def _likely_prompt(columns: Mapping[str, ColumnUse]) -> str | None:
     texts = {name: use.characters for name, use in columns.items() if use.characters}
     near = difflib.get_close_matches("prompt", texts, n=1, cutoff=0.8)
     return near[0] if near else max(texts, key=lambda name: texts[name], default=None)
+
+
+def _text_within(column: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a column, or the path to the longest text in it if it holds objects."""
+    value: Any = next((row[column] for row in rows if column in row), None)
+    path = column
+    while isinstance(value, Mapping) and value:
+        name = max(value, key=lambda key: len(str(value[key])))
+        path, value = f"{path}.{name}", value[name]
+    return path
 
 
 def _kind(value: Any) -> str:

@@ -7,10 +7,8 @@ whole data set: a file that cannot be read, a mapped column that does not exist,
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,26 +18,30 @@ from typing import Any, NamedTuple, Protocol
 from core.conversations import shown
 from core.digests import file_digest
 from core.errors import DataError, RequestError
-from core.records import Prompt
-from core.store.containers import file_rows, is_read_here, kind_of, refuse_pointers
+from core.records import Prompt, Split
+from core.store.containers import file_rows, is_read_here, is_table, is_yaml, kind_of
 from core.store.files import os_errors
-from core.store.jsonl import Unreadable, decoded, numbered, opened, read_errors
+from core.store.jsonl import Unreadable, read_errors
 from core.text.special_files import require_regular
 from labelers.formats.prompt_columns import refuse_media
 from labelers.formats.source import Row
+from prompts.conditions import Conditions, unmet_condition
 from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
 from prompts.sources import may_be_on_hub
 from publius.sources.asked_rows import asked_of_row
-from publius.sources.column_names import ColumnNames
+from publius.sources.column_names import ColumnNames, at_paths, top_column
 from publius.sources.rows import DataSource, read_rows, with_split
+from publius.sources.splits.own_column import ALL_SPLITS, with_split_of_run
+from publius.sources.texts.chat_exports import NOT_MESSAGES
+from publius.sources.texts.lines import text_rows
 
 PROMPT_FORMS = (
-    "a .jsonl, .json, .csv, .tsv, .txt (each also .gz) or .parquet file, a data set folder, or a Hugging "
-    "Face id; with a column prompt, messages, conversations, question, instruction (and input), query or text"
+    "a .jsonl, .json, .yaml, .csv, .tsv, .txt (each also .gz) or .parquet file, a data set folder, or a "
+    "Hugging Face id; with a column prompt, messages, conversations, question, "
+    "instruction (and input), query or text"
 )
 _MARK = "\0"
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_TABLES = (".csv", ".tsv")
 
 
 class PromptSource(Protocol):
@@ -56,13 +58,18 @@ class PromptSource(Protocol):
         ...
 
     @property
-    def split(self) -> str | None:
-        """Split of the data set, as in `datasets`."""
+    def split(self) -> str | Mapping[Any, str] | None:
+        """Split of the data set, as in `datasets`, or its split (of a file: the rows) for each of the run."""
         ...
 
     @property
     def columns(self) -> Mapping[Any, str]:
         """The user's column for each of ours."""
+        ...
+
+    @property
+    def where(self) -> Conditions:
+        """Values that columns of a row must have for it to be used."""
         ...
 
     @property
@@ -77,8 +84,9 @@ class PromptFile:
 
     path: Path
     subset: str | None = None
-    split: str | None = None
+    split: str | Mapping[Any, str] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    where: Conditions = field(default_factory=dict)
     keep: Sequence[str] | None = None
 
 
@@ -108,6 +116,8 @@ def read_prompts(source: PromptSource | Path | str) -> Iterator[Prompt]:
     empty = True
     for row in read_prompt_rows(given):
         empty = False
+        if row.reason in NOT_MESSAGES:
+            continue
         if row.parsed is None:
             what = f"{row.reason} ({row.detail})" if row.detail else row.reason
             raise DataError(what, where=str(given.path.parent / row.place), accepted=PROMPT_FORMS)
@@ -124,22 +134,33 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
         MissingExtraError: the package datasets is needed and not installed.
     """
     path = source.path.expanduser()
-    name, is_table = _stem(path), kind_of(path) in _TABLES
+    name, from_table = _stem(path), is_table(path)
+    own_splits = source.split if isinstance(source.split, Mapping) and path.is_file() else None
     for raw in _rows(path, source):
         if not isinstance(raw.values, Mapping):
             yield _without_columns(raw)
             continue
-        values = _mapped(raw.values, source.columns)
+        values = _mapped(raw.values, source.columns, is_text=from_table)
         absent = frozenset(source.columns.keys() - values.keys())
+        unmet = unmet_condition(at_paths(raw.values, source.where), source.where)
+        if unmet is not None:
+            yield PromptRow(raw.place, raw.values, None, unmet, absent=absent)
+            continue
         try:
             first = _prompt_columns(source.columns, absent)
             refuse_media(values)
+            if own_splits is not None:
+                values = with_split_of_run(values, own_splits)
             asked = partial(asked_of_row, first=first)
-            parsed = prompt_of_row(values, name, asked, source.columns, is_table=is_table)
+            parsed = prompt_of_row(values, name, asked, source.columns, is_table=from_table)
         except RequestError as error:
             yield PromptRow(raw.place, raw.values, None, error.reason, error.detail, absent)
             continue
-        read = frozenset(_top(source.columns.get(column, column), raw.values) for column in parsed.read)
+        if raw.split is not None:
+            prompt = parsed.prompt.model_copy(update={"split": raw.split})
+            lost = tuple(name for name in parsed.lost if name != "split")
+            parsed = parsed._replace(prompt=prompt, lost=lost, split_name="")
+        read = frozenset(top_column(source.columns.get(column, column), raw.values) for column in parsed.read)
         yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent)
 
 
@@ -191,6 +212,8 @@ class _Raw(NamedTuple):
     place: str
     values: Any
     """A mapping of columns if the row is valid; `Unreadable` if it could not be read."""
+    split: Split | None = None
+    """Split of the run that `prompts.split` gives to the row."""
 
 
 def _rows(path: Path, source: PromptSource) -> Iterator[_Raw]:
@@ -200,35 +223,41 @@ def _rows(path: Path, source: PromptSource) -> Iterator[_Raw]:
         exists, is_file = path.exists(), path.is_file()
     if not exists and not may_be_on_hub(source.path):
         raise DataError("no such file or folder", where=str(source.path), accepted=PROMPT_FORMS)
-    if is_file and (source.subset is not None or source.split not in (None, "train")):
-        what = f"a file has no subsets or splits, but {source.subset or source.split!r} was requested"
-        raise DataError(what, where=str(path), accepted="a file without prompts.subset and prompts.split")
-    if is_file and kind_of(path) == ".txt":
-        yield from _text_lines(path)
-    elif is_file and is_read_here(path):
+    is_text = is_file and kind_of(path) == ".txt" and not is_table(path)
+    has_column = is_file and not is_text  # in which rows may name their splits
+    whole = source.split in (None, "train") or (has_column and isinstance(source.split, Mapping))
+    if is_file and (source.subset is not None or not whole):
+        named = source.split if isinstance(source.split, str) else ", ".join((source.split or {}).values())
+        what = f"a file has no subsets or splits, but {source.subset or named!r} was requested"
+        raise DataError(
+            what,
+            where=str(path),
+            accepted="a file without prompts.subset and prompts.split, or for a table with a column split: "
+            "prompts.split: {train: dev, test: test}",
+        )
+    if is_text:
+        for number, values in text_rows(path, PROMPT_FORMS):
+            yield _Raw(f"{path.name}:{number}", values)
+    elif is_file and (is_read_here(path) or is_table(path)):
         for row in file_rows(path, PROMPT_FORMS):
-            yield _Raw(
-                f"{path.name}:{row.number}" if row.is_line else f"{path.name} row {row.number}", row.value
-            )
+            is_text = is_yaml(path) and isinstance(row.value, str)
+            value = {"prompt": row.value} if is_text else row.value
+            yield _Raw(f"{path.name}:{row.number}" if row.is_line else f"{path.name} row {row.number}", value)
     else:
-        data = with_split(DataSource(str(source.path), source.subset, source.split))
+        yield from _rows_of_splits(path, source)
+
+
+def _rows_of_splits(path: Path, source: PromptSource) -> Iterator[_Raw]:
+    """Yield the rows of a data set through `datasets`, each split of the run after the other."""
+    if path.is_file() or not isinstance(source.split, Mapping):
+        split = None if isinstance(source.split, Mapping) else source.split
+        data = with_split(DataSource(str(source.path), source.subset, split, "prompts"))
         yield from (_Raw(f"{path.name} {row.id}", row.values) for row in read_rows(data))
-
-
-def _text_lines(path: Path) -> Iterator[_Raw]:
-    """Yield the lines of a text file that are not blank."""
-    start = refuse_pointers(path, PROMPT_FORMS)
-    encoding = "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else None
-    with read_errors(path, PROMPT_FORMS), opened(path) as file:
-        lines: Iterator[tuple[int, str | bytes]] = numbered(file)
-        if encoding:
-            lines = numbered(io.StringIO(file.read().decode(encoding), newline="\n"))
-        for number, line in lines:
-            text = decoded(line) if isinstance(line, bytes) else line
-            if isinstance(text, Unreadable):
-                yield _Raw(f"{path.name}:{number}", text)
-            elif text.strip():  # also skips lines of Unicode white space
-                yield _Raw(f"{path.name}:{number}", {"prompt": text.strip()})
+        return
+    for ours, theirs in source.split.items():
+        data = DataSource(str(source.path), source.subset, theirs, "prompts")
+        for row in read_rows(data):
+            yield _Raw(f"{path.name} {theirs} {row.id}", row.values, None if ours == ALL_SPLITS else ours)
 
 
 def _without_columns(raw: _Raw) -> PromptRow:
@@ -240,14 +269,32 @@ def _without_columns(raw: _Raw) -> PromptRow:
     return PromptRow(raw.place, {}, None, found.what, detail)
 
 
-def _mapped(values: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[str, Any]:
+def _mapped(values: Mapping[str, Any], columns: Mapping[str, str], *, is_text: bool) -> Mapping[str, Any]:
     """Return a row with the user's columns under our names. Ours that are mapped are not read as they are."""
     if not columns:
         return values
     marked = ColumnNames({f"{_MARK}{ours}": theirs for ours, theirs in columns.items()})
     found: Mapping[str, Any] = next(marked.applied([Row(1, values)])).values
     kept = {name: value for name, value in values.items() if name not in columns}
-    return kept | {ours: found[f"{_MARK}{ours}"] for ours in columns if f"{_MARK}{ours}" in found}
+    ours = {ours: found[f"{_MARK}{ours}"] for ours in columns if f"{_MARK}{ours}" in found}
+    if "tags" in ours:
+        ours["tags"] = _tags_of_cell(ours["tags"], columns["tags"], is_text=is_text)
+    return kept | ours
+
+
+def _tags_of_cell(cell: Any, column: str, *, is_text: bool) -> Any:
+    """Return the column's name for a true cell, nothing for a false one, and any other cell as it is.
+
+    Args:
+        cell: the cell of the column that `tags` is mapped to.
+        column: the name of that column.
+        is_text: True if all cells are text, as in CSV, where text spells truth values.
+    """
+    if is_text and isinstance(cell, str) and cell.strip().casefold() in ("true", "false"):
+        cell = cell.strip().casefold() == "true"
+    if not isinstance(cell, bool):
+        return cell
+    return [column] if cell else None
 
 
 def _prompt_columns(columns: Mapping[str, str], absent: frozenset[str]) -> tuple[str, ...]:
@@ -257,11 +304,6 @@ def _prompt_columns(columns: Mapping[str, str], absent: frozenset[str]) -> tuple
     if missing:
         raise RequestError(f"the row has no column {missing[0]!r}")
     return mapped
-
-
-def _top(name: str, values: Mapping[str, Any]) -> str:
-    """Return the column that a path such as `data.turns[0]` begins with."""
-    return name if name in values else re.split(r"[.\[]", name, maxsplit=1)[0]
 
 
 def _stem(path: Path) -> str:

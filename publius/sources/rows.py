@@ -2,7 +2,7 @@
 
 JSON files and tables are read by `core/store/containers.py`, which reports a mistake with its line.
 Everything else goes through `datasets`: Parquet, the hub, folders with a card such as those that
-`publius export` writes, and folders of `save_to_disk`.
+`publius export` writes, and folders of `save_to_disk`. Folders of labels have their own reader (people/).
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from core.digests import file_digest
 from core.errors import DataError, type_and_first_line
 from core.lazy import require
 from core.libraries import quiet_datasets
-from core.store.containers import file_rows, is_read_here, not_utf8, refuse_pointers
+from core.store.containers import file_rows, is_read_here, refuse_pointers
 from core.store.files import os_errors
 from core.store.jsonl import Unreadable
 from core.text.special_files import require_regular
+from publius.sources.people.folders import is_label_folder, label_folder_digest, label_folder_rows
 
 _EXTRA = "train"
 _BINARY = (".parquet", ".arrow")
@@ -36,10 +37,11 @@ _OTHER_FILES = re.compile(
     re.IGNORECASE,
 )
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_SPLITS = {"train": ("train",), "evaluate": ("validation", "test", "train")}
-_SPLIT_OPTIONS = {"train": "--split", "evaluate": "--eval-split"}
+_SPLITS = {"train": ("train",), "evaluate": ("validation", "test", "train"), "prompts": ("train",)}
+_SPLIT_OPTIONS = {"train": "--split", "evaluate": "--eval-split", "prompts": "prompts.split:"}
 _ACCEPTED = (
-    "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, a data set folder, or a Hugging Face id"
+    "a .jsonl, .json, .yaml, .csv, .tsv (each also .gz) or .parquet file, a data set folder, "
+    "or a Hugging Face id"
 )
 _FIRST = 25
 """If none of this many rows can be read, the file is refused."""
@@ -57,7 +59,7 @@ class DataSource:
     """Configuration of a data set that has several."""
     split: str | None = None
     """As in `datasets`; `train[:1000]` takes the first thousand rows. If None, `with_split` chooses."""
-    purpose: Literal["train", "evaluate"] = "train"
+    purpose: Literal["train", "evaluate", "prompts"] = "train"
     """Use of the rows; it decides the default split."""
 
     @property
@@ -83,7 +85,7 @@ class Origin:
     source: DataSource
     rows: int
     digest: str | None
-    """SHA-256 of the file; None if the source is not a file."""
+    """SHA-256 of the file, or of a label folder's records; None of any other source."""
 
     def __str__(self) -> str:
         name = self.source.path.name if self.source.path.exists() else self.source.name
@@ -119,14 +121,9 @@ def with_split(source: DataSource) -> DataSource:
     """
     require_regular(source.path)
     with os_errors(source.path):
-        if source.split is not None or source.path.is_file():
+        if source.split is not None or source.path.is_file() or is_label_folder(source.path):
             return source
-    if is_saved(source.path):
-        splits = _saved_splits(source)
-    else:
-        _loader(source)
-        with quiet_datasets(_EXTRA):
-            splits = _listed(source)[1]
+    splits = split_names(source)
     preferred = _SPLITS[source.purpose]
     found = [name for name in preferred if name in splits] or splits
     if not found:  # loading will raise the actual error
@@ -140,6 +137,27 @@ def with_split(source: DataSource) -> DataSource:
     return replace(source, split=found[0])
 
 
+def split_names(source: DataSource) -> list[str]:
+    """Return the names of a data set's splits, or none if they are unknown; it is not a file.
+
+    Raises:
+        DataError: if the data set does not exist.
+        MissingExtraError: if the package datasets is needed and not installed.
+    """
+    if is_saved(source.path):
+        return _saved_splits(source)
+    _loader(source)
+    with quiet_datasets(_EXTRA):
+        return _listed(source)[1]
+
+
+def rows_of_saved_split(source: DataSource, name: str) -> int | None:
+    """Return the number of rows of a split of a saved folder; None for any other data set."""
+    if not is_saved(source.path) or not (_saved_folder(source) / _DICT).is_file():
+        return None
+    return len(require("datasets", _EXTRA).load_from_disk(str(_saved_folder(source) / name)))
+
+
 def read_rows(source: DataSource) -> Iterator[SourceRow]:
     """Yield the rows of a data set, in order. Its split is as returned by `with_split`.
 
@@ -151,15 +169,20 @@ def read_rows(source: DataSource) -> Iterator[SourceRow]:
     require_regular(path)
     with os_errors(path):
         is_file = path.is_file()
-    if not is_file:
+    is_labels = is_label_folder(path)
+    if not is_file and not is_labels:
         yield from _loaded(source)
         return
     if source.subset is not None or source.split not in (None, "train"):
         raise DataError(
-            f"a file has no subsets or splits, but {source.subset or source.split!r} was requested",
+            f"{_whole(is_labels)} has no subsets or splits, "
+            f"but {source.subset or source.split!r} was requested",
             where=str(path),
-            accepted=f"a file without --subset and {_SPLIT_OPTIONS[source.purpose]}",
+            accepted=f"no --subset and no {_SPLIT_OPTIONS[source.purpose]}",
         )
+    if is_labels:
+        yield from (SourceRow(place, values) for place, values in label_folder_rows(path))
+        return
     if is_read_here(path):
         yield from _file_rows(path)
     else:
@@ -167,8 +190,14 @@ def read_rows(source: DataSource) -> Iterator[SourceRow]:
         yield from _loaded(source)
 
 
+def _whole(is_labels: bool) -> str:
+    return "a folder of labels" if is_labels else "a file"
+
+
 def origin_of(source: DataSource, rows: int) -> Origin:
     """Return the origin of rows that were read to the end."""
+    if is_label_folder(source.path):
+        return Origin(source, rows, label_folder_digest(source.path))
     return Origin(source, rows, file_digest(source.path) if source.path.is_file() else None)
 
 
@@ -182,9 +211,8 @@ def _file_rows(path: Path) -> Iterator[SourceRow]:
     first = list(islice(rows, _FIRST))
     if first and all(isinstance(row.values, Unreadable) for row, _ in first):
         row, where = first[0]
-        run = not_utf8(path) if row.values.what.startswith("not UTF-8") else None
         accepted = "UTF-8 text with one JSON object on each line, or a table with one row on each"
-        raise DataError(str(row.values), where=where, accepted=accepted, run=run)
+        raise DataError(str(row.values), where=where, accepted=accepted)
     yield from (row for row, _ in chain(first, rows))
 
 

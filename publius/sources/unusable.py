@@ -21,19 +21,36 @@ _FIRST = 3
 _COLUMNS = 300
 """Length of the shown columns, in characters."""
 _LIKELY: Mapping[str, re.Pattern[str]] = {
-    "prompt": re.compile(r"prompt|question|query|instruct|input|context|history|post|ask|user|problem|task"),
+    "prompt": re.compile(
+        r"prompt|question|query|instruct|input|context|history|post|ask|user|problem|task|guest|customer|client"
+        r"|visitor|caller|patient|student|passenger|tenant|enquir|inquir|request|frage"
+    ),
     "chosen": re.compile(r"chosen|prefer|better|best|good|win|accept|positive|pos$|response_j"),
     "rejected": re.compile(r"reject|worse|worst|bad|los[et]|dispref|negative|neg$|response_k"),
-    "completion": re.compile(r"completion|response|answer|output|target|reply|chosen|text"),
+    "completion": re.compile(
+        r"completion|response|answer|output|target|reply|chosen|text|assistant|agent|(?<![a-z])bot(?![a-z])"
+    ),
     "verdict": re.compile(r"verdict|winner|label|prefer|choice|vote|better|judg"),
 }
+_ANSWERS = ("chosen", "rejected", "completion", "verdict")
+"""Targets that are no prompt."""
 _TEXTS = ("text", "content", "value", "answer", "response", "output")
 """Keys of the text in an object of a list."""
 _NO_TEXT = frozenset({"role", "from", "model", "id", "type", "name"})
 """Names of what is no text to learn, whatever holds it."""
 _TARGET_ROOTS = frozenset({"chosen", "rejected", "completion", "verdict"})
 _NEGATED = re.compile(r"non[_-]|not[_-]|dis(pref|lik)|un(pref|accept)|less")
-_TWO = (("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"), ("j", "k"))
+_TWO = (
+    *(("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"), ("j", "k")),
+    *(("old", "new"), ("before", "after"), ("one", "two"), ("ours", "theirs"), ("i", "ii")),
+)
+_PROSE = 3
+"""Words from which a cell is a text rather than a name or a verdict."""
+
+_SECONDS = frozenset(
+    {"seconds", "secs", "duration", "duration_seconds", "duration_sec", "time_s", "seconds_taken"}
+)
+"""Columns of how long a judgment took, in seconds."""
 
 
 def nothing_usable(
@@ -75,20 +92,28 @@ def suggested_columns(row: Any, targets: Sequence[str]) -> str:
     """
     if not isinstance(row, Mapping):
         return ""
-    names = [name for name in _paths(row) if _is_text_path(name, row)]
+    names = [name for name in _paths(row) if name.strip() and _is_text_path(name, row)]
     mapped = _mapped(names, targets, row)
+    people: list[str] = []
     if mapped is None and "completion" not in targets:
-        two = _two(names)
-        verdict = next(
-            (name for name in names if _is_like(name, "verdict") and name not in (two or ())), None
-        )
-        prompt = _mapped(names, ("prompt",), row)
-        if two is None or verdict is None or prompt is None:
+        two = two_alike(names)
+        verdicts = [name for name in names if _is_like(name, "verdict") and name not in (two or ())]
+        prompt = _prompt_beside(two or (), names, row)
+        if two is None or not verdicts or prompt is None:
             return ""
-        mapped = prompt | dict(zip(("response_a", "response_b", "verdict"), (*two, verdict), strict=True))
+        mapped = prompt | dict(zip(("response_a", "response_b", "verdict"), (*two, verdicts[0]), strict=True))
+        mapped |= _seconds(row)
+        people = [name for name in verdicts[1:] if _differ_in_a_word(verdicts[0], name)]
     renamed = {ours: theirs for ours, theirs in (mapped or {}).items() if ours != theirs}
     given = [f"{ours}={theirs}" for ours, theirs in renamed.items()] if _is_read(row, renamed) else []
+    given += [f"verdict={name}" for name in people if given]
     return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
+
+
+def _seconds(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the column of how long a judgment took, if a row has one by another name."""
+    found = [str(name) for name in row if str(name).strip().casefold().replace(" ", "_") in _SECONDS]
+    return {"duration_s": found[0]} if found and "duration_s" not in row else {}
 
 
 def suggested_pair_columns(row: Any) -> str:
@@ -98,17 +123,50 @@ def suggested_pair_columns(row: Any) -> str:
     """
     if not isinstance(row, Mapping):
         return ""
-    names = [name for name in _paths(row) if _is_text_path(name, row)]
-    prompt = _mapped(names, ("prompt",), row)
+    names = [name for name in _paths(row) if name.strip() and _is_text_path(name, row)]
+    two = two_alike(names)
+    prompt = _prompt_beside(two or (), names, row)
     if prompt is None:
         return ""
     answers = [name for name in names if name not in prompt.values() and _is_like(name, "completion")]
-    two = _two(names) or (tuple(answers[:2]) if len(answers) > 1 else None)
+    two = two or ((answers[0], answers[1]) if len(answers) > 1 else None)
+    if two is None and (sided := suggested_columns(row, ("prompt", "chosen", "rejected"))):
+        return sided
+    if two is None:
+        texts = [name for name in names if name not in prompt.values() and _is_prose(row, name)]
+        two = (texts[0], texts[1]) if len(texts) == 2 else None
     if two is None:
         return ""
     mapped = prompt | dict(zip(("response_a", "response_b"), two, strict=True))
     given = ",".join(f"{ours}={theirs}" for ours, theirs in mapped.items() if ours != theirs)
     return f"; or {shell_command('--columns', given)}" if given else ""
+
+
+def suggested_reply_columns(row: Any) -> str:
+    """Return `; or --columns ...` for the columns of a row that look like a reply and its prompt.
+
+    A column that no word in its name tells is the only text beside the other one; a prompt is not needed.
+    """
+    if not isinstance(row, Mapping):
+        return ""
+    names = [name for name in _paths(row) if name.strip() and _is_text_path(name, row)]
+    replies = [name for name in names if _is_like(name, "completion")]
+    asked = [name for name in names if _is_like(name, "prompt")]
+    reply = next((name for name in replies if name not in asked), None)
+    reply = reply or next((name for name in replies if name not in asked[:1]), None)
+    if reply is None:
+        others = [name for name in names if _is_prose(row, name) and name not in asked[:1]]
+        reply = others[0] if len(others) == 1 and asked else None
+    if reply is None:
+        return ""
+    prompt = _prompt_beside((reply,), names, row) or {}
+    given = [f"{ours}={theirs}" for ours, theirs in (prompt | {"reply": reply}).items() if ours != theirs]
+    return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
+
+
+def likely_prompt(names: Sequence[str]) -> str | None:
+    """Return the first of the columns whose name says that it has prompts, or None."""
+    return next((name for name in names if _is_like(name, "prompt")), None)
 
 
 def _is_read(row: Mapping[str, Any], columns: Mapping[str, str]) -> bool:
@@ -143,6 +201,23 @@ def _mapped(names: Sequence[str], targets: Sequence[str], row: Mapping[str, Any]
     return taken
 
 
+def _prompt_beside(
+    answers: Sequence[str], names: Sequence[str], row: Mapping[str, Any]
+) -> dict[str, str] | None:
+    """Return the column of the prompt: by its name, or else the first text that is not an answer."""
+    others = [name for name in names if name not in answers]
+    if found := _mapped(others, ("prompt",), row):
+        return found
+    texts = (name for name in others if _is_prose(row, name) and not any(_is_like(name, t) for t in _ANSWERS))
+    name = next(texts, None)
+    return None if name is None else {"prompt": name}
+
+
+def _is_prose(row: Mapping[str, Any], name: str) -> bool:
+    value = row.get(name)
+    return isinstance(value, str) and len(value.split()) >= _PROSE
+
+
 def _paths(row: Mapping[str, Any]) -> list[str]:
     """Return the columns of a row, and paths to what they hold where that is a mapping or a list of texts."""
     found = []
@@ -174,13 +249,21 @@ def _is_like(name: str, target: str) -> bool:
     return target == "rejected" or target != "chosen" or not _NEGATED.search(word)
 
 
-def _two(names: Sequence[str]) -> tuple[str, str] | None:
+def two_alike(names: Sequence[str]) -> tuple[str, str] | None:
     """Return the first two columns whose names differ only in a letter, number or side."""
     for one, other in pairwise(names):
         for first, second in _TWO:
-            if (
-                re.sub(rf"{first}(?=\]?$|_|\b)", second, one, flags=re.IGNORECASE).casefold()
-                == other.casefold()
-            ):
-                return one, other
+            for found in re.finditer(rf"{first}(?=\]?$|_|\b)", one, flags=re.IGNORECASE):
+                named = f"{one[: found.start()]}{second}{one[found.end() :]}"
+                if named.casefold() == other.casefold():
+                    return one, other
     return None
+
+
+def _differ_in_a_word(one: str, other: str) -> bool:
+    """Return True if two names have the same words but for one, as `Anna prefers` and `Ben prefers`."""
+    words = [re.split(r"[\W_]+", name.casefold()) for name in (one, other)]
+    if len(words[0]) < 2 or len(words[0]) != len(words[1]):
+        return False
+    differing = sum(a != b for a, b in zip(words[0], words[1], strict=True))
+    return bool(differing == 1)

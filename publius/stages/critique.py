@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from constitution.schema import Constitution
@@ -13,42 +14,55 @@ from critique.statistics import LoopStatistics
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
 from publius.runs.engines import Engines
-from publius.runs.folder import Run, loop_rules_of
-from publius.stages.base import StageResult, StageWork, prompts_of, run_stage
+from publius.runs.folder import Run
+from publius.runs.opening.rules import loop_rules_of
+from publius.stages.base import Made, StageResult, StageWork, Step, prompts_of, run_stage
 from publius.stages.scoring import scorer_for
 
 
 async def critique_stage(run: Run, engines: Engines) -> StageResult:
     """Draft, critique and revise an answer to every training prompt that has no trace yet."""
-    splits: set[Split] = {"train", "preference"} if run.config.compare.source == "revisions" else {"train"}
-    loop = loop_of(run, engines)
     stage = StageWork(run, engines, "critique", run.traces)
+    splits = critiqued_splits(run)
 
     def is_done(prompt: Prompt) -> bool:
         return run.traces.has_children(prompt.id)
 
-    async def draft(prompt: Prompt) -> None:
-        await loop.draft(prompt)
+    steps = critique_steps(run, engines)
+    result = await run_stage(stage, lambda: prompts_of(run, splits), is_done, *steps)
+    _note_statistics(run)
+    return result
 
-    async def work(prompt: Prompt) -> None:
-        run.traces.append(await loop.trace(prompt))
+
+def critiqued_splits(run: Run) -> set[Split]:
+    """Return the splits of the prompts whose answers are revised."""
+    return {"train", "preference"} if run.config.compare.source == "revisions" else {"train"}
+
+
+def critique_steps(run: Run, engines: Engines) -> tuple[Step, ...]:
+    """Return the steps of the stage: the loop or, if policy and critic cannot be loaded at once, two steps.
+
+    All drafts are written first then, and the loop finds them in the cache.
+    """
+    loop = loop_of(run, engines)
+
+    async def draft(prompt: Prompt) -> AsyncIterator[Made]:
+        await loop.draft(prompt)
+        return
+        yield
+
+    async def trace(prompt: Prompt) -> AsyncIterator[Made]:
+        yield await loop.trace(prompt)
 
     policy, critic = engines.of("policy"), engines.of("critic")
     judge = [engines.of("labeler")] if loop.scorer is not None and loop.scorer.labeler is not None else []
     fit = engines.fit_together("policy", "critic")
-    if not (fit and (not judge or engines.fit_together("policy", "labeler"))):
-        # Only one model is loaded at a time: all drafts are written first, and the loop then finds them in
-        # the cache.
-        with engines.cache.unbounded():
-            engines.keep(policy)
-            await run_stage(stage, lambda: prompts_of(run, splits), is_done, draft)
-            engines.keep(critic, *judge)
-            result = await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
-    else:
-        engines.keep(policy, critic, *judge)
-        result = await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
-    _note_statistics(run)
-    return result
+    if fit and (not judge or engines.fit_together("policy", "labeler")):
+        return (Step("critique.trace", (policy, critic, *judge), trace),)
+    return (
+        Step("critique.draft", (policy,), draft),
+        Step("critique.trace", (critic, *judge), trace),
+    )
 
 
 def _note_statistics(run: Run) -> None:

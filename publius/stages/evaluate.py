@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from constitution.schema import Constitution
-from core.errors import ConfigError, DataError
-from core.notices import note, warn
-from core.progress import progress
+from core.errors import ConfigError, DataError, shell_command
+from core.notices import counted, note, warn
+from core.progress import progress, shown_time
 from core.records import Answer
 from core.store.files import is_there, os_errors, write_atomic
+from core.text.documents import escaped
 from engines.cached import CachedEngine
 from evaluation.drift.measured import drift_metrics, drift_series
 from evaluation.findings import Findings
 from evaluation.gates.decide import GateResult, decide_gates
+from evaluation.gates.variants import gates_without_variant
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.judged.ratings import AnswerRating, judged_series
 from evaluation.length_control import length_controlled_rates
-from evaluation.measures import SERIES_FILE
+from evaluation.measures import SERIES_FILE, ceiling_sentences, cut_off_sentences
 from evaluation.metrics import DELTA, Evaluation, evaluate_answers, with_metrics
 from evaluation.ranking import ranked_variants
 from evaluation.refusals.measures import RefusalFindings
@@ -37,6 +39,7 @@ from evaluation.win_rate import (
 from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
+from publius.runs.inputs import record_evaluation
 from publius.runs.reader import open_judgments
 from publius.stages.base import Stage, StageResult, evaluated_prompts
 from publius.stages.judges.rated import (
@@ -47,11 +50,11 @@ from publius.stages.judges.rated import (
     write_ratings,
 )
 from publius.stages.judges.trained import judged_constitution
-from publius.stages.quality.answering import AnsweringPolicy
-from publius.stages.quality.before import read_before
+from publius.stages.quality.answering import AnsweringPolicy, record_answering
+from publius.stages.quality.before import prompts_trained_on, read_before, trained_on_line
 from publius.stages.quality.best_of import curve_of, sampled_answers, sampled_policy
 from publius.stages.quality.drifted import drift_of
-from publius.stages.quality.evaluated import series_by_forward_passes
+from publius.stages.quality.evaluated import planned_work, series_by_forward_passes
 from publius.stages.quality.refusing import (
     answers_to_refusal_prompts,
     refusal_prompts_of,
@@ -60,8 +63,19 @@ from publius.stages.quality.refusing import (
 from publius.stages.variants import available_variants
 
 _STAGE: Stage = "eval"
+_WORTH_SAYING_S = 15.0
+"""Seconds of the first variant from which on the time of the others is estimated."""
 _FOLDER, _PEOPLE = "eval", "human"
 """Folder of the report, and the folder in it where `publius annotate` collects people's judgments."""
+
+
+def _hold_prompts_out(run: Run) -> str:
+    """Return the command that holds prompts out: all of them if nothing trains on the others."""
+    shares = {"train": "0.4", "preference": "0.4", "test": "0.2"}
+    if not run.config.train:
+        shares = {"train": "0", "preference": "0", "test": "1"}
+    words = [word for name, share in shares.items() for word in ("--set", f"split.{name}={share}")]
+    return shell_command("publius", "eval", "RUN.yaml", *words)
 
 
 async def eval_stage(run: Run, engines: Engines) -> StageResult:
@@ -69,12 +83,14 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     started = time.monotonic()
     engines.take_counts()
     run.forget_failures(_STAGE)
+    run.exclude_again(_STAGE)
     prompts = evaluated_prompts(run)
     if not prompts:
         raise DataError(
             "no held-out prompts to evaluate on",
             where=str(run.config.prompts.path),
-            accepted='prompts with "split": "test", or split.test above 0',
+            accepted='prompts with "split": "test", or split.test above 0 (docs/run-settings.md)',
+            run=_hold_prompts_out(run),
         )
     asked = refusal_prompts_of(run)  # before the first request: the file may be unreadable
     gold = labels_of_people(run)  # likewise
@@ -84,9 +100,20 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
         for variant in available_variants(run)
     ]
     drawing = sampled_policy(run, engines)
+    for line in gates_without_variant(run.config.gates, [policy.variant for policy in policies]):
+        warn(line)
+    for line in planned_work(run, prompts, [policy.variant for policy in policies], asked):
+        note(line)
+    seen = prompts_trained_on(run, [policy.variant for policy in policies], prompts)
+    _say_trained_on(run, seen, len(prompts))
     answers: list[Answer] = []
-    for policy in policies:
+    answering = time.monotonic()
+    for number, policy in enumerate(policies, start=1):
+        began = time.monotonic()
         answers += await policy.answer_all(engines, prompts)
+        if number == 1:
+            _note_time_left(policy.variant, time.monotonic() - began, len(policies) - number)
+    record_answering(run, _STAGE, engines.counts(), time.monotonic() - answering)
     run.replace_answers(answers)
     refusals = await _refusals(run, engines, policies, asked)
     drawn = await sampled_answers(run, engines, drawing, prompts) if drawing else {}
@@ -112,23 +139,51 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     corrected, drift = _corrected_by_people(run, wins), drift_of(run, answers, curve)
     ranking = ranked_variants(wins)
     findings = Findings(corrected, controlled, refusals, drift, ranking, gates, mistakes, judged)
-    _write(run, evaluation, answers, findings)
-    if ratings:
-        write_ratings(run, ratings, answers)
+    _write(run, evaluation, answers, findings, seen)
+    write_ratings(run, ratings, answers)
+    _record_settings(run, engines)
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
-    if mistakes is not None:  # after the report is written: only the gates have to be mended
-        raise mistakes
-    return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
+    # Mistakes are raised after all stages: only the gates have to be mended.
+    return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds, mistakes=mistakes)
+
+
+def _say_trained_on(run: Run, seen: Mapping[str, int | None], prompts: int) -> None:
+    """Print which variants were trained on some of the prompts, and of which that is not known."""
+    for variant, same in seen.items():
+        if same is None:
+            note(
+                f"whether {variant} was trained on these prompts is not known: "
+                f"{(run.folder / variant).resolve()} does not record its prompts "
+                "(the same publius train --data command again does)"
+            )
+        elif same:
+            warn(trained_on_line(variant, same, prompts))
+
+
+def _note_time_left(variant: str, seconds: float, others: int) -> None:
+    """Print how long the other variants will take, by the first one, if that took long enough to say."""
+    if others and seconds >= _WORTH_SAYING_S:
+        note(
+            f"eval: {variant} took {shown_time(seconds)}; {counted(others, 'more variant')}, about "
+            f"{shown_time(others * seconds)} at this speed, before forward passes and the judge"
+        )
+
+
+def _record_settings(run: Run, engines: Engines) -> None:
+    """Record the settings and the judge of this evaluation, which are no part of the run's identity."""
+    judge = run.config.models.judge
+    record_evaluation(run.folder, run.config)
+    run.note_result(_STAGE, "judge", judge and {"id": judge.id, "digest": engines.of("judge").identity})
 
 
 async def _refusals(
     run: Run, engines: Engines, policies: Sequence[AnsweringPolicy], asked: RefusalPrompts | None
 ) -> RefusalFindings | None:
     """Return how the variants respond to the refusal prompts, and write it down; None without prompts."""
-    if asked is None:
-        return None
-    findings = RefusalFindings.of(asked, await answers_to_refusal_prompts(policies, engines, asked))
+    findings = None
+    if asked is not None:
+        findings = RefusalFindings.of(asked, await answers_to_refusal_prompts(policies, engines, asked))
     write_responses(run, findings)
     return findings
 
@@ -214,6 +269,7 @@ def _write(
     evaluation: Evaluation,
     answers: Sequence[Answer],
     findings: Findings,
+    seen: Mapping[str, int | None],
 ) -> None:
     folder: Path = run.folder / _FOLDER
     with os_errors(folder):
@@ -222,12 +278,20 @@ def _write(
     excluded = {**run.excluded(_STAGE), **not_rated}
     judge = run.config.models.judge.id if run.config.models.judge else None
     figures = metrics_content(evaluation, excluded) | findings.as_json()
+    figures |= {"prompts_trained_on": dict(seen)} if seen else {}
     metrics = json.dumps(figures, indent=2, ensure_ascii=False)
     lines = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in evaluation.series)
     write_atomic(folder / SERIES_FILE, "".join(lines))
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
     before = read_before(run, evaluation.variants)
+    asked = int(figures["prompts"])
+    learned = [f"{escaped(trained_on_line(name, same, asked))}." for name, same in seen.items() if same]
+    limit = run.config.eval.sampling.max_new_tokens
+    measured = (
+        *cut_off_sentences(evaluation.metrics, run.constitution, limit),
+        *ceiling_sentences(evaluation.metrics),
+    )
     content = ReportContent(
         run.constitution,
         evaluation,
@@ -238,8 +302,9 @@ def _write(
         loop,
         findings,
         _is_labeler(run),
-        before.caveats,
+        (*before.caveats, *map(escaped, measured), *learned),
         before.trained_on,
         before.excluded,
+        not learned,
     )
     write_atomic(folder / "report.md", render_report(content))

@@ -12,10 +12,11 @@ from core.errors import ConfigError, DataError
 from core.records import Comparison, Judgment, Prompt
 from engines.cached import RequestCounts
 from labelers.config import LabelConfig
-from labelers.crowd.votes import MACHINES, annotator_of
+from labelers.crowd.votes import MACHINES, NO_HUMAN_JUDGMENT, annotator_of
 from labelers.mixing import rules_of
 from prompts.sources import assign_split, normalised
 from publius.runs.folder import Run
+from publius.runs.pairs.origins import LABEL_FILES, label_file
 from publius.runs.reader import open_judgments
 from publius.runs.records import RunFiles
 
@@ -58,18 +59,22 @@ def copy_annotations(run: Run) -> CopiedAnnotations:
         ConfigError: if `label.weights` or a rule names a source without judgments.
     """
     reader = _Reader(run)
+    label_files = []
     for folder in run.config.label.humans:
+        before = reader.votes
         with open_judgments(folder) as files:
             for judgment in files.judgments:
                 reader.take(judgment, folder, files)
             for comparison in files.comparisons:
                 if comparison.id not in run.comparisons and not files.judgments.has_children(comparison.id):
-                    run.exclude(STAGE, comparison.id, "no human judgment", str(folder))
+                    run.exclude(STAGE, comparison.id, NO_HUMAN_JUDGMENT, str(folder))
+        label_files.append(label_file(folder, reader.votes - before))
     _require_known_sources(run.config.label, reader.taken.sources)
     run.added_comparisons.sync()
     run.judgments.sync()
     run.manifest[STAGE] = reader.taken.counts()
     run.record_stage(STAGE, len(reader.taken.judgments), RequestCounts(), 0.0)
+    run.note_result(STAGE, LABEL_FILES, label_files)
     return reader.taken
 
 
@@ -78,6 +83,8 @@ class _Reader:
 
     def __init__(self, run: Run) -> None:
         self.taken = CopiedAnnotations()
+        self.votes = 0
+        """Judgments that were copied; one that is in two folders counts twice."""
         self._run = run
         self._splits = {normalised(prompt.messages): prompt.split for prompt in run.prompts}
 
@@ -88,6 +95,7 @@ class _Reader:
             self._run.exclude(STAGE, judgment.id, reason, str(folder))
             return
         self._run.judgments.append(judgment)
+        self.votes += 1
         self.taken.judgments.add(judgment.id)
         self.taken.annotators.add(annotator_of(judgment))
         self.taken.sources.add(judgment.labeler)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Self
 
 from constitution.schema import Constitution, Principle
 from core.notices import note, warn
-from core.records import Comparison, Judgment, Preference
+from core.records import Comparison, Exclusion, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.embedded import EMBEDDED_NAME
@@ -28,16 +28,24 @@ from prompts.environment import DECISION_TEMPLATES, JUDGE_TEMPLATES, PromptTempl
 from prompts.user_templates import TEMPLATE_SUFFIX, user_templates
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, Engines
-from publius.runs.folder import Run, tier_rule_of
+from publius.runs.folder import Run
+from publius.runs.inputs import digest_lines
+from publius.runs.opening.rules import tier_rule_of
+from publius.runs.pairs.caveats import NEAR_DUPLICATES
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
-from publius.stages.base import StageResult, StageWork, require_stage, run_stage
+from publius.stages.base import HERE, Made, StageResult, StageWork, Step, require_stage, run_stage
 from publius.stages.human_labels import copy_annotations
+from publius.stages.judges.audits import judges_by_model
 from publius.stages.judges.trained import judged_constitution, require_templates_of_judge
 
 CHAT_TEMPLATES = ("comparison", "pointwise")
 """Templates of the labels that are asked for in a conversation."""
-_NEAR_DUPLICATES = "answers are near-duplicates"
+_PREFERENCES = "preferences.jsonl"
+_WRITTEN = "lines"
+"""Name in the manifest of what identifies the preferences as they were written."""
+ASK = "label.ask"
+"""Name of the step that asks the AI labeler about a comparison."""
 
 
 async def label_stage(run: Run, engines: Engines) -> StageResult:
@@ -46,7 +54,7 @@ async def label_stage(run: Run, engines: Engines) -> StageResult:
     Human judgments are imported first. The stage can be interrupted at any point and run again.
     """
     require_stage(run, "compare")
-    if run.config.label.humans:
+    if run.config.label.humans and run.shard is None:  # a shard cannot tell whose the comparisons are
         copy_annotations(run)
     return await judge_and_aggregate(run, engines)
 
@@ -60,12 +68,14 @@ async def judge_and_aggregate(run: Run, engines: Engines, title: str = "") -> St
         title: label of the progress line, if not the stage's name.
     """
     labeling = Labeling.of(run, engines)
-    engines.keep(labeling.engine)
     stage = StageWork(run, engines, "label", run.judgments, title)
-    result = await run_stage(stage, run.all_comparisons, labeling.is_done, labeling.judge)
-    write_preferences(run)
+    step = Step(HERE, (labeling.engine,), labeling.judge)
+    nothing_new = run.is_complete("label") and _has_preferences(run)
+    result = await run_stage(stage, run.all_comparisons, labeling.is_done, step, source=run.comparisons)
+    if not nothing_new:
+        write_preferences(run)
     advice = None
-    if not result.records and set(result.excluded) == {_NEAR_DUPLICATES}:
+    if not result.records and set(result.excluded) == {NEAR_DUPLICATES}:
         threshold = run.config.label.near_duplicate
         advice = (
             f"all answers to be compared are near-duplicates; raise label.near_duplicate (now {threshold:g})"
@@ -80,6 +90,7 @@ class Labeling:
     """The automatic labeling of a run: which judgments are needed, and which of them exist."""
 
     run: Run
+    engines: Engines
     engine: CachedEngine
     labeler: AILabeler
 
@@ -88,9 +99,8 @@ class Labeling:
         """Return the labeling that a run's configuration asks for."""
         engine = engines.of("labeler")
         constitution = judged_constitution(run.constitution, Path(run.config.models.of("labeler").id))
-        return cls(
-            run, engine, AILabeler(constitution, engine, run.config.label, run.config.seed, run.templates)
-        )
+        labeler = AILabeler(constitution, engine, run.config.label, run.config.seed, run.templates)
+        return cls(run, engines, engine, labeler)
 
     def is_done(self, comparison: Comparison) -> bool:
         """Return True if a comparison has all automatic judgments, or is excluded."""
@@ -101,23 +111,34 @@ class Labeling:
         asked = {self.labeler.recorded_principle(principle) for principle in self._asked(comparison)}
         return wanted | asked <= self._judged(comparison)
 
-    async def judge(self, comparison: Comparison) -> None:
-        """Judge a comparison by the checks, and by the AI labeler where its judgment is missing."""
+    async def judge(self, comparison: Comparison) -> AsyncIterator[Made]:
+        """Yield the judgments of the checks, and those of the AI labeler that are missing."""
         run, config = self.run, self.run.config.label
         if self._is_pointless(comparison):
-            run.exclude("label", comparison.id, _NEAR_DUPLICATES)
+            yield Exclusion.of("label", comparison.id, NEAR_DUPLICATES)
             return
         for judgment in check_judgments(comparison, run.constitution, config.check_confidence):
-            run.judgments.append(judgment)
+            yield judgment
         done = self._judged(comparison)
         asked = self._asked(comparison)
         wanted = [one for one in asked if self.labeler.recorded_principle(one) not in done]
+        if wanted:
+            names = [principle.id for principle in wanted]
+            async for made in self.engines.done(ASK, self.ask, comparison, names):
+                yield made
+
+    async def ask(self, comparison: Comparison, names: Sequence[str]) -> AsyncIterator[Made]:
+        """Yield the AI labeler's judgments by the principles with these ids.
+
+        The first failure is raised after the judgments of the others.
+        """
         # Together, so that questions about the same replies can share a request or a prefix.
-        judging = (self.labeler.judge(comparison, principle) for principle in wanted)
+        principles = [one for one in self.labeler.principles_for(comparison) if one.id in names]
+        judging = (self.labeler.judge(comparison, principle) for principle in principles)
         found = await asyncio.gather(*judging, return_exceptions=True)
         for outcome in found:
             if isinstance(outcome, Judgment):
-                run.judgments.append(outcome)
+                yield outcome
         for failure in (one for one in found if isinstance(one, BaseException)):
             raise failure
 
@@ -131,7 +152,10 @@ class Labeling:
         if self.run.config.compare.pairs == "best_worst":
             return False  # their scores differ, even if a single word makes the difference
         threshold = self.run.config.label.near_duplicate
-        return are_near_duplicates(comparison.response_a, comparison.response_b, threshold)
+        if not are_near_duplicates(comparison.response_a, comparison.response_b, threshold):
+            return False
+        judgments = self.run.judgments.children(comparison.id)  # people told the answers apart
+        return not any(judgment.labeler not in MACHINES for judgment in judgments)
 
     def _asked(self, comparison: Comparison) -> tuple[Principle, ...]:
         """Return the principles that the AI labeler judges by.
@@ -162,8 +186,14 @@ def aggregation_rule(
     return lambda comparison, judgments: decide(comparison, corrector.corrected(comparison, judgments))
 
 
-def write_preferences(run: Run) -> int:
-    """Aggregate all judgments and rewrite `preferences.jsonl`; return the number of preferences."""
+def write_preferences(run: Run, *, all_judged: bool = True) -> int:
+    """Aggregate all judgments and rewrite `preferences.jsonl`; return the number of preferences.
+
+    Args:
+        run: the run.
+        all_judged: False if judgments are still to come. A comparison that has no preference yet is then
+            not excluded, since exclusions stay.
+    """
     config, tiers = run.config.label, tier_rule_of(run.manifest)
     counted, corrector = (corrector_of(config, run.constitution) for _ in range(2))
     mixer = None
@@ -183,14 +213,25 @@ def write_preferences(run: Run) -> int:
                 outcome = mixer.preference(comparison, judgments)
             if isinstance(outcome, Preference):
                 yield outcome
-            else:
+            elif all_judged:
                 abstained = corrector.abstained_on(comparison, raw)
                 run.exclude("aggregate", comparison.id, ABSTAINED if abstained else outcome)
 
     count = run.replace_preferences(preferences())
     run.record_stage("aggregate", count, RequestCounts(), 0.0)
+    run.note_result("aggregate", _WRITTEN, _preferences(run))
     _report_correction(run, corrector)
     return count
+
+
+def _has_preferences(run: Run) -> bool:
+    """Return True if the preferences are as they were written from the judgments that the run has."""
+    return bool(run.manifest["stages"].get("aggregate", {}).get(_WRITTEN) == _preferences(run))
+
+
+def _preferences(run: Run) -> str:
+    """Return a digest of the preferences, with the rule by which they were combined."""
+    return f"{digest_lines(run.folder / _PREFERENCES).digest} {tier_rule_of(run.manifest)}"
 
 
 def _report_correction(run: Run, corrector: Corrector) -> None:
@@ -220,6 +261,7 @@ def _judged(files: RunFiles) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:
 
 def warn_about_labels(
     config: RunConfig,
+    constitution: Constitution,
     engines: Engines,
     *,
     self_labels: bool = True,
@@ -230,15 +272,18 @@ def warn_about_labels(
 
     Args:
         config: the run's configuration.
+        constitution: its constitution. Nothing is said about a labeler that no principle is asked of.
         engines: its engines.
         self_labels: True if the labeler may judge its own answers.
-        labels_now: False if the command has no stage that labels; a server is not asked then.
+        labels_now: False if the command has no stage that labels; a server is not asked then, and nothing is
+            said about labels.
         judges_now: True if it has a stage that asks the judge.
     """
     for name in engines.base_models():
         warn(f"{name} has no chat template; using ChatML")
     if not config.label.principles:
         return
+    warns_of_labeler = labels_now and judges_by_model(config.label, constitution)
     labeler, templates = engines.of("labeler"), user_templates(config.templates)
     if labels_now or engines.settings("labeler").kind != "http":
         require_labeler(labeler, templates, config.label)
@@ -248,15 +293,23 @@ def warn_about_labels(
     if judges_now and config.models.judge is not None:
         require_labeler(engines.of("judge"), templates, config.label)
         _warn_of_unused_templates(templates, engines.of("judge"), "judge", config.label)
-    if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
+    writers = {engines.of(role).identity for role in ("policy", "critic")}
+    if warns_of_labeler and self_labels and labeler.identity in writers:
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
-    if labels_now and compares_replies(labeler):
+    if warns_of_labeler and compares_replies(labeler):
         warn(
             f"the labeler {labeler.model} is a reward model: it reads no principle, and each comparison "
             "has one judgment of it"
         )
-    if labeler.model == EMBEDDED_NAME:
-        warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; rely on machine checks, or set models.labeler to a larger one")
+    # Principles of weight 0 are rated in an evaluation, too.
+    rates = judges_now and any(principle.check is None for principle in constitution.principles)
+    judge = engines.of("judge") if rates and config.models.judge is not None else None
+    for asked, engine in (("labeler", labeler if warns_of_labeler else None), ("judge", judge)):
+        if engine is not None and engine.model == EMBEDDED_NAME:
+            warn(
+                f"{EMBEDDED_JUDGES_BY_CHANCE}; rely on machine checks, or set models.{asked} to a larger one"
+            )
+            break
 
 
 def _warn_of_unused_templates(

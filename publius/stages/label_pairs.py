@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError, RunStateError, shell_command
-from core.notices import counted, note
+from core.notices import counted, note, warn
 from core.records import PromptColumns
 from core.store.files import is_there
 from core.store.seen_ids import SeenIds
@@ -24,7 +24,8 @@ from publius.runs.pairs.caveats import STAND_INS, scripted_roles
 from publius.runs.project import DEFAULT_PRESET
 from publius.runs.reader import RecordsReader
 from publius.sources.pairs import PairSurvey, read_pair_rows, survey_pairs
-from publius.sources.prompt_survey import carried_values, described_row
+from publius.sources.prompt_survey import carried_values, described_detail, described_row
+from publius.sources.splits.mapping import unread_splits
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PROMPTS_SUMMARY, described_columns
 from publius.stages.runner import StagePlan, run_plan
@@ -32,6 +33,8 @@ from publius.stages.runner import StagePlan, run_plan
 _DUPLICATE = "duplicate pair"
 _COLUMNS_FILE, _COMPARISONS = "prompt_columns.jsonl", "comparisons.jsonl"
 _COMPARE = "compare"
+_TEST = "split.test"
+"""The setting of the share that is held out."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
         "constitution": request.constitution or DEFAULT_PRESET,
         "prompts": {"path": path, "columns": dict(request.columns)} if request.columns else path,
         "models": {"policy": request.model or EMBEDDED_NAME},
+        **_split(request.overrides),
     }
     config = build_run_config(settings, request.overrides)
     ingestion = PairIngestion(config.prompts)
@@ -86,9 +90,25 @@ def _relabel(request: PairsRequest, make: EngineMaker) -> RunOutcome:
         values["constitution"] = request.constitution
     if request.model is not None:
         values["models"]["labeler"] = {"id": request.model}
+    values |= _split(request.overrides)
     config = build_run_config(values, request.overrides)
     project = folder.parent.parent if folder.parent.name == "runs" else Path()
     return _labelled(config, request.project or project, ingestion, make)
+
+
+def _split(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the shares of the splits if only that of `test` is set: all other pairs are for preferences.
+
+    The share of `train` is of prompts whose answers are made, and given pairs have theirs.
+    """
+    given = [override.partition("=") for override in overrides]
+    if {key.strip() for key, _, _ in given if key.strip().partition(".")[0] == "split"} != {_TEST}:
+        return {}
+    try:
+        share = float([text for key, _, text in given if key.strip() == _TEST][-1])
+    except ValueError:
+        return {}  # reported where the override is applied
+    return {"split": {"train": 0.0, "preference": 1 - share}} if 0 <= share <= 1 else {}
 
 
 def _labelled(
@@ -167,7 +187,8 @@ class PairIngestion:
             for row in read_pair_rows(self._source):
                 described = described_row(row.place, row.values, carried)
                 for part in row.skipped if row.pairs else row.skipped[:1]:
-                    run.exclude(_COMPARE, row.place, part.reason, part.detail)
+                    detail = described_detail(part.detail, row.values, carried)
+                    run.exclude(_COMPARE, row.place, part.reason, detail)
                 for pair in row.pairs:
                     own = pair.comparison.id
                     if not seen.add(own, described):
@@ -186,7 +207,7 @@ class PairIngestion:
         return {
             "keep": self._keep,
             "carried": carried,
-            "ignored": self._survey.unread(carried),
+            "ignored": [*self._survey.unread(carried), *self._survey.unused],
             "lines": digest_lines(run.folder / _COLUMNS_FILE).digest,
         }
 
@@ -217,8 +238,13 @@ class PairIngestion:
         if excluded:
             reasons = ", ".join(f"{reason} ({count:,})" for reason, count in excluded.items())
             note(f"pairs: {counted(self._survey.rows, 'row')}, {sum(excluded.values()):,} skipped: {reasons}")
+        source = self._source
+        if unread := unread_splits(source.path, source.subset, source.split, in_run_file=False):
+            note(f"pairs: {unread}")
         for line in described_columns(summary):
             note(f"pairs: {line}")
+        if repeated := self._survey.repeated.line():
+            warn(f"pairs: {repeated}")
         if self._survey.judged:
             run = shell_command("publius", "import", "labels", str(self._source.path), "--to", "DIR")
             judged = counted(self._survey.judged, "pair")

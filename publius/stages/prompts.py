@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,12 +15,20 @@ from prompts.sources import Admission, Admissions, PromptIdentities
 from publius.config.run_file import PromptsConfig, SplitConfig
 from publius.runs.folder import Run
 from publius.runs.inputs import digest_lines
-from publius.sources.prompt_survey import PromptSurvey, carried_values, described_row, survey
+from publius.sources.prompt_survey import (
+    PromptSurvey,
+    carried_values,
+    described_detail,
+    described_row,
+    survey,
+)
 from publius.sources.prompts import PromptRow, read_prompt_rows
 
 PROMPTS_SUMMARY = "prompts"
 """Key of the summary of the import in the manifest."""
 _SHOWN_COLUMNS = 12
+_SHOWN_EXAMPLES = 2
+"""Near-duplicates that are not used, shown beside their number."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class PromptIngestion:
 
     def _copy(self, run: Run) -> None:
         rows, near, excluded, splits = 0, 0, Counter[str](), Counter[str]()
+        examples: list[str] = []
         carried = self._survey.carried(self._prompts.keep)
         for entry in admitted_rows(self._prompts, self._split, self._survey, carried):
             rows += 1
@@ -67,6 +76,8 @@ class PromptIngestion:
                 prompt = entry.admission.prompt
                 run.exclude("prompts", prompt.id, entry.admission.reason, entry.admission.detail)
                 excluded[entry.admission.reason] += 1
+                if entry.admission.is_similar and len(examples) < _SHOWN_EXAMPLES:
+                    examples.append(entry.admission.detail)
             else:
                 run.prompts.append(entry.admission.prompt)
                 near += entry.admission.near
@@ -80,6 +91,32 @@ class PromptIngestion:
         }
         run.record_prompts()
         _report(self._survey, run.manifest[PROMPTS_SUMMARY], excluded)
+        self._note_near(near)
+        for example in examples:
+            note(f"prompts: {example}")
+        self._note_limit(splits["test"])
+        if run.config.train:
+            warn_if_all_held_out(splits)
+
+    def _note_near(self, near: int) -> None:
+        """Log how many near-duplicates are used, and what would skip them."""
+        if near:
+            how = (
+                "each with another number of turns"
+                if self._prompts.duplicates == "near"
+                else "to skip them: --set prompts.duplicates=near"
+            )
+            found = f"{counted(near, 'near-duplicate')} of other prompts"
+            note(f"prompts: {found}, used in the split of those; {how}")
+
+    def _note_limit(self, held_out: int) -> None:
+        """Log that the limit has no part in the test prompts, if there are more of them."""
+        limit = self._prompts.limit
+        if limit is not None and held_out > limit:
+            note(
+                f"prompts: prompts.limit is for training; all {held_out:,} test prompts are kept, and "
+                f"--set eval.prompts={limit} answers no more than {limit:,} of them"
+            )
 
     def _has_carried(self, run: Run) -> bool:
         """Return True if the run has the columns that were asked for, as they were written."""
@@ -129,13 +166,14 @@ def admitted_rows(
         prompts: the data set.
         split: shares of the splits.
         found: the survey of the data set.
-        carried: columns whose cells name a row, beside its place, in the detail of a duplicate.
+        carried: columns whose cells name a row, beside its place, in the detail of a row that is not used.
     """
     with Admissions(split.shares(), found.grams, prompts.limit, prompts.duplicates) as admissions:
         for row in read_prompt_rows(prompts):
             parsed = row.parsed
             if parsed is None:
-                yield AdmittedRow(row, None)
+                detail = described_detail(row.detail, row.values, carried or {})
+                yield AdmittedRow(replace(row, detail=detail), None)
                 continue
             place = described_row(row.place, row.values, carried or {})
             yield AdmittedRow(row, admissions.decide(parsed.prompt, place))
@@ -143,17 +181,29 @@ def admitted_rows(
 
 def splits_in_words(splits: Mapping[str, int]) -> str:
     """Return how many prompts are in each split, and what is kept from training and labels."""
-    held_out = f"{splits['test']:,} test (only for the evaluation; see the section split)"
+    what = "only for the evaluation, which eval.prompts limits; docs/run-settings.md, split"
+    held_out = f"{splits['test']:,} test ({what})"
     used = f"{sum(splits.values()):,} used"
     return f"{used}: {splits['train']:,} train, {splits['preference']:,} preference, {held_out}"
 
 
+def warn_if_all_held_out(splits: Mapping[str, int]) -> None:
+    """Log a warning if no prompt is for training or preferences."""
+    if splits["test"] and not splits["train"] and not splits["preference"]:
+        warn(
+            f"prompts: nothing to critique, compare or train on: all {splits['test']:,} prompts are held "
+            "out; give rows the split train or preference, or leave out train in the run file (train: [])"
+        )
+
+
 def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]) -> None:
-    """Log what the user should know about the import: skipped rows, columns, near-duplicates."""
+    """Log what the user should know about the import: skipped rows and columns."""
     if excluded:
         reasons = ", ".join(f"{reason} ({number:,})" for reason, number in excluded.most_common())
         note(f"prompts: {counted(summary['rows'], 'row')}, {excluded.total():,} skipped: {reasons}")
     note(f"prompts: {splits_in_words(summary['splits'])}")
+    if found.unread_splits:
+        note(f"prompts: {found.unread_splits}")
     for how, rows in found.notes.items():
         note(f"prompts: {counted(rows, 'row')}: {how}")
     for name, ours in found.misspelt().items():
@@ -165,11 +215,6 @@ def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]
         note(f"prompts: {line}")
     for name, rows in summary["unreadable"].items():
         warn(f"prompts: {name} could not be read in {counted(rows, 'row')}, whose prompts are used without")
-    if summary["near_duplicates"]:
-        note(
-            f"prompts: {counted(summary['near_duplicates'], 'near-duplicate')} of other prompts, used in the "
-            "split of those; to skip them: --set prompts.duplicates=near"
-        )
 
 
 def described_columns(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -12,25 +12,31 @@ from core.errors import ConfigError, NothingToLearnError, PubliusError, RunState
 from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
 from engines.endpoint.spending import merged_records
+from evaluation.config import STEERED
+from evaluation.gates.variants import gates_without_variant
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import LABELER_REWARD, TRAINABLE, RunConfig, load_run_config, untrainable
 from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.estimates import attach_estimate
-from publius.runs.folder import Run, open_run, remove_if_nothing_recorded
+from publius.runs.folder import Run
+from publius.runs.opening.resuming import open_run, remove_if_nothing_recorded
+from publius.runs.parts.shards import Shard
 from publius.runs.previews import preview_servers
-from publius.stages.base import STAGES, Stage, StageResult
-from publius.stages.compare import compare_stage
+from publius.stages.base import SHARED_STAGES, STAGES, Stage, StageResult
+from publius.stages.compare import compare_stage, warn_of_unpaired
 from publius.stages.critique import critique_stage
 from publius.stages.evaluate import eval_stage
-from publius.stages.judges.audits import attach_audit, warn_about_families
+from publius.stages.judges.audits import attach_audit, judges_by_model, warn_about_families
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
 from publius.stages.quality.best_of import require_checks_as_gold
 from publius.stages.quality.choose import choose_stage
 from publius.stages.sample import sample_stage
+from publius.stages.scale.overlap import overlapping, run_overlapping
+from publius.stages.scale.workers import workers_of
 from publius.stages.scoring import require_scored_answers
 from publius.stages.training.distill import distill_stage
 from publius.stages.training.dpo import dpo_stage
@@ -76,6 +82,8 @@ class RunRequest:
     """True to treat inconclusive gates as failed."""
     started_s: float | None = None
     """Start of the command by `time.monotonic`, from which `time.minutes` counts; None for now."""
+    shard: Shard | None = None
+    """The part of the run to do, in a folder of its own; None for the whole run."""
 
 
 def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
@@ -88,11 +96,17 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     if request.strict:
         config = config.with_strict_gates()
     stages = request.stages or planned_stages(config)
+    if request.shard is not None:
+        stages = _shared(request.shard, stages)
     ingestion = PromptIngestion(config.prompts, config.split)
     project = request.run_file.resolve().parent
     deadline = config.time.deadline(time.monotonic() if request.started_s is None else request.started_s)
     plan = StagePlan(
-        config, project, stages, ingestion, request.resume, check=ingestion.check, deadline=deadline
+        *(config, project, stages, ingestion, request.resume),
+        check=ingestion.check,
+        deadline=deadline,
+        shard=request.shard,
+        source=request,
     )
     return replace(run_plan(plan, make), is_whole=not request.stages)
 
@@ -113,12 +127,22 @@ class StagePlan:
     """True if all answers are imported, so no policy or critic is needed."""
     deadline: Deadline | None = None
     """The time allowed; None without a limit."""
+    shard: Shard | None = None
+    """The part of the run to do; None for the whole run."""
+    source: RunRequest | None = None
+    """The run file and settings that the plan was made from; None if it was made otherwise."""
 
 
 def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
     """Open the run of a plan, run its stages in order and return the outcome."""
     config = plan.config
     constitution = load_constitution(config.constitution)  # report its errors before looking for models
+    if not constitution.steering:
+        raise ConfigError(
+            "every principle has weight 0: all are measured and none steers",
+            where=str(config.constitution),
+            accepted="a principle with a weight of more than 0",
+        )
     if "eval" in plan.stages:
         require_checks_as_gold(config, constitution)
     user_templates(config.templates)
@@ -139,43 +163,62 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             plan.project,
             engines.identities(),
             plan.resume,
+            shard=plan.shard,
             writable=is_main(),
             before_new=before_new,
         )
         try:
             with opened as run:
-                results = _run_stages(run, plan, engines)
+                results = _run_stages(run, plan, engines, make)
         except PubliusError:
             if new and remove_if_nothing_recorded(opened.folder):
                 note(f"nothing was recorded: {opened.folder} is removed")
             raise
-        return RunOutcome(run.folder, tuple(results))
+        outcome = RunOutcome(run.folder, tuple(results))
+        outcome.require_checked_gates()
+        return outcome
 
 
-def _run_stages(run: Run, plan: StagePlan, engines: Engines) -> list[StageResult]:
+def _run_stages(run: Run, plan: StagePlan, engines: Engines, make: EngineMaker) -> list[StageResult]:
     """Import the input of an open run and run the stages of its plan; return their results."""
     config = plan.config
     note(f"run folder {run.folder}")
+    if plan.source is not None:
+        run.note_source(plan.source.run_file.resolve().name, plan.source.overrides)
     previewed = preview_servers(plan.project, run.folder.name)
     engines.resume_servers(merged_records(run.server_records(), previewed))
     _require_possible_trainings(run, plan.stages)
     require_scored_answers(run, plan.stages)
     warn_about_labels(
         config,
+        run.constitution,
         engines,
         self_labels=not plan.pairs_only,
         labels_now=asks_labeler(config, plan.stages),
         judges_now="choose" in plan.stages or "eval" in plan.stages,
     )
-    attach_audit(run, engines, plan.project, labels_now=asks_labeler(config, plan.stages))
-    warn_about_families(config.models)
+    labels_now = asks_labeler(config, plan.stages)
+    attach_audit(run, engines, plan.project, labels_now=labels_now)
+    warn_about_families(config.models, labels=labels_now and judges_by_model(config.label, run.constitution))
+    if "eval" in plan.stages[1:]:  # as the first stage, it says so itself
+        for line in gates_without_variant(config.gates, (*config.eval.models, STEERED)):
+            warn(line)
     if is_main():
         plan.ingest(run)
         wait_for_all()  # the other processes may open the folder from here on
+    if "compare" in plan.stages:
+        warn_of_unpaired(run)
     attach_estimate(run, plan.project)
     run.deadline = plan.deadline
     run.forget_late()
-    results = [run_interruptibly(_result_of(stage, run, engines)) for stage in in_time(run, plan.stages)]
+    results: list[StageResult] = []
+    with workers_of(run, engines, plan.project, make) as workers:
+        for stage in in_time(run, plan.stages):
+            if any(result.stage == stage for result in results):
+                continue  # it ran beside an earlier one
+            workers.begin(stage)
+            group = overlapping(run, engines, plan.stages, stage)
+            results += run_interruptibly(run_overlapping(group, run, engines, _result_of))
     wait_for_all()
     _require_records(run, results)
     return results
@@ -238,6 +281,25 @@ def _require_records(run: Run, results: Sequence[StageResult]) -> None:
                 where=str(run.folder),
                 accepted="input of which at least one record can be used, and a model that answers",
             )
+
+
+def _shared(shard: Shard, planned: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return the planned stages that a shard runs; a note names the others.
+
+    Raises:
+        ConfigError: none of them can be done in parts.
+    """
+    mine = tuple(stage for stage in planned if stage in SHARED_STAGES)
+    rest = [stage for stage in planned if stage not in mine]
+    if not mine:
+        raise ConfigError(
+            f"{', '.join(planned)} cannot be done in parts",
+            where=f"--shard {shard}",
+            accepted=f"a run with one of the stages {', '.join(SHARED_STAGES)}",
+        )
+    if rest:
+        note(f"shard {shard}: {', '.join(rest)} run after publius runs merge")
+    return mine
 
 
 def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -16,18 +16,20 @@ from typing import Any
 
 from core.concurrency import for_each
 from core.errors import FailedRequestError, RequestError
-from core.notices import note
+from core.notices import counted, note
 from core.progress import ProgressTask, progress
-from core.records import Prompt, ScoredAnswer
+from core.records import Exclusion, Prompt, ScoredAnswer
 from critique.config import SampleConfig, Way
-from critique.scoring import AnswerScorer, best_and_worst
+from critique.scoring import CUT, AnswerScorer, best_and_worst
 from critique.teaching import AnswerSampler, Named
 from evaluation.prompted import taught_turns
-from publius.runs.engines import Engines, conversations
+from publius.runs.engines import Engines
 from publius.runs.folder import Run
-from publius.stages.base import Stage, StageResult, live_note, prompts_of
+from publius.stages.base import Made, NotMade, Stage, StageResult, StageWork, Step, live_note, prompts_of
 from publius.stages.scoring import scorer_of
 
+SAMPLE = "sample.answers"
+"""Name of the step that answers one prompt in all ways."""
 _STAGE: Stage = "sample"
 _ENOUGH = "not asked, since sample.informative was reached"
 
@@ -35,6 +37,10 @@ _ENOUGH = "not asked, since sample.informative was reached"
 async def sample_stage(run: Run, engines: Engines) -> StageResult:
     """Sample and score answers to the prompts until `sample.informative` of them have answers that differ."""
     started, config = time.monotonic(), run.config.sample
+    if run.is_complete(_STAGE):
+        result = StageWork(run, engines, _STAGE, run.samples).recorded()
+        result.advice = run.advice_of(_STAGE)
+        return result
     engines.take_counts()
     run.forget_failures(_STAGE)
     sampling = _Sampling.of(run, engines)
@@ -47,7 +53,7 @@ async def sample_stage(run: Run, engines: Engines) -> StageResult:
                     if config.informative is not None and found.informative >= config.informative:
                         _count_unasked(run, batch)
                         continue
-                    await sampling.answer(batch, task)
+                    await _answer(batch, StageWork(run, engines, _STAGE, run.samples), sampling, task)
                     for prompt in batch:
                         found.add(prompt, run)
     finally:
@@ -56,6 +62,7 @@ async def sample_stage(run: Run, engines: Engines) -> StageResult:
         run.record_stage(_STAGE, len(run.samples), counts, seconds)
     run.note_result(_STAGE, "yield", found.as_json())
     note(f"sample: {found.line()}; {counts.completion_tokens:,} tokens generated")
+    run.note_complete(_STAGE)
     nothing = found.prompts and not found.informative
     advice = run.note_advice(_STAGE, found.advice(config) if nothing else None)
     return StageResult(_STAGE, len(run.samples), run.excluded(_STAGE), counts, seconds, advice)
@@ -69,6 +76,8 @@ class Yield:
     informative: int = 0
     passing: int = 0
     """Prompts of which every answer passes."""
+    cut: int = 0
+    """Prompts of which every answer is empty or cut off."""
     by_way: Counter[str] = field(default_factory=Counter)
     """Informative prompts by the way in which their best answer was made."""
 
@@ -81,6 +90,7 @@ class Yield:
         outcome = best_and_worst(answers)
         if isinstance(outcome, str):
             self.passing += all(answer.passed for answer in answers)
+            self.cut += outcome == CUT
             run.exclude(_STAGE, prompt.id, outcome)
             return
         self.informative += 1
@@ -90,18 +100,26 @@ class Yield:
         """Return one line, such as `61 of 96 prompts have answers that differ; 12 by draws, 49 repaired`."""
         ways = {"draw": "by draws", "prompted": "prompted", "begun": "begun", "wide": "by wide draws"}
         parts = [f"{count:,} {ways.get(way, way)}" for way, count in sorted(self.by_way.items())]
-        text = f"{self.informative:,} of {self.prompts:,} prompts have answers that differ"
+        have = "has" if self.informative == 1 else "have"
+        text = f"{self.informative:,} of {counted(self.prompts, 'prompt')} {have} answers that differ"
         return "; ".join([text, ", ".join(parts)]) if parts else text
 
     def advice(self, config: SampleConfig) -> str:
         """Return what to change where no prompt has answers that differ."""
         if self.prompts and self.passing == self.prompts:
             return "every answer passes already, so there is nothing to teach; use a stricter check"
+        limit = f"raise sample.sampling.max_new_tokens (now {config.sampling.max_new_tokens:,})"
+        if self.cut == self.prompts:
+            return f"every answer to every prompt is empty or cut off; {limit}"
+        more_tokens = ""
+        if self.cut:
+            cut = f"of {self.cut:,} of {counted(self.prompts, 'prompt')} every answer is empty or cut off"
+            more_tokens = f"; {cut}: {limit}"
         untried = [way for way in SampleConfig().teach if way not in config.teach]
         more = f", add {', '.join(untried)} to sample.teach" if untried else ""
         return (
             f"no prompt has answers that differ in score; raise sample.draws (now {config.draws}){more}, add "
-            "examples to the principles, or use a check that some answer of the model can pass"
+            f"examples to the principles, or use a check that some answer of the model can pass{more_tokens}"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -114,6 +132,36 @@ class Yield:
         }
 
 
+async def _answer(batch: Sequence[Prompt], stage: StageWork, sampling: _Sampling, task: ProgressTask) -> None:
+    """Answer a batch of prompts, here way by way or by the workers of a fleet, and record the answers."""
+    fleet = stage.engines.fleet
+    if fleet is None or not sampling.together:
+        for asked in await sampling.answer(batch, task):
+            stage.store(asked.id, asked.made())
+        return
+    step = _step(sampling)
+
+    async def ask(prompt: Prompt) -> None:
+        await stage.do(step, prompt)
+        task.advance()
+
+    await for_each(batch, ask, fleet.at_once)
+
+
+def sample_step(run: Run, engines: Engines) -> Step:
+    """Return the step that answers one prompt, for a process that has one loaded model or several."""
+    return _step(_Sampling.of(run, engines))
+
+
+def _step(sampling: _Sampling) -> Step:
+    async def answer(prompt: Prompt) -> AsyncIterator[Made]:
+        for asked in await sampling.answer([prompt], ProgressTask(_STAGE, None)):
+            for made in asked.made():
+                yield made
+
+    return Step(SAMPLE, None, answer)
+
+
 @dataclass
 class _Asked:
     """A prompt, and its answers so far."""
@@ -122,8 +170,19 @@ class _Asked:
     answers: list[ScoredAnswer] = field(default_factory=list)
     new: list[Named] = field(default_factory=list)
     """Answers that are not scored yet."""
+    left_out: list[Made] = field(default_factory=list)
+    """Exclusions of its answers, and its requests that failed."""
     failed: bool = False
     """True if a request of it failed; its answers are then not recorded."""
+
+    def made(self) -> Iterator[Made]:
+        """Yield what is to be recorded."""
+        yield from self.left_out
+        yield from () if self.failed else self.answers
+
+    def exclude(self, reason: str, detail: str = "") -> None:
+        """Note why the prompt, or the part of it named by `detail`, has no answer."""
+        self.left_out.append(Exclusion.of(_STAGE, self.prompt.id, reason, detail))
 
     @property
     def id(self) -> str:
@@ -157,14 +216,15 @@ class _Sampling:
         together = scorer.labeler is None or engines.fit_together("policy", "labeler")
         return cls(run, engines, sampler, scorer, together)
 
-    async def answer(self, prompts: Sequence[Prompt], task: ProgressTask) -> None:
-        """Answer a batch of prompts and record their answers."""
+    async def answer(self, prompts: Sequence[Prompt], task: ProgressTask) -> list[_Asked]:
+        """Answer a batch of prompts; return them with their answers."""
+        every = [_Asked(prompt) for prompt in prompts]
         batch = []
-        for prompt in prompts:
-            if self.scorer.applies_to(prompt):
-                batch.append(_Asked(prompt))
+        for asked in every:
+            if self.scorer.applies_to(asked.prompt):
+                batch.append(asked)
                 continue
-            self.run.exclude(_STAGE, prompt.id, "no principle that gives a score applies to the prompt")
+            asked.exclude("no principle that gives a score applies to the prompt")
             task.advance()
         await self._step(batch, "draw", lambda asked: self.sampler.draw(asked.prompt))
         owed = self._taken(batch, task)
@@ -172,15 +232,13 @@ class _Sampling:
             await self._step(owed, way, partial(self._attempt, way))
             owed = self._taken(owed, task)
         task.advance(len(owed))
-        for asked in batch:
-            for answer in () if asked.failed else asked.answers:
-                self.run.samples.append(answer)
+        return every
 
     def _ways(self) -> list[Way]:
         """Return the ways to try. With several checks, a second beginning adds what the first one left."""
         teach = list(self.run.config.sample.teach)
         again = [way for way in teach if way in ("begun", "repaired")]
-        several = sum(p.check is not None for p in self.run.constitution.principles) > 1
+        several = sum(p.check is not None for p in self.run.constitution.steering) > 1
         if several and "begun" in teach:
             after = max(map(teach.index, again)) + 1
             teach[after:after] = again
@@ -223,9 +281,9 @@ class _Sampling:
                 # A way that cannot be used for a prompt leaves its draws; a failure of the engine leaves the
                 # whole prompt for the next start, so that what is tried does not depend on it.
                 asked.failed = not asked.answers or isinstance(error, FailedRequestError)
-                self.run.leave_out(_STAGE, asked.id, error, "" if asked.failed else name)
+                asked.left_out.append(NotMade(error, "" if asked.failed else name))
 
-        await for_each(batch, guarded, conversations(self.run.config.engine))
+        await for_each(batch, guarded, self.engines.at_once)
 
     async def _scored(self, asked: _Asked) -> list[ScoredAnswer]:
         """Return the new answers with their scores; empty ones and those without a score are excluded."""
@@ -234,7 +292,7 @@ class _Sampling:
             scored = await self.scorer.score(asked.prompt, answer, origin, begun) if answer.text else None
             if scored is None:
                 reason = "an answer has no score" if answer.text else "an answer is empty"
-                self.run.exclude(_STAGE, asked.id, reason, origin)
+                asked.exclude(reason, origin)
                 continue
             found.append(scored)
         asked.new = []

@@ -23,7 +23,7 @@ def require_scored_answers(run: Run, stages: Sequence[Stage]) -> None:
     if config.compare.pairs != "best_worst":
         del needs["compare"]
     where = next((needs[stage] for stage in stages if stage in needs), None)
-    if where is None or any(p.check is not None for p in run.constitution.principles):
+    if where is None or any(p.check is not None for p in run.constitution.steering):
         return
     if config.sample.judge and config.label.principles:
         return
@@ -58,7 +58,7 @@ def scorer_for(
     judge: bool,
 ) -> AnswerScorer:
     """Return the scorer of a configuration, as `scorer_of` does of a run."""
-    judged = any(principle.check is None for principle in constitution.principles)
+    judged = any(principle.check is None for principle in constitution.steering)
     if not (judge and config.label.principles and judged):
         return AnswerScorer(constitution)
     engine = engines.of("labeler")

@@ -14,11 +14,12 @@ from typing import Any
 from constitution.loader import load_constitution
 from core.digests import digest
 from core.errors import ConfigError, Problem, PubliusError
-from core.notices import note, warn
+from core.notices import each_once, note, warn
 from publius.config.run_file import RunConfig, load_run_config
 from publius.config.variations import OPTION, Combination, Variation, combinations_of
 from publius.runs.engines import EngineMaker, make_engine
-from publius.runs.folder import identify
+from publius.runs.inputs import evaluation_settings
+from publius.runs.opening.identity import identify
 from publius.stages.base import Stage
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
@@ -144,23 +145,26 @@ def run_varied(request: VariedRequest, make: EngineMaker = make_engine) -> Varie
     """
     planned = planned_runs(request)
     runs: list[VariedRun] = []
-    for number, plan in enumerate(planned, start=1):
-        title = f"run {number} of {len(planned)}: {plan.combination}"
-        note(f"\n{title}")
-        try:
-            outcome = execute(plan.request, make)
-        except PubliusError as error:
-            warn(f"{title} failed: {error}")
-            runs.append(VariedRun(plan.combination, None, error))
-        else:
-            runs.append(VariedRun(plan.combination, outcome))
+    with each_once() as begin:
+        for number, plan in enumerate(planned, start=1):
+            begin()
+            title = f"run {number} of {len(planned)}: {plan.combination}"
+            note(f"\n{title}")
+            try:
+                outcome = execute(plan.request, make)
+            except PubliusError as error:
+                warn(f"{title} failed: {error}")
+                runs.append(VariedRun(plan.combination, None, error))
+            else:
+                runs.append(VariedRun(plan.combination, outcome))
     return VariedOutcome(tuple(runs))
 
 
 def _identity(config: RunConfig) -> str:
     """Return a digest of a run with its models by name: their files may not be on this machine yet."""
     identity = identify(config, load_constitution(config.constitution), {})
-    return digest("varied", vars(identity), config.models.model_dump(mode="json"))
+    models = config.models.model_dump(mode="json")
+    return digest("varied", vars(identity), evaluation_settings(config), models)
 
 
 def _blamed(error: ConfigError, combination: Combination) -> ConfigError:

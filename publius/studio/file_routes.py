@@ -14,7 +14,7 @@ from core.errors import PubliusError
 from publius.config.run_file import load_run_config
 from publius.config.run_schema import run_schema
 from publius.studio.files import FileVersion, NotSavedError, UnsavedText, now_utc
-from publius.studio.linting import as_loaded, linted
+from publius.studio.linting import as_loaded, linted, principle_at
 from publius.studio.project import file_kind
 from publius.studio.state import Studio, signed_in, the_studio
 
@@ -34,6 +34,13 @@ class EditedText(BaseModel):
     base: _Digest
     """Digest of the version that it is based on; empty for a new file."""
     tab: _Tab
+
+
+class TypedText(EditedText):
+    """Request body with a text that is being typed."""
+
+    typing: int | None = Field(default=None, ge=1)
+    """Line at whose unfinished end the cursor is."""
 
 
 class DroppedDraft(BaseModel):
@@ -70,7 +77,7 @@ def file_version(name: str, studio: _TheStudio) -> dict[str, Any]:
 
 
 @file_router.post("/draft")
-def keep_draft(edited: EditedText, studio: _TheStudio) -> dict[str, Any]:
+def keep_draft(edited: TypedText, studio: _TheStudio) -> dict[str, Any]:
     """Store a text that is being typed, return its mistakes, and show its labels if it is valid."""
     if studio.files.read(edited.name).text != edited.text:
         studio.files.keep_draft(UnsavedText(edited.name, edited.tab, edited.base, edited.text, now_utc()))
@@ -78,7 +85,7 @@ def keep_draft(edited: EditedText, studio: _TheStudio) -> dict[str, Any]:
         studio.files.drop_draft(edited.name, edited.tab)
     path = studio.project.paths()[edited.name]
     lint = linted(path, file_kind(path, edited.text), edited.text)
-    follow(studio, edited.name, edited.text, edited.tab)
+    follow(studio, edited.name, edited.text, edited.tab, edited.typing)
     return {"problems": [diagnostic.as_json() for diagnostic in lint.diagnostics]}
 
 
@@ -114,11 +121,20 @@ def announce(studio: Studio, version: FileVersion, source: str = "") -> None:
             return  # the editor shows its mistakes; the bench keeps the settings that it has
 
 
-def follow(studio: Studio, name: str, text: str, source: str) -> None:
-    """Show the labels under the project's constitution with a text in place of one of its files."""
+def follow(studio: Studio, name: str, text: str, source: str, typing: int | None = None) -> None:
+    """Show the labels under the project's constitution with a text in place of one of its files.
+
+    Args:
+        studio: the studio.
+        name: name of the file.
+        text: its text.
+        source: id of the page that it was typed on; empty for a file on disk.
+        typing: line at whose unfinished end the user types.
+    """
     main = studio.project.constitution
     path = studio.project.paths().get(name, main.with_name(name))
     if file_kind(path, text) in ("constitution", "text"):
         loaded = as_loaded(main, path, text)
         if loaded is not None:
-            studio.bench.edit(loaded, source)
+            unfinished = None if typing is None else principle_at(loaded, path, typing)
+            studio.bench.edit(loaded, source, unfinished)

@@ -67,6 +67,22 @@ def as_loaded(main: Path, edited: Path, text: str) -> LoadedConstitution | None:
         return None
 
 
+def principle_at(loaded: LoadedConstitution, edited: Path, line: int) -> str | None:
+    """Return the id of the principle that is written on a line of a file; None if there is none.
+
+    Args:
+        loaded: the constitution.
+        edited: the file, which may be one that the constitution extends.
+        line: the line, from 1.
+    """
+    document, found = loaded.document, None
+    for number, principle in enumerate(loaded.constitution.principles):
+        mark = document.mark(("principles", number))
+        if (mark.path or document.path) == edited and mark.line <= line:
+            found = max(found or (0, ""), (mark.line, principle.id))
+    return found[1] if found else None
+
+
 def _findings(loaded: LoadedConstitution, path: Path) -> Iterator[Diagnostic]:
     for finding in lint_report(loaded).findings:
         line, column, elsewhere = _place(finding.where, path)

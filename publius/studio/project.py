@@ -11,6 +11,7 @@ from typing import Literal
 from constitution.loader import preset_names
 from core.errors import ConfigError, shell_command
 from core.store.files import is_there
+from core.text.yaml_file import read_yaml
 from publius.config.run_file import RunConfig, build_run_config, load_run_config
 
 FileKind = Literal["constitution", "run", "prompts", "text"]
@@ -24,6 +25,7 @@ _RUN_FILE, _CONSTITUTION = "run.yaml", "constitution.yaml"
 _YAML, _PROMPTS, _PROSE = (".yaml", ".yml"), (".jsonl", ".csv", ".tsv"), (".md", ".txt")
 _MAX_FILE_BYTES = 1024 * 1024
 _TOP_KEY = re.compile(r"^(principles|extends|constitution|prompts|models)\s*:", re.MULTILINE)
+_NAMED = re.compile(r"^constitution\s*:\s*([^#\n]+)", re.MULTILINE)
 _OF_RUN = ("constitution", "prompts", "models")
 
 
@@ -46,11 +48,14 @@ class StudioProject:
             ConfigError: there is no constitution file.
         """
         if not is_there(given):
+            is_file = given.suffix in _YAML
+            missing = given.parent if is_file else given
+            advice = None if is_there(missing / _RUN_FILE) else shell_command("publius", "init", missing)
             raise ConfigError(
-                "no such file or folder",
+                f"no such {'file' if is_file else 'file or folder'}",
                 where=str(given),
-                accepted="the folder of a project",
-                run=shell_command("publius", "init", given),
+                accepted="the folder of a project, its run file or its constitution",
+                run=advice,
             )
         path = given.resolve()
         if path.is_dir():
@@ -114,29 +119,61 @@ def file_kind(path: Path, text: str) -> FileKind:
 
 
 def _constitution_of(folder: Path, run_file: Path | None) -> Path:
-    if run_file is not None:
-        named = _named_constitution(run_file)
-        if named is not None:
-            return named
+    """Return the constitution of a project: the file that the run file names, in any folder, or its own.
+
+    A run file with other mistakes still names its constitution: the page shows them, to be mended there.
+    """
+    named = None if run_file is None else _named_constitution(run_file)
+    if named is not None and named.is_file():
+        return named
     own = folder / _CONSTITUTION
     if own.is_file():
         return own
+    if run_file is None:
+        raise _no_constitution(folder)
+    if named is not None:
+        raise ConfigError(
+            f"the run file names a constitution that is not there: {named}",
+            where=str(run_file),
+            accepted="an existing file as constitution, by its path from the run file",
+        )
+    load_run_config(run_file)  # its mistakes, if that is why no file is known
     raise ConfigError(
-        "no constitution to edit",
-        where=str(folder),
-        accepted=f"a folder with {_CONSTITUTION}, or a run file that names its constitution",
-        run=shell_command("publius", "init", folder),
+        "the run file names a preset, which is not edited",
+        where=str(run_file),
+        accepted="a file of your own as constitution, which may begin with 'extends: PRESET'",
     )
 
 
+def _no_constitution(folder: Path) -> ConfigError:
+    """Return the error of a folder without a run.yaml, with a command that works there."""
+    others = [path for path in sorted(folder.glob("*.y*ml")) if path.suffix in _YAML and path.is_file()]
+    known = [path for path in others if set(_TOP_KEY.findall(_beginning(path)))]
+    command = ("studio", _from_here(known[0])) if known else ("init", _from_here(folder))
+    return ConfigError(
+        "no constitution to edit",
+        where=str(folder),
+        accepted=f"a folder with {_CONSTITUTION} or {_RUN_FILE}, a run file, or a constitution",
+        run=shell_command("publius", *command),
+    )
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _named_constitution(run_file: Path) -> Path | None:
-    """Return the constitution file of a run file; None if the run file has mistakes or names a preset."""
+    """Return the constitution file that a run file names; None if it names a preset or none."""
     try:
-        named = load_run_config(run_file).constitution
-    except ConfigError:
+        value = read_yaml(run_file).value
+        named = value.get("constitution") if isinstance(value, dict) else None
+    except ConfigError:  # no YAML at the moment: the line of the constitution may still be right
+        line = _NAMED.search(_beginning(run_file))
+        named = line[1].strip(" \"'") if line else None
+    if not isinstance(named, str) or not named:
         return None
-    path = Path(named)
-    return None if named in preset_names() or not path.is_file() else path
+    path = (run_file.parent / named).resolve()
+    return None if named in preset_names() and not is_there(path) else path
 
 
 def _beginning(path: Path) -> str:

@@ -146,7 +146,7 @@ def _principles(project: StudioProject) -> tuple[str, ...]:
         loaded = read_constitution(project.constitution)
     except ConfigError:
         return ()
-    return tuple(principle.text for principle in loaded.constitution.principles)
+    return tuple(principle.text for principle in loaded.constitution.steering)
 
 
 def _user_name() -> str:

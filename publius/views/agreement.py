@@ -6,16 +6,26 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from core.notices import note
+from core.notices import counted, note
 from core.statistics.bootstrap import Interval, wilson
-from labelers.crowd.agreement import Agreement, PairAgreement
+from core.terminal.breaking import BreakableName
+from labelers.crowd.agreement import ENOUGH_FOR_KAPPA, Agreement
+from labelers.crowd.reliability import PRIOR_ACCURACY
 from publius.console import heading, out
 from publius.labels.agreement import AgreementReport
+from publius.labels.beside_votes import RuleBesideVotes
+from publius.runs.exporting.together import WrittenGold
+from publius.runs.pairs.caveats import reason_in_words
+from publius.views.looking.cells import SHORT_ID
 
-_NAME_WIDTH = 20
-"""Columns of a name, so that each table fits in a terminal of 80 columns."""
 _TELLING = 3
 """Annotators from which on votes alone say something of who is right; below, the estimate is the prior."""
+MAX_DISAGREEMENTS = 10
+"""Comparisons on which people disagree to print; --json has all."""
+_MAX_AGAINST = 5
+"""Comparisons to print for each rule that is against the votes; --json has all."""
+_PROMPT = 60
+"""Characters of a prompt to print."""
 MAX_PAIRS = 30
 """Pairs of annotators to print, those with most comparisons in common first; --json has all."""
 
@@ -23,17 +33,40 @@ MAX_PAIRS = 30
 def print_report(report: AgreementReport) -> None:
     """Print the report as tables."""
     silent = "".join(f", {count:,} {verdict}" for verdict, count in report.without_choice.items())
-    note(f"{report.judgments:,} judgments, {report.taken_back:,} taken back{silent}")
+    note(f"{counted(report.judgments, 'judgment')}, {report.taken_back:,} taken back{silent}")
+    for sentence in report.sentences():
+        out.print(sentence)
+    for run, reasons in report.excluded.items():
+        for reason, count in reasons.items():
+            what = counted(count, "comparison")
+            out.print(f"{run} did not label {what} of people: {reason_in_words(reason)}", markup=False)
     rows = [("all", report.overall)] if report.overall else []
     rows += [(name, found) for name, found in report.by_principle.items()]
     rows += [(name, found) for name, found in report.by_dimension.items()]
-    if not rows:
+    if report.nothing_shared:
         out.print("No comparison was judged by two annotators, so agreement cannot be measured.")
         out.print("Judgments under different principles are not compared.")
+        for command, why in report.next_steps():
+            out.print(f"{command}\n    {why}", markup=False)
     else:
         _print_agreement(rows)
-        _print_pairs(report.pairs)
+        _print_pairs(report)
+        _print_disagreements(report)
+    _print_themselves(report)
+    _print_rules(report.rules)
     _print_annotators(report)
+
+
+def print_gold(written: WrittenGold) -> None:
+    """Print what was written of people's labels."""
+    parts = [f"votes together by {written.aggregation}"]
+    if written.undecided:
+        parts.append(f"{written.undecided:,} without a probability: most votes find both answers bad")
+    if written.without_votes:
+        parts.append(f"{counted(written.without_votes, 'comparison')} that no person judged left out")
+    if written.quoted:
+        parts.append(f"{counted(written.quoted, 'cell')} begin with an apostrophe, so that no formula runs")
+    note(f"wrote {written.file}: {counted(written.rows, 'comparison')}; {'; '.join(parts)}")
 
 
 def _print_agreement(rows: Sequence[tuple[str, Agreement | None]]) -> None:
@@ -43,49 +76,116 @@ def _print_agreement(rows: Sequence[tuple[str, Agreement | None]]) -> None:
         if found is not None:
             kappa = "undefined" if found.fleiss is None else f"{found.fleiss.value:.2f}"
             values = (f"{found.observed.value:.1%}", kappa, _interval(found.alpha))
-            table.add_row(name, f"{found.comparisons:,}", f"{found.annotators:,}", *values)
+            table.add_row(BreakableName(name), f"{found.comparisons:,}", f"{found.annotators:,}", *values)
     out.print(table)
 
 
-def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
+def _print_pairs(report: AgreementReport) -> None:
+    pairs = report.pairs
     heading("Agreement of each pair of annotators, on what both judged")
     table = _table("", "", "judged", "agree", "Cohen's\nkappa (95 %)")
     shown = sorted(pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))[:MAX_PAIRS]
     for pair in shown:
-        table.add_row(
-            pair.first, pair.second, f"{pair.comparisons:,}", f"{pair.observed:.1%}", _interval(pair.cohen)
-        )
+        too_few = pair.comparisons < ENOUGH_FOR_KAPPA
+        kappa = "too few" if too_few else _interval(pair.cohen)
+        values = f"{pair.comparisons:,}", f"{pair.observed:.1%}", kappa
+        names = (BreakableName(report.name_of(name)) for name in (pair.first, pair.second))
+        table.add_row(*names, *values)
     out.print(table)
+    if any(pair.comparisons < ENOUGH_FOR_KAPPA for pair in shown):
+        out.print(f"Kappa is not estimated from fewer than {ENOUGH_FOR_KAPPA} judgments in common.")
+    if any(pair.cohen is None and pair.comparisons >= ENOUGH_FOR_KAPPA for pair in shown):
+        out.print("Undefined: one of the two chose the same throughout, so chance agrees as often.")
     if len(pairs) > MAX_PAIRS:
-        note(f"{len(pairs) - MAX_PAIRS:,} more pairs of annotators; --json has all")
+        note(f"{counted(len(pairs) - MAX_PAIRS, 'more pair')} of annotators; --json has all")
+
+
+def _print_disagreements(report: AgreementReport) -> None:
+    """Print the comparisons on which people differ, each with who chose what."""
+    found = report.disagreements
+    if not found:
+        return
+    heading("Comparisons on which people disagree, least agreed first")
+    for one in found[:MAX_DISAGREEMENTS]:
+        told = one.prompt if len(one.prompt) <= _PROMPT else f"{one.prompt[: _PROMPT - 3]}..."
+        out.print(f"{one.comparison_id}  {told}".rstrip())
+        for choice, names in one.said.items():
+            who = ", ".join(map(report.name_of, names))
+            out.print(f"    {one.words_of(choice)}: {who}")
+    if len(found) > MAX_DISAGREEMENTS:
+        note(f"{counted(len(found) - MAX_DISAGREEMENTS, 'more comparison')}; --json has all")
+
+
+def _print_themselves(report: AgreementReport) -> None:
+    """Print how often annotators chose as the time before, where they judged a comparison again."""
+    if not report.themselves:
+        return
+    heading("Agreement of annotators with themselves, on comparisons that they judged again")
+    table = _table("", "repeats", "same choice (95 %)")
+    for one in report.themselves:
+        share = _share(wilson(one.share, one.repeats))
+        table.add_row(BreakableName(report.name_of(one.annotator)), f"{one.repeats:,}", share)
+    out.print(table)
+    out.print("Others can hardly agree with an annotator more often than that.")
+    out.print(
+        "Each occasion of a repeated comparison is a case of its own above: first ones with first ones."
+    )
+
+
+def _print_rules(rules: Sequence[RuleBesideVotes]) -> None:
+    """Print how often checks and the AI labeler prefer the answer that people prefer as a whole."""
+    if not rules:
+        return
+    heading("Checks and AI labeler under each rule, beside people's votes as a whole")
+    table = _table("", "", "judged", "decided", "as the\nvotes", "against", "agree (95 %)")
+    for rule in rules:
+        counts = rule.judged, rule.decided, rule.agrees, rule.against
+        cells = (*(f"{count:,}" for count in counts), _share(rule.agreement))
+        table.add_row(BreakableName(rule.principle), rule.labeler, *cells)
+    out.print(table)
+    for rule in rules:
+        if rule.against_in:
+            cases = ", ".join(case[:SHORT_ID] for case in rule.against_in[:_MAX_AGAINST])
+            left = len(rule.against_in) - _MAX_AGAINST
+            more = f" and {left:,} more (--json has all)" if left > 0 else ""
+            out.print(f"{rule.principle} ({rule.labeler}) is against the votes in {cases}{more}")
 
 
 def _print_annotators(report: AgreementReport) -> None:
     heading("Annotators: accuracy as estimated from all votes; the truth is not known")
-    knows = report.overall is not None and report.overall.annotators >= _TELLING
+    telling = report.overall is not None and report.overall.annotators >= _TELLING
     table = _table("", "choices", "accuracy (95 %)", "first answer\nchosen (95 %)")
     positions = {bias.annotator: bias for bias in report.positions}
     for one in report.annotators:
         bias = positions.get(one.annotator)
+        knows = telling and report.compared_with(one.annotator) >= _TELLING - 1
         accuracy = None if one.accuracy is None or not knows else wilson(one.accuracy, one.votes)
         first = None if bias is None else bias.first
-        table.add_row(one.annotator, f"{one.votes:,}", _share(accuracy), _share(first))
+        name = BreakableName(report.name_of(one.annotator))
+        table.add_row(name, f"{one.votes:,}", _share(accuracy), _share(first))
     out.print(table)
-    if not knows:
+    out.print("Choices are votes for one of the answers: ties and both bad are none.")
+    if not telling:
         out.print("Accuracy needs three annotators: of two, votes do not say which one is right.")
+    elif report.overall is not None and not _is_above_chance(report.overall):
+        out.print(
+            "Agreement is not above chance, so votes do not say who is right: accuracies stay near the "
+            f"{PRIOR_ACCURACY:.0%} that the estimate begins with."
+        )
+
+
+def _is_above_chance(agreement: Agreement) -> bool:
+    return agreement.alpha is not None and agreement.alpha.low > 0
 
 
 def _table(*titles: str) -> Table:
+    """Return a table; columns without a title are names, which continue on the next line if they are long."""
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        numbers = bool(title)
-        table.add_column(
-            title,
-            justify="right" if numbers else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            max_width=None if numbers else _NAME_WIDTH,
-        )
+        if title:
+            table.add_column(title, justify="right", no_wrap=True)
+        else:
+            table.add_column(overflow="fold")
     return table
 
 

@@ -23,7 +23,7 @@ def print_collected(collected: Collected) -> None:
     """Print the number of answers, and the AI labeler's accuracy if a gold slice was asked."""
     counts = collected.overview
     annotators = counted(len(counts["annotators"]), "annotator")
-    out.print(f"{counts['given']:,} of {counts['wanted']:,} answers, by {annotators}")
+    out.print(f"{counts['given']:,} of {counted(counts['wanted'], 'answer')}, by {annotators}")
     for line in collected.gold.lines() if collected.gold else ():
         out.print(line)
 
@@ -35,7 +35,7 @@ def print_selected(selected: SelectedQuestions, *, is_written: bool) -> None:
     questions, budget = selected.questions, selected.budget
     controls = sum(question.control for question in questions)
     fewer = f" (all that are left; {budget:,} were requested)" if len(questions) < budget else ""
-    note(f"{len(questions):,} comparisons{fewer}, {controls:,} of them drawn at random")
+    note(f"{counted(len(questions), 'comparison')}{fewer}, {controls:,} of them drawn at random")
 
 
 def print_sheet(sheet: WrittenSheet) -> None:

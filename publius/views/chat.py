@@ -15,11 +15,12 @@ from core.notices import note
 from core.records import Prompt
 from core.terminal.interrupts import run_interruptibly
 from core.web.links import PageLink
-from publius.console import emit, heading, out
+from publius.console import ALARM, emit, heading, out
 from publius.runs.engines import EngineMaker, make_engine
 from publius.serving.chat import Chat, ChatReply, ChatRequest, Replies, open_chat
 from publius.serving.served import Listening, Stopped
 from publius.sources.prompts import read_prompts
+from publius.sources.splits.mapping import unread_splits
 
 RESET, QUIT = "/reset", "/quit"
 
@@ -48,6 +49,8 @@ def chat_with(
     if request.prompt is not None and not request.prompt.strip():
         raise ConfigError("the prompt is empty", where="--prompt", accepted="text that is not blank")
     prompts = () if request.prompts is None else tuple(read_prompts(request.prompts))
+    if request.prompts is not None and (unread := unread_splits(request.prompts, in_run_file=False)):
+        note(unread)
     with open_chat(request, make) as chat:
         if prompts:
             _ask_all(chat, prompts, request.as_json)
@@ -109,7 +112,7 @@ def _ask_once(chat: Chat, prompt: str, as_json: bool) -> None:
 def _shown(reply: ChatReply) -> Text:
     """Return an answer as text to print. In a `Text`, nothing is read as markup."""
     if isinstance(reply, RequestError):
-        return Text(f"not asked: {reply}; {RESET} starts a new conversation", style="red")
+        return Text(f"not asked: {reply}; {RESET} starts a new conversation", style=ALARM)
     shown = Text(reply.text)
     if reply.finish_reason == "length":
         shown.append(f" [cut at {reply.sampling.max_new_tokens} tokens]", style="dim")

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from constitution.lint.codes import SEVERITIES
+from constitution.schema import Constitution
 from core.notices import counted
 from publius.authoring.check import CheckedConstitution, CodesExplained
 from publius.console import out
+from publius.views.reply import some_ids
 
 
 def print_check(result: CheckedConstitution) -> None:
     """Print the findings, one line each, and their totals."""
     if result.report.findings:
-        out.print("\n".join(map(str, result.report.findings)), soft_wrap=True)
+        out.print("\n".join(map(str, result.report.findings)))
     constitution = result.loaded.constitution
     checked = sum(principle.check is not None for principle in constitution.principles)
     count = counted(len(constitution.principles), "principle")
-    out.print(
-        f"{constitution.name}: {count}, {checked} machine-checkable, digest {constitution.digest[:16]}",
-        soft_wrap=True,
-    )
+    out.print(f"{constitution.name}: {count}, {checked} machine-checkable, digest {constitution.digest[:16]}")
+    for line in _by_kind(constitution):
+        out.print(line)
     if result.given is not None:
-        out.print(result.given.line(), soft_wrap=True)
+        out.print(result.given.line())
+        if result.given.unread:
+            out.print(result.given.unread)
     if result.judged is not None:
         judged = result.judged
         out.print(f"{judged.asked:,} of {counted(judged.pairs, 'pair')} judged, {judged.unparsed:,} unparsed")
     totals = ", ".join(counted(result.report.count(severity), severity) for severity in SEVERITIES)
     out.print(f"{totals}; {len(result.report.silenced):,} silenced")
+
+
+def _by_kind(constitution: Constitution) -> Iterator[str]:
+    """Yield which principles a check decides, which only a model can judge, and which are only measured."""
+    checked = [principle.id for principle in constitution.principles if principle.check is not None]
+    judged = [principle.id for principle in constitution.principles if principle.check is None]
+    if checked:
+        yield f"decided by a check: {some_ids(checked)}"
+    if judged:
+        yield f"judged by a model: {some_ids(judged)}"
+    if constitution.yardsticks:
+        yield f"only measured (weight 0): {some_ids(constitution.yardsticks)}"
 
 
 def print_codes(explained: CodesExplained) -> None:
@@ -38,7 +54,7 @@ def print_codes(explained: CodesExplained) -> None:
         return
     width = max(len(rule.name) for rule in explained.rules)
     for rule in explained.rules:
-        out.print(f"{rule.code}  {rule.severity:<7}  {rule.name:<{width}}  {rule.meaning}", soft_wrap=True)
+        out.print(f"{rule.code}  {rule.severity:<7}  {rule.name:<{width}}  {rule.meaning}")
 
 
 def print_schema(text: str) -> None:

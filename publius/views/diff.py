@@ -12,11 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from constitution.diff import Change, ConstitutionDiff, Effect
+from constitution.lint.checks import value_beside_id
+from constitution.schema import Constitution
 from core.notices import counted, note
 from core.statistics.bootstrap import LEVEL
+from core.terminal.breaking import BreakableName
 from publius.authoring.diff import DiffOutcome
+from publius.authoring.estimating.relabelling import RelabellingCost
 from publius.authoring.flips import CameOrWent, Flip, Shift
-from publius.console import heading, out, word_diff
+from publius.console import ALARM, heading, out, word_diff
+from publius.views.costs.estimate import NO_SPEED, shown_duration
+from publius.views.replies.flips import print_replies_shift
 
 _SHORT, _MAX_PRINCIPLES, _CONTEXT = 160, 20, 25
 """Limits: characters of a text, principles in the table, words around a change. --json has everything."""
@@ -30,13 +36,38 @@ _OTHERWISE: dict[Effect, str] = {
 }
 
 
-def print_diff_outcome(outcome: DiffOutcome) -> None:
-    """Print the changes, and either the flips of a run's preferences or the calls it takes to find them."""
+def print_diff_outcome(outcome: DiffOutcome, limit: int | None = None) -> None:
+    """Print the changes, and either the flips of a run's preferences or the calls it takes to find them.
+
+    Verdicts about replies that flip are printed too, at most `limit` of them.
+    """
     print_diff(outcome.diff)
     if outcome.shift is not None:
         print_shift(outcome.shift)
+        _print_values_beside_ids(outcome.diff.new, outcome.shift)
+    elif outcome.replies is not None:
+        print_replies_shift(outcome.replies, limit)
     elif outcome.estimate is not None:
         out.print(f"\n{outcome.estimate.summary()}")
+        if outcome.cost is not None:
+            _print_cost(outcome.cost)
+
+
+def _print_cost(cost: RelabellingCost) -> None:
+    """Print the tokens of the new calls, and what they take and cost."""
+    about = "~" if cost.by_characters else ""
+    out.print(f"tokens: {about}{cost.prompt_tokens:,} of prompts, {round(cost.generated_tokens):,} generated")
+    if cost.seconds is not None and cost.speed is not None:
+        speed = f"{cost.speed.speed.scored_per_s:,.0f} tokens of prompts/s ({cost.speed.source})"
+        out.print(f"time: about {shown_duration(cost.seconds)}, at {speed}")
+    elif cost.is_served:
+        out.print("time: a server labels, and how fast it is is not known")
+    else:
+        out.print(NO_SPEED)
+    if cost.usd is None:
+        out.print("price: no prices; write them to prices.yaml in the project, or to engine.prices")
+    else:
+        out.print(f"price: about {cost.usd:,.4f} USD ({cost.prices.source})")
 
 
 def print_diff(diff: ConstitutionDiff) -> None:
@@ -81,22 +112,23 @@ def print_shift(shift: Shift) -> None:
     for number, flip in enumerate(shift.flips, start=1):
         _print_flip(number, flip)
     if len(shift.flips) < shift.flipped:
-        note(f"{shift.flipped - len(shift.flips):,} more flips; raise --limit, or use --json for all")
+        more = counted(shift.flipped - len(shift.flips), "more flip")
+        note(f"{more}; raise --limit, or use --json for all")
     _print_principles(shift)
 
 
 def _print_change(change: Change) -> None:
     texts = isinstance(change.before, str) and isinstance(change.after, str)
-    line = Text(f"  {change.kind}", style="bold")
-    line.append(f" {change.field}: " if change.kind not in ("added", "removed") else ": ", style="not bold")
+    line = Text().append(f"  {change.kind}", style="bold")
+    line.append(f" {change.field}: " if change.kind not in ("added", "removed") else ": ")
     if texts and change.field not in ("name", "version", "id", "section", "source", "priority"):
         line.append(word_diff(change.before, change.after, _CONTEXT))
     elif change.before is None and change.kind == "added":
-        line.append(str(change.after), style="green")
+        line.append(str(change.after))
     elif change.after is None and change.kind == "removed":
-        line.append(str(change.before), style="red")
+        line.append(str(change.before), style=ALARM)
     else:
-        line.append(f"{_value(change.before)} -> {_value(change.after)}", style="not bold")
+        line.append(f"{_value(change.before)} -> {_value(change.after)}")
     out.print(line)
     out.print(Text(f"    {bearing(change)}", style="dim"))
 
@@ -117,6 +149,10 @@ def _drawn(change: Change) -> str:
         return "new requests only where it is drawn"
     if change.kind == "removed":
         return "new requests only for principles drawn in its place"
+    if change.kind == "reweighted" and not change.after:
+        return "from now on it is only measured: new requests only for principles drawn in its place"
+    if change.kind == "reweighted" and not change.before:
+        return "until now it was only measured: new requests only where it is drawn"
     if change.kind == "reweighted" and change.after > change.before:
         return "drawn more often: new requests only where it is newly drawn, none if all are drawn"
     if change.kind == "reweighted":
@@ -183,12 +219,22 @@ def _print_principles(shift: Shift) -> None:
     heading("Principles that moved a flip, or have more or fewer judgments")
     table = Table(box=None, pad_edge=False)
     for title in ("", "flips moved", "judgments before", "now"):
-        table.add_column(title, justify="right" if title else "left")
+        table.add_column(title, justify="right" if title else "left", no_wrap=bool(title), overflow="fold")
     for name, found in rows[:_MAX_PRINCIPLES]:
-        table.add_row(name, *(f"{count:,}" for count in (found.flips, found.before, found.after)))
+        table.add_row(
+            BreakableName(name), *(f"{count:,}" for count in (found.flips, found.before, found.after))
+        )
     out.print(table)
     if len(rows) > _MAX_PRINCIPLES:
-        note(f"{len(rows) - _MAX_PRINCIPLES:,} more principles; --json has all")
+        note(f"{counted(len(rows) - _MAX_PRINCIPLES, 'more principle')}; --json has all")
+
+
+def _print_values_beside_ids(constitution: Constitution, shift: Shift) -> None:
+    """Print the checks of the principles in the table whose ids name another value."""
+    for principle in constitution.principles:
+        check = value_beside_id(principle)
+        if check is not None and principle.id in shift.by_principle:
+            note(f"{principle.id}: its check is now {check}; the id names another value")
 
 
 def _short(text: str) -> str:

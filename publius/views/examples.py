@@ -25,8 +25,8 @@ def print_exams(report: ExamReport, *, verbose: bool) -> None:
             line = (
                 f"{result.exam.where}: {result.outcome.upper()} {result.exam.name}: {result.detail}; {prompt}"
             )
-            out.print(line, soft_wrap=True)
-    out.print("; ".join(_summary(report)), soft_wrap=True)
+            out.print(line)
+    out.print("; ".join(_summary(report)))
 
 
 def _summary(report: ExamReport) -> Iterator[str]:

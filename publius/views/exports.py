@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from core.notices import counted, note
+from core.notices import counted, note, warn
 from publius.authoring.exporting import ExportedConstitution
+from publius.authoring.repeating.project import RepeatableProject
 from publius.console import heading, out
 from publius.labels.exporting import ExportedLabels
 from publius.models.export import ExportedModel
@@ -13,20 +14,41 @@ from publius.models.gguf import MODELFILE, ExportedGGUF
 from publius.models.hub.push import PushedFolder, PushPlan
 from publius.models.hub.repository import TYPE_NAMES
 from publius.runs.dataset import ExportedRun
+from publius.runs.exporting.splitting import SPLITS
 from publius.views.costs.cache import size
+
+_MAIN = ("preference", "soft", "judgments")
+"""Configurations of a data set, the one that most readers want first."""
 
 
 def print_exported_run(exported: ExportedRun) -> None:
     """Print the number of rows of each configuration, and how to load one."""
-    for name, count in exported.rows.items():
+    written = [name for name, count in exported.rows.items() if count]
+    for name in written:
+        count = exported.rows[name]
         splits = exported.splits.get(name, {})
         parts = ", ".join(f"{splits[split]:,} {split}" for split in ("train", "test") if split in splits)
-        out.print(f"{name:<12}{count:>8,} rows{f' ({parts})' if parts else ''}")
+        out.print(f"{name:<12}{count:>8,} {'row' if count == 1 else 'rows'}{f' ({parts})' if parts else ''}")
+    if len(exported.prompts) > 1:
+        out.print(_prompts_of(exported))
     for name, reasons in exported.left_out.items():
         for reason, left_out in reasons.items():
             out.print(f"left out of {name}: {left_out:,} {reason}")
+    if exported.contested:
+        answers = counted(exported.contested, "answer")
+        out.print(f"kto: {answers} chosen in one pair and rejected in another, labelled by the mean p")
     folder = json.dumps(str(exported.folder), ensure_ascii=False)
-    out.print(f'\nfrom datasets import load_dataset; load_dataset({folder}, "preference")')
+    first = next((name for name in _MAIN if name in written), None)
+    if first is not None:
+        out.print(f'\nfrom datasets import load_dataset; load_dataset({folder}, "{first}")', soft_wrap=True)
+    if exported.terms.license is None:
+        note("the card states no licence; --license ID states one, and --language CODE the language")
+
+
+def _prompts_of(exported: ExportedRun) -> str:
+    """Return how many prompts each split has."""
+    parts = ", ".join(f"{counted(exported.prompts[split], 'prompt')} in {split}" for split in SPLITS)
+    return f"{parts}; near-duplicates of each other are in one split"
 
 
 def print_exported_model(exported: ExportedModel) -> None:
@@ -42,7 +64,7 @@ def print_exported_gguf(exported: ExportedGGUF) -> None:
 
 def print_exported_labels(exported: ExportedLabels) -> None:
     """Print the number of comparisons and judgments in the file."""
-    counts = f"{exported.comparisons:,} comparisons, {exported.judgments:,} judgments"
+    counts = f"{counted(exported.comparisons, 'comparison')}, {counted(exported.judgments, 'judgment')}"
     out.print(f"wrote {exported.file}: {counts}")
 
 
@@ -57,6 +79,14 @@ def print_exported_constitution(exported: ExportedConstitution) -> None:
         more = f", and {len(ids) - 5:,} more" if len(ids) > 5 else ""
         out.print(f"  {len(ids):>8,}  {reason} ({', '.join(ids[:5])}{more})")
     out.print(f"\nwrote {', '.join(exported.files)} to {exported.folder}")
+
+
+def print_exported_project(exported: RepeatableProject) -> None:
+    """Print the folder of a run that others can repeat, its commands, and what it does not hold."""
+    out.print(f"wrote {exported.folder}: {counted(len(exported.files), 'file')}", soft_wrap=True)
+    out.print(f"in it, {' && '.join(exported.commands)} makes runs/{exported.run}", soft_wrap=True)
+    for missing in exported.missing:
+        warn(f"not in it: {missing}")
 
 
 def print_nothing(plan: PushPlan) -> None:
@@ -80,3 +110,5 @@ def print_pushed(pushed: PushedFolder) -> None:
     elif not pushed.changed:
         out.print("nothing changed: the repository has these files")
     out.print(pushed.plan.repository.url)
+    if pushed.refused is not None:
+        note("a push without --dry-run is refused, for this reason:")

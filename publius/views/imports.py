@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from core.errors import shell_command
-from core.notices import counted, note
-from labelers.formats.fields import ACCEPTED_VERDICTS, VERDICT_NOT_RECOGNISED
+from core.notices import counted, note, warn
+from labelers.formats.fields import VERDICT_NOT_RECOGNISED
+from labelers.importing import PLAIN_TABLE
 from publius.authoring.importing import ImportedConstitution, _places, _some
 from publius.console import heading, out
-from publius.labels.importing import ImportedLabels
+from publius.labels.importing import ImportedLabels, accepted_verdicts
 
 
 def print_imported_labels(imported: ImportedLabels) -> None:
@@ -21,25 +23,44 @@ def print_imported_labels(imported: ImportedLabels) -> None:
     out.print(f"format {summary['format']}: {summary['recognised']}")
     for name in ("rows", "kept", "dropped", "comparisons", "judgments", "annotators"):
         out.print(f"  {name:<12}{summary[name]:>10,}")
+    if theirs := summary.get("annotators_in"):
+        out.print(f"  annotators are read from the column {theirs!r}", markup=False)
     verdicts = ", ".join(f"{verdict} {count:,}" for verdict, count in summary["verdicts"].items())
     out.print(f"  verdicts    {verdicts or 'none'}")
-    conflicts = summary["conflicts"]
+    conflicts, repeats = summary["conflicts"], summary.get("repeats")
+    if repeats:
+        by = f", told apart by {', '.join(repeats['told_apart_by'])}" if repeats["told_apart_by"] else ""
+        out.print(
+            f"  repeats     {counted(repeats['count'], 'judgment')} of a comparison that the annotator had "
+            f"judged before, all kept{by}",
+            markup=False,
+        )
     if conflicts["count"]:
         conflicting = counted(conflicts["count"], "judgment")
         out.print(
             f"  conflicts   {conflicting} against an earlier one of the same annotator, "
             f"all kept{_rows(conflicts)}"
         )
-    _reasons("Dropped rows", summary["dropped_for"])
-    _reasons("Skipped parts of kept rows", summary["left_out"])
+        if summary["duplicates"] and summary["format"] == PLAIN_TABLE:
+            note(
+                "rows that are the same in every cell are one judgment; a column item_id tells repeats apart"
+            )
+    accepted = accepted_verdicts(summary["format"])
+    _reasons("Dropped rows", summary["dropped_for"], accepted)
+    _reasons("Skipped parts of kept rows", summary["left_out"], accepted)
+    _reasons("Pairs excluded by --min-margin", summary.get("too_close", []))
     _reasons("Notes", summary["notes"])
+    if summary.get("repeated_answers"):
+        warn(f"labels: {summary['repeated_answers']}")
     if summary["passed_over"]:
         heading("Ignored columns")
         out.print(f"  {', '.join(summary['passed_over'])}")
+    for name in summary.get("perhaps_annotators", ()):
+        note(f"if the column {name!r} says who judged: --columns annotator={shlex.quote(name)}")
     out.print(f"\nwrote {summary['folder']}" if not summary.get("already") else "")
 
 
-def _reasons(title: str, entries: list[Mapping[str, Any]]) -> None:
+def _reasons(title: str, entries: list[Mapping[str, Any]], accepted: str = "") -> None:
     if not entries:
         return
     heading(title)
@@ -47,9 +68,7 @@ def _reasons(title: str, entries: list[Mapping[str, Any]]) -> None:
         detail = f": {entry['detail']}" if entry["detail"] else ""
         out.print(f"  {entry['count']:>8,}  {entry['reason']}{_rows(entry, detail)}")
         if entry["reason"] == VERDICT_NOT_RECOGNISED:
-            out.print(
-                f"            accepted: {ACCEPTED_VERDICTS}; add --force to import into the same folder"
-            )
+            out.print(f"            accepted: {accepted}; add --force to import into the same folder")
 
 
 def _rows(entry: Mapping[str, Any], detail: str = "") -> str:

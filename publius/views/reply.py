@@ -7,39 +7,52 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from core.notices import note
-from publius.authoring.reply import CheckedReply, PrincipleOutcome
+from core.notices import counted, note, warn
+from core.terminal.breaking import BreakableName
+from publius.authoring.replies.words import outcome_said
+from publius.authoring.reply import CheckedReply, ReplyOutcome
 from publius.console import out
 
 _MARKS = {"passed": "pass", "failed": "fail", "judged": "judged", "unparsed": "judged"}
-_HALF = 0.5
+_SHOWN_IDS = 30
 
 
 def print_reply(result: CheckedReply) -> None:
     """Print an outcome a line, what was not decided, and the totals."""
     shown = [found for found in result.outcomes if found.outcome in _MARKS]
+    if any(_MARKS[found.outcome] == "judged" for found in shown):
+        for caveat in result.caveats:
+            warn(caveat)
     if shown:
         table = Table(box=None, show_header=False, pad_edge=False)
         for found in shown:
-            table.add_row(_MARKS[found.outcome], found.principle, Text(_said(found)))
+            table.add_row(_MARKS[found.outcome], BreakableName(found.principle), Text(outcome_said(found)))
         out.print(table)
     counts = result.counts
     out.print(f"{result.constitution.name}: {_total(result)}")
     if counts["not_asked"]:
-        note(f"{counts['not_asked']} not decided by a check: --prompt TEXT --model MODEL has them judged")
+        names = _ids(result, "not_asked")
+        note(
+            f"{counts['not_asked']} not decided by a check ({names}): "
+            "--prompt TEXT --model MODEL has them judged"
+        )
     if counts["unknown"]:
-        names = ", ".join(found.principle for found in result.outcomes if found.outcome == "unknown")
-        note(f"only for some prompts, so give --tag or --prompt: {names}")
+        note(f"only for some prompts, so give --tag or --prompt: {_ids(result, 'unknown')}")
     for found in result.outcomes:
         if found.outcome == "elsewhere" and found.finding:
             note(f"{found.principle}: not decided, {found.finding}")
     if counts["elsewhere"]:
-        note(f"{counts['elsewhere']} not for this prompt")
+        note(f"{counts['elsewhere']} not for this prompt: {_ids(result, 'elsewhere')}")
 
 
-def quoted_matches(matched: Sequence[str]) -> str:
-    """Return the texts that a pattern matched, to put behind its finding; empty without any."""
-    return f": {', '.join(repr(one) for one in matched)}" if matched else ""
+def some_ids(ids: Sequence[str]) -> str:
+    """Return ids with commas, of many the first and how many more there are."""
+    more = f" and {len(ids) - _SHOWN_IDS:,} more" if len(ids) > _SHOWN_IDS else ""
+    return ", ".join(ids[:_SHOWN_IDS]) + more
+
+
+def _ids(result: CheckedReply, outcome: ReplyOutcome) -> str:
+    return some_ids([found.principle for found in result.outcomes if found.outcome == outcome])
 
 
 def _total(result: CheckedReply) -> str:
@@ -47,18 +60,7 @@ def _total(result: CheckedReply) -> str:
     counts = result.counts
     checks = counts["passed"] + counts["failed"]
     if checks:
-        return f"{counts['passed']} of {checks} checks passed"
+        return f"{counts['passed']} of {counted(checks, 'check')} passed"
     if any(principle.check is not None for principle in result.constitution.principles):
         return "no check is for this prompt, so none decided anything"
     return "no rule has a check, so nothing is decided; publius check CONSTITUTION shows which could have one"
-
-
-def _said(found: PrincipleOutcome) -> str:
-    """Return why a check failed, or how the model judged."""
-    if found.outcome == "failed":
-        return (found.finding or "") + quoted_matches(found.matched)
-    if found.outcome == "unparsed":
-        return "no valid answer"
-    if found.p is None:
-        return ""
-    return f"{'follows it' if found.p >= _HALF else 'does not follow it'}, p = {found.p:.2f}"

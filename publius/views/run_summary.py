@@ -13,17 +13,25 @@ from rich.text import Text
 from core.errors import shell_command
 from core.notices import counted, note, warn
 from core.records import Metric
+from core.store.files import is_there
+from core.terminal.breaking import BreakableName
 from critique.statistics import ATTRIBUTION, attribution_rows, loop_lines
 from evaluation.gates.recorded import gate_results
+from evaluation.presentation import variants_in_words
 from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
+from publius.runs.pairs.caveats import reason_in_words
+from publius.runs.parts.shards import Shard
+from publius.stages.compare import FEW_COMPARED
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import splits_in_words
+from publius.stages.training.few import FEW_LEARNED
 from publius.views.costs.estimate import print_beside_estimate
 from publius.views.training import print_reward
 
 _CHOSEN = "*"
+WITHOUT_TRAINING = "what rules do to answers without any pair: docs/guides/rules-without-training.md"
 _MEASURES = {
     "compliance": "complies",
     "graded": "score",
@@ -34,7 +42,7 @@ _MEASURES = {
 }
 """Measures of a checkpoint with their titles."""
 _LEGEND = {
-    "judgments.check.decided": "one of the answers passes",
+    "judgments.check.decided": "one answer passes alone, or fails by less",
     "preferences.ties": "p is 0.5",
     "ai.unparsed": "answers without a verdict",
     "ai.abstained": "not asked, by its own figures",
@@ -42,6 +50,7 @@ _LEGEND = {
     "ai.slot_bias_nats": "log-odds for what is shown first",
     "ai.answer_mass": "probability of A and B together",
     "preferences.mean_p_chosen": "0.5 is a guess, 1 is certain",
+    "preferences.answers_cut_off": "at the token limit, of two a pair",
 }
 """Meanings of the metrics of labels whose names do not say it."""
 _SHARES = ("compliance", "sameness", "finished")
@@ -62,18 +71,22 @@ def print_summary(outcome: RunOutcome) -> None:
     out.print(table)
     _print_results(summary)
     _print_prompts(summary["prompts"])
+    _print_shard(summary.get("shard"), Path(summary["run"]))
     if summary["figures"]:
         heading("Labels")
         _print_judged(summary.get("judged", {}))
         for name, value in summary["figures"].items():
+            if name == "preferences.revision_chosen" and not value and not _has_rounds(summary):
+                continue
             meaning = f"  {_LEGEND[name]}" if name in _LEGEND else ""
             out.print(Text.assemble(f"{name:<32}{value:>10,}", (meaning, "dim")))
     if summary["people"]:
         human = summary["people"]
         heading("Human labels")
         out.print(
-            f"{human['judgments']:,} judgments by {human['annotators']:,} annotators, on "
-            f"{human['matched']:,} comparisons of the run and {human['added']:,} added from the label folders"
+            f"{counted(human['judgments'], 'judgment')} by {counted(human['annotators'], 'annotator')}, on "
+            f"{counted(human['matched'], 'comparison')} of the run and {human['added']:,} added from the "
+            "label folders"
         )
     _print_servers(summary.get("servers", ()))
     if summary["left_out"]:
@@ -82,9 +95,27 @@ def print_summary(outcome: RunOutcome) -> None:
     print_reward(Path(summary["run"]) / "reward", summary["reward"], "held-out pair")
     _print_choice(summary["choice"])
     if summary["evaluation"]:
-        _print_evaluation(summary["evaluation"], Path(summary["run"]))
+        _print_evaluation(summary["evaluation"], Path(summary["run"]), summary.get("unmeasured", ()))
     print_beside_estimate(summary.get("estimated", ()))
     print_next(Path(summary["run"]), commands_after(summary))
+
+
+def _print_shard(shard: Mapping[str, int] | None, folder: Path) -> None:
+    """Print which part of a run its folder has, and what unites the parts."""
+    if shard is None:
+        return
+    out.print(f"{counted(shard['prompts'], 'prompt')} in shard {shard['number']}/{shard['count']}")
+    name = folder.name.rpartition(".shard-")[0]
+    shards = shell_command(_near(folder.parent) / name) + ".shard-*"
+    count = shard["count"]
+    note(f"when all {count:,} shards are done: publius runs merge {shards}")
+    folders = (folder.with_name(name + Shard(number, count).suffix) for number in range(1, count + 1))
+    there = sum(map(is_there, folders))
+    if there < count:
+        note(
+            f"in {_near(folder.parent)} are {there:,} of {count:,} so far; name the folders of shards made "
+            "elsewhere, too, or copy them there"
+        )
 
 
 def commands_after(summary: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
@@ -94,7 +125,10 @@ def commands_after(summary: Mapping[str, Any]) -> list[tuple[tuple[str, ...], st
         found.append((("show",), "ten rows, figures, and where to look further"))
     if summary["evaluation"]:
         found.append((("report",), "one page with everything, to open in a browser"))
-        found.append((("chat",), "the model before and after training, side by side"))
+        what = f"{_compared_in(summary['evaluation'])}, side by side, on questions of yours"
+        found.append((("chat",), what[0].lower() + what[1:]))
+    elif summary["figures"].get("preferences"):
+        found.append((("report",), "one page with the answers and labels, to open in a browser"))
     if summary["figures"].get("preferences"):
         found.append((("export", "--to", "DIR"), "the data set, for training"))
     return found or [(("show",), "what the run has so far")]
@@ -105,7 +139,8 @@ def print_next(folder: Path, commands: Sequence[tuple[tuple[str, ...], str]]) ->
     near = _near(folder)
     note("\nNext")
     for (name, *options), what in commands:
-        note(f"{shell_command('publius', name, near, *options)}\n    {what}")
+        note(shell_command("publius", name, near, *options), plain=True)
+        note(f"    {what}")
 
 
 def _near(folder: Path) -> Path:
@@ -131,13 +166,18 @@ def _print_excluded(left_out: Mapping[str, Mapping[str, int]]) -> None:
         table.add_column(justify=justify)
     for stage, reasons in left_out.items():
         for reason, count in reasons.items():
-            table.add_row(f"{stage:<10}", f"{count:>6,}", reason)
+            table.add_row(f"{stage:<10}", f"{count:>6,}", reason_in_words(reason))
     out.print(table)
+
+
+def _has_rounds(summary: Mapping[str, Any]) -> bool:
+    """Return True if the run has rounds of critique and revision."""
+    return bool(summary["critique"].get("rounds"))
 
 
 def _print_results(summary: dict[str, Any]) -> None:
     """Print the yield of the samples, the rounds of DPO, and the stages that had nothing to work on."""
-    if summary["critique"]:
+    if _has_rounds(summary):
         _print_loop(summary["critique"])
     if summary["samples"]:
         heading("Samples")
@@ -150,6 +190,12 @@ def _print_results(summary: dict[str, Any]) -> None:
         heading("Nothing to work on")
         for stage, advice in summary["advice"].items():
             out.print(f"{stage:<12}{advice}")
+    few = [f"{stage}: {said}" for stage, said in summary.get(FEW_LEARNED, {}).items()]
+    if FEW_COMPARED in summary or few:
+        heading("Few pairs")
+        for line in few or [summary[FEW_COMPARED]]:
+            out.print(line, markup=False)
+        note(WITHOUT_TRAINING)
     for late in summary.get("late", ()):
         warn(f"{late} was skipped, as too little of the allowed time was left (time.minutes)")
 
@@ -163,9 +209,8 @@ def _print_servers(servers: Sequence[Mapping[str, Any]]) -> None:
         tokens = server.get("prompt_tokens", 0) + server.get("completion_tokens", 0)
         price = f", ${server['usd']:,.4f}" if "usd" in server else ""
         role = f" ({server['role']})" if "role" in server else ""
-        out.print(
-            f"{server['model']}{role} at {server['url']}: {server['tries']:,} tries, {tokens:,} tokens{price}"
-        )
+        tries = "1 try" if server["tries"] == 1 else f"{server['tries']:,} tries"
+        out.print(f"{server['model']}{role} at {server['url']}: {tries}, {counted(tokens, 'token')}{price}")
         for title in ("retries", "failures", "changed"):
             for reason, count in server.get(title, {}).items():
                 out.print(f"  {title:<10}{count:>6,}  {reason}")
@@ -177,11 +222,11 @@ def _print_loop(loop: dict[str, Any]) -> None:
     for line in loop_lines(loop):
         out.print(line)
     table = Table(box=None, pad_edge=False)
-    table.add_column("principle", no_wrap=True, overflow="ellipsis")
+    table.add_column("principle", overflow="fold")
     for title in ATTRIBUTION.values():  # wrapped at its words, which leaves room for the principle
         table.add_column(title, justify="right", width=max(map(len, title.split())))
-    for row in attribution_rows(loop):
-        table.add_row(*row)
+    for name, *counts in attribution_rows(loop):
+        table.add_row(BreakableName(name), *counts)
     out.print(table)
 
 
@@ -191,9 +236,14 @@ def _print_judged(judged: Mapping[str, int]) -> None:
         return
     asked, count = judged["asked"], judged["of"]
     more = "" if asked == count else " (drawn by weight; label.principles: N or all)"
-    out.print(f"{asked} of {counted(count, 'principle')} judged per pair{more}")
+    least = judged.get("least", asked)
+    if "least" in judged:  # some are for some prompts only
+        more = " (as many as are for its prompt, at most label.principles)"
+    number = f"{asked}" if least == asked else f"{least} to {asked}"
+    out.print(f"{number} of {counted(count, 'principle')} judged per pair{more}")
     if judged["checks"]:
-        out.print(f"{counted(judged['checks'], 'machine check')} evaluated on every pair")
+        where = "the pairs that they are for" if judged["scoped_checks"] else "every pair"
+        out.print(f"{counted(judged['checks'], 'machine check')} evaluated on {where}")
 
 
 def _print_prompts(prompts: Mapping[str, Any]) -> None:
@@ -207,12 +257,33 @@ def _print_prompts(prompts: Mapping[str, Any]) -> None:
         out.print(f"{counted(near, 'near-duplicate')} used, in the split of the prompts that they resemble")
 
 
-def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
-    heading(f"Before and after training, {evaluation['prompts']} held-out prompts")
-    out.print(summary_table(map(Metric.model_validate, evaluation["metrics"]), out.width))
+def _compared_in(evaluation: Mapping[str, Any]) -> str:
+    return variants_in_words(metric["name"].partition(".")[0] for metric in evaluation["metrics"])
+
+
+def print_unmeasured(names: Sequence[str]) -> None:
+    """Print which principles are in no row of a table of measures, and what would measure them."""
+    if names:
+        line = f"{counted(len(names), 'rule')} not measured, without a check and without a judge"
+        out.print(f"{line} (set models.judge): {', '.join(names)}", markup=False)
+
+
+def _print_evaluation(evaluation: dict[str, Any], folder: Path, unmeasured: Sequence[str]) -> None:
+    metrics = [Metric.model_validate(metric) for metric in evaluation["metrics"]]
+    learned = {name: same for name, same in evaluation.get("prompts_trained_on", {}).items() if same}
+    known = "; ".join(f"{name} was trained on {same} of them" for name, same in learned.items())
+    count = evaluation["prompts"]
+    asked = f"{counted(count, 'prompt')}: {known}" if known else counted(count, "held-out prompt")
+    heading(f"{_compared_in(evaluation)}, {asked}")
+    out.print(summary_table(metrics, out.width))
+    print_unmeasured(unmeasured)
     if gates := gate_results(evaluation):
         counts = Counter(result.outcome for result in gates)
-        out.print(f"gates: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
+        kind = "gates" if any(not one.is_default for one in gates) else "gates (default limits; none are set)"
+        out.print(f"{kind}: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
+        if counts["inconclusive"]:
+            none = "" if counts["fail"] else "none failed; "
+            out.print(f"{none}inconclusive: too few prompts to tell; the report says how many more would")
     _print_best_of(evaluation.get("drift", {}).get("best_of_n_by_reward"))
     note(f"report: {folder / 'eval' / 'report.md'}")
 
@@ -279,8 +350,9 @@ def print_steering(steered: SteerOutcome) -> None:
     _print_results(summary)
     _print_choice(summary["choice"])
     if evaluation := summary["evaluation"]:
-        heading(f"Before and after steering, {evaluation['prompts']} held-out prompts")
+        heading(f"Before and after steering, {counted(evaluation['prompts'], 'held-out prompt')}")
         out.print(summary_table(map(Metric.model_validate, evaluation["metrics"]), out.width))
+        print_unmeasured(summary.get("unmeasured", ()))
     heading("Result")
     if steered.chosen is None:
         out.print("no checkpoint was chosen: the base model stays")
@@ -292,8 +364,8 @@ def print_steering(steered: SteerOutcome) -> None:
             out.print(f"{name:<9}{value}")
     out.print(f"minutes  {steered.minutes:.1f} of {steered.allowed:g}")
     folder = steered.outcome.folder
-    note("\n" + shell_command("publius", "chat", folder))
+    note("\n" + shell_command("publius", "chat", folder), plain=True)
     if steered.chosen is not None:
-        note(shell_command("publius", "export", folder, "--model", "steered", "--to", "DIR"))
+        note(shell_command("publius", "export", folder, "--model", "steered", "--to", "DIR"), plain=True)
         note(f"peft: PeftModel.from_pretrained(model, {found['adapter']!r})")
     note(f"the plan: {steered.run_file}; the same command resumes")

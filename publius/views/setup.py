@@ -11,10 +11,11 @@ from rich.text import Text
 from core.errors import shell_command
 from core.notices import note
 from engines.embedded import EMBEDDED_NAME
-from publius.console import out
+from publius.console import ALARM, out
 from publius.doctor import Examination
+from publius.runs.project import OWN_LIMIT
 
-_STYLES = {"ok": "green", "missing": "bold red", "optional": "dim"}
+_STYLES = {"ok": "", "missing": f"bold {ALARM}", "optional": "dim"}
 _STATUS_WIDTH = 10
 """Columns of the status of a finding, below which its further lines are empty."""
 _FIRST_STEPS = (
@@ -47,16 +48,21 @@ def print_templates(folder: Path, written: Sequence[Path]) -> None:
     note(f"Name the folder in the run file (templates: {folder}); delete the files that you do not change.")
 
 
-def print_project(folder: Path, written: Sequence[Path], constitution: Path | None = None) -> None:
+def print_project(
+    folder: Path, written: Sequence[Path], constitution: Path | None = None, *, own_prompts: bool = False
+) -> None:
     """Print the files of a new project and the commands to continue with.
 
     Args:
         folder: the project.
         written: its files.
         constitution: the constitution, if it is not one of them.
+        own_prompts: True if the prompts are a file of the user's own.
     """
     for path in written:
         note(f"wrote {path}")
+    if own_prompts:
+        note(f"run.yaml takes at most {OWN_LIMIT} of the prompts (prompts.limit); null takes all")
     tried = constitution or folder / "constitution.yaml"
     for what, command, path in (("Try", "try", tried), ("Run", "run", folder / "run.yaml")):
         line = f"{what} it: publius {command} {shell_command(path)}"

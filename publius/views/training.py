@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from core.notices import counted, note
 from engines.judge.settings import LOWEST_ACCURACY, JudgeSettings, KindFigures
 from evaluation.presentation import in_brackets
@@ -14,6 +16,7 @@ from publius.console import heading, out
 from publius.models.eval_reward import MeasuredReward
 from publius.models.train_judge import TrainedJudge
 from publius.models.train_on_data import DataOutcome
+from publius.views.report.reading.meanings import metric_meaning
 
 _READ = {
     "reply": "mean over the reply's tokens",
@@ -37,7 +40,8 @@ def print_training_outcome(outcome: DataOutcome) -> None:
     heading("Last step")
     for name, value in summary["metrics"].items():
         if name not in ("step", "epoch"):
-            out.print(f"{name:<32}{value:>12.4g}")
+            meaning = metric_meaning(name)
+            out.print(Text.assemble(f"{name:<32}{value:>12.4g}", (meaning and f"  {meaning}", "dim")))
     if outcome.excluded:
         heading("Excluded")
         for reason, count in outcome.excluded.items():

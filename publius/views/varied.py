@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +13,46 @@ from core.digests import digest
 from core.errors import PubliusError, shell_command
 from core.notices import counted, note, warn
 from core.records import Metric
+from core.terminal.breaking import BreakableName
 from evaluation.config import BASE
+from evaluation.judged.names import JUDGED
 from evaluation.measures import COMPLIANCE
-from evaluation.presentation import BEYOND_NOISE, EvaluationMetrics, in_parentheses, number, title_of
+from evaluation.presentation import (
+    BEYOND_NOISE,
+    EvaluationMetrics,
+    in_parentheses,
+    number,
+    title_of,
+    variants_in_words,
+)
 from evaluation.report import summary_rows
-from evaluation.seeds import SeedMetrics, metrics_over_seeds
+from evaluation.seeds import SeedMetrics
 from evaluation.win_rate import WIN_RATE
+from publius.config.stand_ins import stand_ins_sentence
 from publius.config.variations import shown_value
 from publius.console import heading, out
-from publius.stages.outcome import evaluation_of
+from publius.runs.manifest import read_manifest
+from publius.runs.pairs.caveats import scripted_roles
+from publius.stages.outcome import unmeasured_of
 from publius.stages.varied import VariedOutcome, VariedRun
-from publius.views.report.comparing.groups import RunGroup, group_runs
+from publius.views.report.comparing.groups import GroupCell, GroupComparison, RunGroup, group_runs
+from publius.views.report.comparing.seeds import measured_over_seeds
 from publius.views.report.contents import ReportContents
-from publius.views.report.reading.answers import held_out_series
-from publius.views.report.reading.sources import RunSource, open_sources
+from publius.views.report.figures import Figure
+from publius.views.report.reading.sources import open_sources
 from publius.views.report.writing import ReportRequest, write_report
+from publius.views.run_summary import print_unmeasured
 
 _SEED = "seed"
 _LISTED_SEEDS = 3
 """Seeds whose values are listed; of more, the range is."""
 _MARK = "*"
+_CAVEATS_LISTED = 12
+"""Caveats that the terminal lists; the page has all."""
+_BASE_OF_EACH = 3
+"""Groups up to which the table of rules has base for each of them."""
+_OF_RULES = (f"{COMPLIANCE}.", f"{JUDGED}.")
+"""Beginnings of the measures of single rules."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,8 @@ class SeedGroup:
     folders: tuple[Path, ...]
     measured: SeedMetrics | None
     """None if one of the runs has no evaluation."""
+    not_compared: Mapping[str, str] = field(default_factory=dict)
+    """Measures that its constitution and that of group A define differently, each with the reason."""
 
     @property
     def title(self) -> str:
@@ -66,6 +88,7 @@ class SeedGroup:
             "settings": dict(self.settings),
             "seeds": list(self.seeds),
             "runs": [str(folder) for folder in self.folders],
+            **({"not_compared": dict(self.not_compared)} if self.not_compared else {}),
             **({} if self.measured is None else self.measured.as_json()),
         }
 
@@ -82,11 +105,23 @@ class ComparedRuns:
     contents: ReportContents | None = None
     """What the page shows."""
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What is said before any figure: what speaks against the comparison, and serious alarms."""
+        if self.contents is not None:
+            return tuple(
+                f"{alarm.text}{self.contents.whose(labels)}"
+                for alarm, labels in self.contents.leading.items()
+            )
+        folders = self.outcome.folders
+        roles = [role for folder in folders for role in scripted_roles(folder, read_manifest(folder))]
+        return (stand_ins_sentence(tuple(dict.fromkeys(roles))),) if roles else ()
+
     def as_json(self) -> dict[str, Any]:
-        """Return the runs and groups as JSON-able values."""
+        """Return the caveats, the runs and the groups as JSON-able values."""
         groups = [group.as_json() for group in self.groups]
         report = None if self.report is None else str(self.report)
-        return {**self.outcome.as_json(), "groups": groups, "report": report}
+        return {"caveats": list(self.caveats), **self.outcome.as_json(), "groups": groups, "report": report}
 
 
 def compared_runs(outcome: VariedOutcome) -> ComparedRuns:
@@ -115,7 +150,12 @@ def report_file(folders: Sequence[Path]) -> Path:
 
 
 def print_varied(compared: ComparedRuns) -> None:
-    """Print each run, what the groups measure, and the page."""
+    """Print whether a model wrote the texts, each run, what the groups measure, and the page."""
+    for line in compared.caveats[:_CAVEATS_LISTED]:
+        out.print(line, style="bold", markup=False)
+    more = len(compared.caveats) - _CAVEATS_LISTED
+    if more > 0:
+        out.print(f"and {more:,} more on the page", style="bold", markup=False)
     heading("Runs")
     runs = compared.outcome.runs
     table = _table((*runs[0].settings, "run", ""))
@@ -129,19 +169,27 @@ def print_varied(compared: ComparedRuns) -> None:
     elif measured:
         _print_headlines(measured)
     elif compared.groups:
+        _print_groups(compared.groups)
         out.print(
             "\nno run was evaluated: publius eval in place of publius run, with the same options, measures "
-            "what moved",
-            soft_wrap=True,
+            "what moved"
         )
     if compared.contents is not None:
+        _print_rules(compared.contents)
         _print_edited(compared.contents)
         _print_flips(compared.contents)
     if compared.report is not None:
         folders = map(_from_here, compared.outcome.folders)
         command = shell_command("publius", "report", *folders, "--to", _from_here(compared.report))
         out.print(f"\nreport: {compared.report}", soft_wrap=True)
-        note(command)
+        note(command, plain=True)
+
+
+def _print_groups(groups: Sequence[SeedGroup]) -> None:
+    """Print the settings of each group: runs that differ only in their seed are one."""
+    heading("Groups: runs that differ only in their seed")
+    for group in groups:
+        out.print(f"{group.key}: {group.title}", markup=False)
 
 
 def _from_here(path: Path) -> Path:
@@ -154,15 +202,16 @@ def _print_measures(group: SeedGroup) -> None:
     assert group.measured is not None
     found = EvaluationMetrics.of(group.measured.metrics)
     first, *rows = summary_rows(group.measured.metrics)
-    heading(f"Before and after training, {group.title}, {_prompts(found)}")
+    heading(f"{variants_in_words(found.variants)}, {group.title}, {_prompts(found)}")
     table = _table(first)
-    for measure, cells in zip(found.measures, rows, strict=True):
-        table.add_row(*cells)
+    for measure, (name, *cells) in zip(found.measures, rows, strict=True):
+        table.add_row(BreakableName(name), *cells)
         seeds = [_seeds(group.measured, found.values.get((variant, measure))) for variant in found.variants]
         if any(seeds):
             table.add_row("  by seed", *seeds, style="dim")
     out.print(table)
     _print_legend([group])
+    print_unmeasured(unmeasured_of(group.folders[0]))
 
 
 def _print_headlines(groups: Sequence[SeedGroup]) -> None:
@@ -186,6 +235,55 @@ def _print_headlines(groups: Sequence[SeedGroup]) -> None:
             table.add_row("", *("" for _ in group.settings), "by seed", *seeds, style="dim")
     out.print(table)
     _print_legend(groups)
+    for group in groups:
+        if measure in group.not_compared:
+            out.print(f"{title_of(measure, '')}: {group.not_compared[measure]}", markup=False)
+    for names in dict.fromkeys(unmeasured_of(group.folders[0]) for group in groups):
+        print_unmeasured(names)
+
+
+def _print_rules(contents: ReportContents) -> None:
+    """Print the measures of single rules by group: of base, and of the variant that the comparison is about.
+
+    Base has no intervals here, for which 80 columns have no room; of many groups, only that of A is shown.
+    """
+    comparison = contents.comparison
+    if comparison is None or len(comparison.groups) < 2 or not comparison.variants:
+        return
+    main = comparison.variants[0]
+    rows = [row for row in comparison.of(main) if row.measure.startswith(_OF_RULES)]
+    if not rows:
+        return
+    of_base = {} if main == BASE else {row.measure: row.cells for row in comparison.of(BASE)}
+    with_base = 0 if not of_base else len(comparison.groups) if len(comparison.groups) <= _BASE_OF_EACH else 1
+    heading(f"Rules by group, {f'{BASE} and {main}' if of_base else main}")
+    titles = [""]
+    for place, group in enumerate(comparison.groups):
+        titles += [f"{group.key}\n{BASE}"] if place < with_base else []
+        titles.append(f"{group.key}\n{main}" if of_base else group.key)
+    table = _table(titles)
+    for row in rows:
+        cells: list[BreakableName | str] = [BreakableName(row.title)]
+        bases = of_base.get(row.measure, ())
+        for place, cell in enumerate(row.cells):
+            if place < with_base:
+                base = bases[place] if place < len(bases) else None
+                cells.append("" if base is None else base.value.bare)
+            cells.append("" if cell is None else _rule_cell(cell))
+        table.add_row(*cells)
+    out.print(table)
+    legend = f"{_MARK} {main} differs from {comparison.groups[0].key} by more than noise"
+    out.print(f"{legend}; intervals of {BASE} are on the page" if of_base else legend)
+    for group in comparison.groups[1:]:
+        for row, reason in comparison.not_compared(group):
+            if row in rows:
+                out.print(f"{row.title}: {reason}", markup=False)
+
+
+def _rule_cell(cell: GroupCell) -> str:
+    """Return a value as `64.3 (38.8-83.7)`, with the mark of a difference."""
+    interval = cell.value.interval.replace(" to ", "-")
+    return _with_interval(cell.value.bare, interval) + _MARK * cell.is_beyond_noise
 
 
 def _print_edited(contents: ReportContents) -> None:
@@ -196,11 +294,34 @@ def _print_edited(contents: ReportContents) -> None:
         return
     heading("What measures the edits")
     for group, one in edited:
-        cells = [comparison.cell(measure, group) for measure in one.measures]
-        deltas = [cell.delta for cell in cells if cell is not None and cell.delta is not None]
-        texts = [f"{delta.text} ({delta.interval})" for delta in deltas]
+        cells = [cell for measure in one.measures if (cell := comparison.cell(measure, group)) is not None]
+        deltas = [cell.delta for cell in cells if cell.delta is not None]
+        texts = [_with_interval(delta.text, delta.interval) for delta in deltas]
         variant = f"; {comparison.variants[0]}, against A: {', '.join(texts)}" if texts else ""
-        out.print(f"{group.key}: {one.principle} {one.line}{variant}", soft_wrap=True, markup=False)
+        variant += _uncompared(comparison, group, one.measures)
+        variant += "".join(
+            f"; {reason}" for reason in dict.fromkeys(cell.not_compared for cell in cells) if reason
+        )
+        out.print(f"{group.key}: {one.principle}: {one.line}{variant}", markup=False)
+
+
+def _uncompared(comparison: GroupComparison, group: RunGroup, measures: Sequence[str]) -> str:
+    """Return the values of measures that a group and the first one define differently, with their words."""
+    found = {m: values for m in measures if (values := comparison.uncompared(m, group))}
+    parts = ["; ".join(" against ".join(f"{key} {_figure(f)}" for key, f in one) for one in found.values())]
+    words = [comparison.cell("words", one) for one in (comparison.groups[0], group)]
+    if found and all(words):
+        parts.append("words: " + " against ".join(f"{c.group} {_figure(c.value)}" for c in words if c))
+    return f"; {comparison.variants[0]}, by different checks: {'; '.join(parts)}" if found else ""
+
+
+def _figure(figure: Figure) -> str:
+    return _with_interval(figure.text, figure.interval)
+
+
+def _with_interval(value: str, interval: str) -> str:
+    """Return a value with its interval in brackets; alone if it has none."""
+    return f"{value} ({interval})" if interval else value
 
 
 def _print_flips(contents: ReportContents) -> None:
@@ -213,18 +334,22 @@ def _print_flips(contents: ReportContents) -> None:
     for one in found:
         figures = one.figures
         share = figures.share
-        text = "" if share is None else f"{share.bare} ({share.interval})"
+        text = "" if share is None else _with_interval(share.bare, share.interval)
         to = f"seeds of {one.after}" if one.is_noise else one.after
         table.add_row(one.before, to, figures.compared.text, figures.flipped.text, text)
     out.print(table)
     if not any(one.is_noise for one in found):
-        out.print("no reference for noise: no two seeds of a group have a pair of answers in common")
+        out.print(
+            "no reference for noise: no two seeds of a group have a pair of answers in common. "
+            "Seeds draw other answers; greedy ones are more alike: --set critique.draft.temperature=0 "
+            "--set critique.critique.temperature=0 --set critique.revision.temperature=0"
+        )
 
 
 def _print_legend(groups: Sequence[SeedGroup]) -> None:
     several = any(len(group.seeds) > 1 for group in groups)
     means = "means over seeds with intervals over prompts; " if several else ""
-    out.print(f"{means}{_MARK} differs from base by more than noise (at most 5 % by chance)", soft_wrap=True)
+    out.print(f"{means}{_MARK} differs from base by more than noise (at most 5 % by chance)")
     for group in groups:
         lacking = () if group.measured is None else group.measured.lacking
         if lacking:
@@ -234,19 +359,14 @@ def _print_legend(groups: Sequence[SeedGroup]) -> None:
 def _group(group: RunGroup, settings: Mapping[Path, Mapping[str, object]]) -> SeedGroup:
     folders = tuple(run.folder for run in group.runs)
     own = {key: value for key, value in settings[folders[0]].items() if key != _SEED}
-    return SeedGroup(group.key, own, tuple(run.seed for run in group.runs), folders, _measured(group.runs))
-
-
-def _measured(runs: Sequence[RunSource]) -> SeedMetrics | None:
-    evaluations = [evaluation_of(run.folder) for run in runs]
-    recorded = [list(map(_metric, one["metrics"])) for one in evaluations if one and one.get("metrics")]
-    if len(recorded) < len(runs):
-        return None
-    return metrics_over_seeds([held_out_series(run) for run in runs], recorded, runs[0].seed)
-
-
-def _metric(value: Mapping[str, Any]) -> Metric:
-    return Metric.model_validate({key: value[key] for key in Metric.model_fields if key in value})
+    seeds, measured = tuple(run.seed for run in group.runs), measured_over_seeds(group.runs)
+    names = (
+        {name.partition(".")[2] for name in (metric.name for metric in measured.metrics)}
+        if measured
+        else set()
+    )
+    reasons = {measure: reason for measure, reason in group.not_compared.items() if measure in names}
+    return SeedGroup(group.key, own, seeds, folders, measured, reasons)
 
 
 def _seeds(measured: SeedMetrics, metric: Metric | None) -> str:

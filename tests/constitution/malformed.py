@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import get_args
 
 from constitution.schema import Check
+from core.text.encodings import SAVED_AS_UTF8
 
 HEAD = "name: x\nprinciples:\n"
 ONE = HEAD + "- id: a\n  text: t\n"
@@ -165,13 +166,17 @@ PRINCIPLES: list[tuple[str, str] | tuple[str, str, str]] = [
     (ONE + '  wieght: 2',
      f"5:3: unknown key 'wieght'; accepted: one of: {KEYS} (did you mean 'weight'?)"),
     (ONE + '  weight: heavy',
-     "5:11: weight is 'heavy'; accepted: a number greater than 0"),
-    (ONE + '  weight: 0',
-     '5:11: weight is 0; accepted: a number greater than 0'),
+     "5:11: weight is 'heavy'; accepted: a number of at least 0"),
+    (ONE + '  weight: -0.5',
+     '5:11: weight is -0.5; accepted: a number of at least 0'),
+    (ONE + '  hard: true\n  weight: 0',
+     "6:11: a principle with `hard: true` has weight 0, by which it is only measured; "
+     "accepted: a weight of more than 0, or hard: false",
+     CROSS),
     (ONE + '  weight: true',
-     '5:11: weight is true; accepted: a number greater than 0'),
+     '5:11: weight is true; accepted: a number of at least 0'),
     (ONE + '  weight: .inf',
-     '5:11: weight is inf; accepted: a finite number greater than 0',
+     '5:11: weight is inf; accepted: a finite number of at least 0',
      INFINITE),
     (ONE + '  hard: very',
      "5:9: hard is 'very'; accepted: true or false"),
@@ -224,16 +229,16 @@ PRINCIPLES: list[tuple[str, str] | tuple[str, str, str]] = [
     (ONE + '  comparison: false',
      '5:15: comparison is false; accepted: text, in quotes: "false"'),
     (ONE + '  weight: -1',
-     '5:11: weight is -1; accepted: a number greater than 0'),
+     '5:11: weight is -1; accepted: a number of at least 0'),
     (ONE + '  weight: .nan',
-     '5:11: weight is nan; accepted: a finite number greater than 0',
+     '5:11: weight is nan; accepted: a finite number of at least 0',
      INFINITE),
     (ONE + "  weight: '2'",
-     "5:11: weight is '2'; accepted: a number greater than 0"),
+     "5:11: weight is '2'; accepted: a number of at least 0"),
     (ONE + '  weight:',
-     '5:10: weight is empty; accepted: a number greater than 0'),
+     '5:10: weight is empty; accepted: a number of at least 0'),
     (ONE + '  weight: 1e999',
-     '5:11: weight is inf; accepted: a finite number greater than 0',
+     '5:11: weight is inf; accepted: a finite number of at least 0',
      INFINITE),
     (ONE + '  lint_ignore: [101]',
      '5:17: entry 1 of lint_ignore is 101; accepted: text, in quotes: "101"'),
@@ -244,7 +249,7 @@ PRINCIPLES: list[tuple[str, str] | tuple[str, str, str]] = [
     (HEAD + '- id: “a”\n  text: t',
      f"3:7: the id '“a”' is not in kebab-case; accepted: {KEBAB}"),
     ('name: x\r\nprinciples:\r\n- id: a\r\n  text: t\r\n  weight: x\r\n',
-     "5:11: weight is 'x'; accepted: a number greater than 0"),
+     "5:11: weight is 'x'; accepted: a number of at least 0"),
 ]
 
 # `applies_to` and `except`.
@@ -498,19 +503,19 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
 # No text.
 ENCODING: list[tuple[bytes, str]] = [
     ('name: x'.encode('utf-16'),
-     '1:1: the byte 0xff is not UTF-8; accepted: text saved as UTF-8'),
+     f'1:1: the byte 0xff is not UTF-8: the file is UTF-16; accepted: {SAVED_AS_UTF8}'),
     (b'n\x00a\x00m\x00e\x00:\x00 \x00x\x00',
      '1:2: the character U+0000 is not allowed in YAML; accepted: printable text'),
     (b'name: caf\xe9\nprinciples: [a]',
-     '1:10: the byte 0xe9 is not UTF-8; accepted: text saved as UTF-8'),
+     f'1:10: the byte 0xe9 is not UTF-8; accepted: {SAVED_AS_UTF8}'),
     (b'\xef\xbb\xbfname: x\nprinciples: [3]',
      f'2:14: principle 1 is 3; accepted: {ENTRY}'),
     (b'\xef\xbb\xbf\xef\xbb\xbfname: x\nprinciples: [3]',
      f'2:14: principle 1 is 3; accepted: {ENTRY}'),
     (b'name: x\nprinciples: [\xe2\x82',
-     '2:14: the byte 0xe2 is not UTF-8; accepted: text saved as UTF-8'),
+     f'2:14: the byte 0xe2 is not UTF-8; accepted: {SAVED_AS_UTF8}'),
     (b'name: \xc0\xaf',
-     '1:7: the byte 0xc0 is not UTF-8; accepted: text saved as UTF-8'),
+     f'1:7: the byte 0xc0 is not UTF-8; accepted: {SAVED_AS_UTF8}'),
 ]
 # fmt: on
 

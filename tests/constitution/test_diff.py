@@ -64,6 +64,7 @@ def test_equal_constitutions_have_no_differences():
     [
         ("text", "The reply is gentle to whoever asks.", "reworded", {*ASKED, "prompted"}),
         ("weight", 2.5, "reweighted", {"draw", "aggregation"}),
+        ("weight", 0.0, "reweighted", {"draw", "aggregation", "prompted"}),
         ("applies_to", {"tags": ["red-team"]}, "rescoped", {"draw", "prompted"}),
         ("except", {"pattern": "joke"}, "rescoped", {"draw", "prompted"}),
         ("section", "safety", "moved", {"rules"}),
@@ -105,6 +106,18 @@ def test_every_field_that_can_change_is_told():
     assert Principle.model_fields.keys() - {"id"} == told
     whole = {"name", "version", "preamble", "priority", "sections", "passages", "lint_ignore", "principles"}
     assert Constitution.model_fields.keys() == whole
+
+
+def test_what_is_only_measured_bears_on_nothing():
+    measured = constitution(kind={"weight": 0.0})
+    check = {"kind": "max_words", "value": 9}
+    assert changes(measured, constitution(kind={"weight": 0.0, "check": check})) == [
+        ("check changed", "kind", "check", set())
+    ]
+    ruler = {"id": "ruler", "text": "The reply has at most nine words.", "check": check, "weight": 0.0}
+    more = constitution({"principles": [*BASE["principles"], ruler]})
+    assert changes(constitution(), more) == [("added", "ruler", "text", set())]
+    assert changes(more, constitution()) == [("removed", "ruler", "text", set())]
 
 
 def test_order_of_sections_matters_under_strict_priority_alone():

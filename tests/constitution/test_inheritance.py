@@ -8,6 +8,7 @@ from constitution.loader import load_constitution, preset_names, read_constituti
 from constitution.schema import Constitution
 from constitution.sources import MAX_LEVELS
 from core.errors import ConfigError
+from core.text.encodings import SAVED_AS_UTF8
 from tests.constitution.examples import BASE, CHILD, RULES, WELL_FORMED, write_all
 
 PRESETS = ", ".join(preset_names())
@@ -153,14 +154,14 @@ MISTAKES = {
          "accepted: a base that does not extend this file",
          "c.yaml:3:14: principle 1 is 3; accepted: ENTRY"]),
     "broken base": (
-        {"a.yaml": HEAD + "principles: [{id: kind, weight: 0}]\n", "base.yaml": "name: [\n"},
+        {"a.yaml": HEAD + "principles: [{id: kind, weight: -1}]\n", "base.yaml": "name: [\n"},
         ["base.yaml:2:1: not valid YAML: while parsing a flow node, did not find expected node content; "
-         "accepted: ADVICE", "a.yaml:3:33: weight is 0; accepted: a number greater than 0"]),
+         "accepted: ADVICE", "a.yaml:3:33: weight is -1; accepted: a number of at least 0"]),
     "wrong base": (
-        {"a.yaml": HEAD + "principles: [{id: kind, weight: 0}]\n",
+        {"a.yaml": HEAD + "principles: [{id: kind, weight: -1}]\n",
          "base.yaml": SMALL + "priority: strickt\n"},
         ["base.yaml:5:11: priority is 'strickt'; accepted: one of: holistic, strict (did you mean 'strict'?)",
-         "a.yaml:3:33: weight is 0; accepted: a number greater than 0"]),
+         "a.yaml:3:33: weight is -1; accepted: a number of at least 0"]),
     "no such id": (
         {"a.yaml": HEAD + "principles: [{id: kid, weight: 2}]\n", "base.yaml": SMALL},
         ["a.yaml:3:19: base.yaml has no principle 'kid' to override, and text is missing; "
@@ -216,8 +217,8 @@ MISTAKES = {
         ["a.yaml:5:11: the file 'rules.md' does not exist; accepted: the path of a Markdown file, relative "
          "to this file, such as rule.md (did you mean 'rule.md'?)"]),
     "document of bytes": (
-        {"a.yaml": BASE, "rules.md": b"# Caf\xe9\n"},
-        ["rules.md:1:6: the byte 0xe9 is not UTF-8; accepted: text saved as UTF-8"]),
+        {"a.yaml": BASE, "rules.md": b"# Caf\x81\n"},  # not a character of Windows-1252 either
+        [f"rules.md:1:6: the byte 0x81 is not UTF-8; accepted: {SAVED_AS_UTF8}"]),
     "document with a NUL": (
         {"a.yaml": BASE, "rules.md": RULES + "\0"},
         ["rules.md:16:1: the character U+0000 is not allowed in a document; accepted: printable text"]),

@@ -6,6 +6,7 @@ import pty
 import threading
 
 import pytest
+from rich.console import Console
 
 import core.progress
 from core.progress import ProgressTask, progress
@@ -47,6 +48,19 @@ def test_columns_are_count_percent_rate_time_left_and_note(clock: Clock):
     task.advance(12)
     task.note("212 tokens/s")
     assert task.columns() == ["12/24", "50%", "0.8/s", "ETA 0:15", "212 tokens/s"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_narrow_terminal_shows_the_whole_note_below_a_shorter_bar(clock: Clock, width: int):
+    task = ProgressTask("critique", 24, clock=clock)
+    task.note("1,318 tokens, 574 tokens/s, asked 0 of 140 requests")
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(core.progress._bar_row(task, width, finished=False))
+    assert isinstance(console.file, io.StringIO)
+    rows = console.file.getvalue().splitlines()
+    assert len(rows) == (1 if width == 200 else 2)
+    assert max(map(len, rows)) <= width
+    assert "574 tokens/s, asked 0 of 140 requests" in rows[-1]
 
 
 def test_rate_counts_only_the_work_of_this_process(clock: Clock):

@@ -100,6 +100,7 @@ def test_lines_name_what_happened():
         "round 2: 0 of 1 revision kept; 1 dropped by guard; 1 critique without a fault; 1 prompt skipped"
     )
     assert lines[2].endswith("33.3 % -> 66.7 % -> 66.7 % of 3 prompts")
+    assert [line.split(":")[0] for line in lines[3:]] == ["dropped by guard", "dropped by flags"]
     assert attribution_rows(statistics(*TRACES))[1] == ("brief", "2", "2", "1", "2", "0", "1")
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAME = re.compile(r"^(?:#|<!--) ([\w-]+\.\w+)")
+_NAME = re.compile(r"^(?:#|<!--) ([\w/-]+\.\w+)")
 EXPECTED = "# => "
 
 

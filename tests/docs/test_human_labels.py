@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from constitution.importers.registry import FORMS
 from labelers.formats.columns import TARGETS
 from labelers.formats.registry import BUILT_IN
+from publius.commands.imports import LABEL_FORMATS
+from publius.labels.exporting import LABEL_FORMS
 from tests.docs.transcripts import transcripts
 from tests.publius.invoking import here
 from tests.publius.test_cli import REPOSITORY
@@ -30,6 +33,24 @@ def test_the_worked_example_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert arguments[:2] == ["-n", "1"]
             printed = Path(arguments[2]).read_text().splitlines()[:1]
         assert [line for line in expected if line not in printed] == [], command
+
+
+def test_help_and_pages_list_the_formats_that_there_are():
+    names = {source.name for source in BUILT_IN}
+    assert set(LABEL_FORMATS) == names
+    assert len(LABEL_FORMATS) == len(BUILT_IN)
+    readme, commands = (
+        " ".join((REPOSITORY / page).read_text().split()) for page in ("README.md", "docs/commands.md")
+    )
+    assert f"{len(BUILT_IN)} import formats" in readme
+    assert f"{len(BUILT_IN)} formats; every judgment" in commands
+
+
+def test_the_help_lists_the_forms_of_constitutions_and_exports_that_there_are():
+    shown = " ".join(here("import", "constitution", "--help").stdout.replace("│", " ").split())
+    assert f"{', '.join(form.name for form in FORMS[:-1])} or {FORMS[-1].name}" in shown
+    shown = " ".join(here("export", "--help").stdout.replace("│", " ").split())
+    assert f"{', '.join(LABEL_FORMS[:-1])} or {LABEL_FORMS[-1]}" in shown
 
 
 def test_every_format_and_column_is_documented():

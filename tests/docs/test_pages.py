@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import typer.main
 
 import publius
 from publius.cli import app
+from publius.commands.tree.groups import GroupWithDefault
 from publius.config.run_file import load_run_config
 from tests.docs.blocks import blocks_of
 from tests.publius.invoking import here
 from tests.publius.test_cli import REPOSITORY
 
 README = REPOSITORY / "README.md"
-PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 PICTURE = REPOSITORY / "docs" / "pictures" / "terminal.svg"
 RECORDING = REPOSITORY / "docs" / "pictures" / "record.py"
 _CODE = re.compile(r"^```.*?^```$|^ {4}.*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -39,9 +41,15 @@ def commands_in(text: str) -> Iterator[str]:
         yield re.split(r"\s{2,}(?!-)|\s#\s", found[1])[0]
 
 
+@cache
+def command_tree() -> Any:
+    """Return the root command; making it takes longer than all that is asked of it."""
+    return typer.main.get_command(app)
+
+
 def unknown_part(command: str) -> str | None:
     """Return the first word of a command line that names no command or option, or None."""
-    known: Any = typer.main.get_command(app)
+    known = command_tree()
     options: set[str] = {"--help"}
     for word in shlex.split(command):
         options |= {name for parameter in known.params for name in parameter.opts}
@@ -49,10 +57,28 @@ def unknown_part(command: str) -> str | None:
             if word.split("=")[0] not in options:
                 return word
         elif hasattr(known, "commands"):
-            if word not in known.commands:
+            if word in known.commands:
+                known = known.commands[word]
+            elif isinstance(known, GroupWithDefault):  # the word is an argument of the first command
+                known = next(iter(known.commands.values()))
+            else:
                 return word
-            known = known.commands[word]
     return None
+
+
+def missing_options(command: str) -> list[str]:
+    """Return the required options that a command with arguments lacks; none if it is only named."""
+    known, words = command_tree(), shlex.split(command)
+    while hasattr(known, "commands"):
+        if words and words[0] in known.commands:
+            known = known.commands[words.pop(0)]
+        elif words and isinstance(known, GroupWithDefault):
+            known = next(iter(known.commands.values()))
+        else:
+            return []
+    given = {word.split("=")[0] for word in words}
+    required = [p.opts for p in known.params if p.required and p.param_type_name == "option"]
+    return [opts[0] for opts in required if words and not given & set(opts)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -73,13 +99,22 @@ def test_every_command_of_a_page_exists_with_its_options(page: Path):
     assert {command: part for command, part in unknown.items() if part} == {}
 
 
+def test_every_command_of_the_readme_has_its_required_options():
+    text = README.read_text(encoding="utf-8")
+    commands = [*commands_in(text), *re.findall(r"`publius ([^`\n]+)`", text)]
+    lacking = {command: missing_options(command) for command in commands}
+    assert "import constitution rules.txt --to rules.yaml" in lacking
+    assert {command: options for command, options in lacking.items() if options} == {}
+    assert missing_options("import constitution rules.txt") == ["--to"]
+
+
 def test_the_readme_lists_every_page():
     linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", README.read_text(encoding="utf-8")))
     assert linked == {f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")}
 
 
 def test_the_commands_page_has_every_command():
-    root: Any = typer.main.get_command(app)
+    root = command_tree()
     page = list(commands_in((REPOSITORY / "docs" / "commands.md").read_text(encoding="utf-8")))
     assert {shlex.split(c)[0] for c in page} - {"--allow-code"} == set(root.commands)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -327,3 +328,22 @@ def test_a_request_that_never_returns_is_given_up_and_those_that_wait_for_it_too
 
     assert [type(found) for found in asyncio.run(both())] == [FailedRequestError] * 2
     assert len(cache) == 0
+
+
+def test_answer_is_reported_while_it_is_written_and_not_when_it_is_known(cache: RequestCache):
+    cached = CachedEngine(ScriptedEngine(["one two three four"]), cache)
+    told: list[str] = []
+    answers = [asyncio.run(cached.stream(ask(), told.append)) for _ in range(2)]
+    assert told == ["one two"]
+    assert [answer.text for answer in answers] == ["one two three four"] * 2
+
+
+def test_engine_that_reports_nothing_answers_all_the_same(cache: RequestCache):
+    class Silent(WaitingEngine):
+        stream: Any = None
+
+    told: list[str] = []
+    engine = Silent()
+    engine.gate.set()
+    assert asyncio.run(CachedEngine(engine, cache).stream(ask(), told.append)).text
+    assert told == []

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from core.errors import ConfigError
 from core.settings import OPERATIONAL
 from engines.config import ROLES, EngineConfig, ModelConfig, ModelEngineConfig, ModelsConfig
 
@@ -69,6 +70,7 @@ def test_only_speed_and_memory_are_operational():
         "concurrency",
         "request_timeout_s",
         "gpus",
+        "replicas",
         "device_map",
         # A server, and how it is asked: what it answers depends on none of them.
         "url",
@@ -89,7 +91,15 @@ def test_every_field_has_a_help_text(section: type[ModelConfig | ModelsConfig | 
 
 @pytest.mark.parametrize(
     ("given", "device", "count"),
-    [({}, "cuda", 512), ({}, "cpu", 64), ({}, None, 64), ({"concurrency": 8}, "cuda", 8)],
+    [
+        ({}, "cuda", 512),
+        ({}, "cpu", 64),
+        ({}, None, 64),
+        ({"concurrency": 8}, "cuda", 8),
+        ({"kind": "vllm", "replicas": 4}, "cuda", 2048),
+        ({"kind": "vllm", "replicas": 4, "concurrency": 8}, "cuda", 8),
+        ({"kind": "vllm", "replicas": 4}, "cpu", 64),
+    ],
 )
 def test_conversations_in_progress_depend_on_the_engine(
     given: dict[str, Any], device: str | None, count: int
@@ -112,3 +122,16 @@ def test_a_model_s_own_settings_take_precedence():
 def test_gpus_are_indices(gpus: list[Any]):
     with pytest.raises(ValidationError):
         ModelEngineConfig.model_validate({"gpus": gpus})
+
+
+def test_replicas_are_those_of_vllm():
+    with pytest.raises(ValidationError, match="replicas are those of vLLM, but kind is transformers"):
+        EngineConfig(replicas=2)
+    own = ModelConfig.model_validate({"id": "m", "engine": {"replicas": 2}})
+    with pytest.raises(ConfigError, match=r"models\.labeler\.engine\.replicas: replicas are those of vLLM"):
+        EngineConfig().for_model(own, "labeler")
+    engine = EngineConfig(kind="vllm", replicas=4)
+    assert engine.for_model(own).replicas == 2
+    assert engine.for_model(ModelConfig.model_validate({"id": "m", "engine": {"gpus": [0, 1]}})).replicas == 4
+    elsewhere = ModelConfig.model_validate({"id": "m", "engine": {"kind": "transformers"}})
+    assert engine.for_model(elsewhere).replicas == 1

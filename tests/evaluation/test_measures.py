@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from constitution.checks.kinds import ContainsNone, MaxWords
+from constitution.checks.kinds import ContainsNone, EndsWithQuestion, MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.errors import DataError
-from core.records import Answer
+from core.records import Answer, Metric
 from evaluation.measures import (
     MEASURES,
     Series,
     answer_series,
+    ceiling_sentences,
+    cut_off_sentences,
     duplicates,
     empty,
     finished,
@@ -122,3 +124,39 @@ def test_damaged_line_of_series_is_named(line: str, tmp_path: Path):
     with pytest.raises(DataError) as raised:
         read_series(file)
     assert "series.jsonl:2" in str(raised.value)
+
+
+def finished_share(variant: str, share: float, n: int = 16) -> Metric:
+    return Metric(name=f"{variant}.finished", value=share, n=n, unit="share")
+
+
+def test_answers_cut_off_name_the_setting_and_the_checks_of_an_end():
+    asks = Principle(
+        id="asks-back", text="Ask.", check=EndsWithQuestion(kind="ends_with_question", value=True)
+    )
+    constitution = CONSTITUTION.model_copy(update={"principles": (SHORT, asks)})
+    metrics = [finished_share("base", 0.0), finished_share("dpo", 0.5), finished_share("sft", 0.95)]
+    assert cut_off_sentences(metrics, constitution, 48) == (
+        "16 of 16 answers of base and 8 of 16 answers of dpo are cut off at eval.sampling.max_new_tokens "
+        "(48): raise it. asks-back cannot be passed without an answer's end.",
+    )
+    (said,) = cut_off_sentences([finished_share("base", 0.0, 1)], None, 1024)
+    assert said == "1 of 1 answer of base is cut off at eval.sampling.max_new_tokens (1,024): raise it."
+
+
+def test_rules_that_base_keeps_in_every_answer_cannot_be_seen_to_improve():
+    def kept(name: str, value: float, n: int = 6) -> Metric:
+        return Metric(name=name, value=value, n=n, unit="share")
+
+    full, partly = kept("base.compliance.direct", 1.0), kept("base.compliance.kind", 0.5)
+    other = kept("dpo.compliance.direct", 1.0)
+    assert ceiling_sentences([full, partly, other, kept("base.compliance", 0.75)]) == (
+        "base keeps direct in 6 of 6 answers: on these prompts, the rule cannot be seen to improve.",
+    )
+    assert ceiling_sentences([full, partly]) == ()  # nothing is compared with base
+    assert ceiling_sentences([partly, other]) == ()
+
+
+def test_few_answers_cut_off_and_differences_of_the_share_say_nothing():
+    delta = Metric(name="dpo.finished.delta", value=-0.5, n=16, unit="share")
+    assert cut_off_sentences([finished_share("base", 0.95), delta], CONSTITUTION, 48) == ()

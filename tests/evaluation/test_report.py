@@ -53,7 +53,7 @@ def test_report_says_what_moved_and_what_it_cost():
     further = [Series("sft", "kl", "nats", {a.prompt.id: 0.25 for a in moved(40)})]
     report = render_report(content(moved(40, "sft"), further=further))
     short = section(report, "Summary")
-    assert "better beyond noise: all checks +100.0 [+92.3, +100.0] points (0.0 to 100.0 %)" in short
+    assert "better beyond noise: checks passed +100.0 [+92.3, +100.0] points (0.0 to 100.0 %)" in short
     assert "changed beyond noise: words -4.0 [-4.0, -4.0] (6.0 to 2.0)" in short
     assert "the same on every prompt: finished, empty, repeats itself" in short
     assert "| at-most-3-words, % | 0.0 [0.0, 8.8] | 100.0 [91.2, 100.0] | 40 |" in report
@@ -64,14 +64,17 @@ def test_report_says_what_moved_and_what_it_cost():
 
 def test_few_prompts_are_said_to_be_few():
     assert "are few" not in render_report(content(moved(30, "sft")))
-    assert "**29 prompts are few.**" in render_report(content(moved(29, "sft")))
+    few = render_report(content(moved(29, "sft")))
+    assert "**29 prompts are few.**" in few
+    assert "how many more prompts would decide" in few
+    assert "how many more prompts would decide" not in render_report(content(moved(30, "sft")))
 
 
 def test_very_few_prompts_tell_nothing():
     short = section(render_report(content(moved(3, "sft"))), "Summary")
     assert "**3 prompts are too few to distinguish a change from chance.**" in short
     assert "a probability of 1 in 4 by chance" in short
-    assert "too few prompts to tell: all checks +100.0" in short
+    assert "too few prompts to tell: checks passed +100.0" in short
     assert "beyond noise" not in short
 
 
@@ -160,9 +163,20 @@ def test_metrics_content_is_json_that_reads_back():
 def test_summary_has_a_row_for_each_measure_and_a_cell_for_each_variant():
     heading, *rows = summary_rows(content(moved(40, "sft")).evaluation.metrics)
     assert heading == ("measure", "base", "sft")
-    assert rows[0] == ("all checks, %", "0.0 (0.0-8.8)", "100 (91.2-100)*")
+    assert rows[0] == ("checks passed, %", "0.0 (0.0-8.8)", "100 (91.2-100)*")
     assert ("words", "6.0 (6.0-6.0)", "2.0 (2.0-2.0)*") in rows
     assert ("empty, %", "0.0 (0.0-8.8)", "0.0 (0.0-8.8)") in rows
+
+
+def test_summary_says_on_how_many_prompts_a_rule_was_measured_if_not_on_all():
+    metrics = [
+        Metric(name="base.words", value=9.0, n=16, unit="words"),
+        Metric(name="base.compliance.language", value=1.0, n=12, unit="share"),
+        Metric(name="base.compliance.short", value=1.0, n=16, unit="share"),
+        Metric(name="base.empty", value=0.0, n=12, unit="share"),
+    ]
+    names = {row[0] for row in summary_rows(metrics)[1:]}
+    assert {"language, % (n = 12)", "short, %", "empty, %"} <= names
 
 
 @pytest.mark.parametrize(("width", "lines_each"), [(100, 1), (80, 2)])

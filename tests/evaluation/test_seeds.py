@@ -8,6 +8,8 @@ import pytest
 from core.records import Metric
 from core.statistics.intervals import share_interval
 from evaluation.measures import Series
+from evaluation.metrics import metrics_of
+from evaluation.presentation import EvaluationMetrics
 from evaluation.seeds import mean_by_prompt, metrics_over_seeds
 
 PROMPTS = [f"prompt{n}" for n in range(8)]
@@ -71,3 +73,37 @@ def test_what_only_some_seeds_have_is_named():
     assert found.lacking == ("dpo.compliance",)
     assert {metric.name for metric in found.metrics} == {"base.compliance", "base.kl"}
     assert found.as_json()["left_out"] == ["dpo.compliance"]
+
+
+def one_run() -> tuple[list[Series], list[Metric]]:
+    """Return a run in which 7 prompts change three measures by prompt, and one that has no such values."""
+    own = [Series(v, m, "ratio", dict.fromkeys(PROMPTS[:7], value)) for v, m, value in MEASURED]
+    further = [Metric(name=f"{v}.distinct", value=0.5, low=0.4, high=0.6, n=7) for v in ("base", "dpo")]
+    delta = Metric(name="dpo.distinct.delta", value=0.0, low=-0.1, high=0.1, n=7, p_value=0.9)
+    return own, [*metrics_of(own, PROMPTS, 0)[0], *further, delta]
+
+
+MEASURED = [(v, m, value) for m in ("words", "kl", "sameness") for v, value in (("base", 0.0), ("dpo", 1.0))]
+
+
+def outcomes(metrics: list[Metric]) -> dict[tuple[str, str], object]:
+    found = EvaluationMetrics.of(metrics)
+    return {key: found.outcome(*key) for key in found.values}
+
+
+def test_identical_seeds_have_the_verdicts_of_one():
+    own, recorded = one_run()
+    one, pooled = outcomes(recorded), metrics_over_seeds([own, own], [recorded, recorded])
+    # Of three tests with p = 1/64 each is beyond noise (0.047), of four none is (0.0625).
+    assert one["dpo", "words"] == "noise"
+    assert outcomes(metrics_of(own, PROMPTS, 0)[0])["dpo", "words"] == "other"
+    assert outcomes(list(pooled.metrics)) == one
+    assert "dpo.distinct.delta" not in pooled.by_seed
+
+
+def test_difference_without_values_by_prompt_has_the_largest_p_value_of_the_seeds():
+    own, recorded = one_run()
+    other = [*recorded[:-1], recorded[-1].model_copy(update={"p_value": 0.2, "value": 0.2})]
+    found = {m.name: m for m in metrics_over_seeds([own, own], [recorded, other]).metrics}
+    delta = found["dpo.distinct.delta"]
+    assert (delta.p_value, delta.value, delta.low) == (0.9, pytest.approx(0.1), None)

@@ -24,16 +24,38 @@ def row(verdict: str, annotator: str | None = "ann", **more: Any) -> dict[str, A
 
 
 def test_a_repeated_row_is_dropped_and_counted(tmp_path: Path):
-    labels = imported(given(row("a"), row("a", comment="again"), row("a", "other")), tmp_path)
+    labels = imported(given(row("a"), row("a"), row("a", "other")), tmp_path)
     assert (labels.tally.kept, labels.tally.judgments) == (2, 2)
     assert labels.tally.dropped[DUPLICATE_JUDGMENT].rows == [2]
     assert [e.record_id for e in labels.exclusions] == ["file:2"]
 
 
+def test_repeats_that_agree_and_that_differ_are_kept_alike(tmp_path: Path):
+    rows = [row("a", item_id=1), row("a", item_id=2), row("b", item_id=3), row("a", item_id=2)]
+    labels = imported(given(*rows, row("b", "other", item_id=3)), tmp_path)
+    found = sorted((j.annotator or "", j.occasion or 1, j.verdict) for j in labels.judgments)
+    assert [one[:2] for one in found] == [("ann", 1), ("ann", 2), ("ann", 3), ("other", 1)]
+    assert found[0][2] == found[1][2] != found[2][2] == found[3][2]
+    assert labels.reason(4) == DUPLICATE_JUDGMENT
+    assert (labels.tally.repeats.count, labels.tally.conflicts.count) == (2, 1)
+
+
+def test_the_first_judgment_has_the_id_that_it_has_without_repeats(tmp_path: Path):
+    alone = imported(given(row("a")), tmp_path / "alone").judgments
+    repeated = imported(given(row("a", item_id=1), row("a", item_id=2)), tmp_path / "repeated").judgments
+    assert {j.id for j in alone} < {j.id for j in repeated}
+    assert len(repeated) == 2
+
+
 def test_the_mirrored_row_is_the_same_comparison(tmp_path: Path):
     mirrored = row("b", response_a="Two.", response_b="One.")
     labels = imported(given(row("a"), mirrored), tmp_path)
-    assert (labels.tally.comparisons, labels.tally.judgments) == (1, 1)
+    assert (labels.tally.comparisons, labels.tally.judgments) == (1, 2)
+    assert len({judgment.verdict for judgment in labels.judgments}) == 1
+
+
+def test_unnamed_people_do_not_repeat_themselves(tmp_path: Path):
+    labels = imported(given(row("a", None, item_id=1), row("a", None, item_id=2)), tmp_path)
     assert labels.reason(2) == DUPLICATE_JUDGMENT
 
 

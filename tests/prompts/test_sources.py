@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -121,6 +122,40 @@ def test_near_duplicates_are_skipped_as_asked(duplicates: Duplicates, skipped: s
     assert [entry.near for entry in found if not entry.reason].count(True) == 2 - len(skipped)
 
 
+def test_a_skipped_near_duplicate_names_the_prompt_that_it_resembles():
+    texts = ["How do I boil an egg?", f"{LONG}?", f"{LONG}, please?", f"{LONG.upper()} !"]
+    found = admitted([prompt(text) for text in texts], duplicates="near")
+    assert [entry.detail for entry in found[2:]] == [
+        f'row 3 nearly repeats row 2: "{shown(found[2])}", "{shown(found[1])}"',
+        "row 4 repeats row 2",
+    ]
+    assert [entry.is_similar for entry in found] == [False, False, True, False]
+
+
+def shown(entry: Admission) -> str:
+    text = entry.prompt.messages[0].content
+    return text if len(text) <= 80 else f"{text[:40].rstrip()} ... {text[-40:].lstrip()}"
+
+
+def talk(*turns: str) -> Prompt:
+    roles = itertools.cycle(("user", "assistant"))
+    return Prompt.of(
+        tuple(Message(role=role, content=text) for role, text in zip(roles, turns, strict=False))
+    )
+
+
+def test_a_conversation_does_not_repeat_the_prompt_that_it_begins_with():
+    asked = "Why?"
+    found = admitted(
+        [prompt(f"{LONG}?"), talk(f"{LONG}?", asked, "So."), talk(f"{LONG}, please?", asked, "So.")],
+        duplicates="near",
+    )
+    assert [entry.reason for entry in found] == ["", "", "near-duplicate of an earlier prompt"]
+    assert found[1].near
+    assert found[1].prompt.split == found[0].prompt.split
+    assert found[2].detail.startswith("row 3 nearly repeats row 2: ")
+
+
 def test_near_duplicates_share_a_split_whatever_their_hashes():
     for number in range(40):
         one, two = prompt(f"{LONG} number {number}?"), prompt(f"{LONG} number {number}, please?")
@@ -142,6 +177,7 @@ def test_chain_of_near_duplicates_does_not_reach_from_training_into_test():
 def test_near_duplicate_that_names_the_other_split_is_skipped():
     found = admitted([prompt(f"{LONG}?", split="train"), prompt(f"{LONG}, please?", split="test")])
     assert found[1].reason == "near-duplicate of a prompt in another split"
+    assert found[1].detail.startswith("row 2 nearly repeats row 1: ")
 
 
 def test_template_that_all_prompts_share_makes_no_near_duplicates():

@@ -66,6 +66,32 @@ def test_init_quotes_the_folder_in_the_commands_that_it_shows(tmp_path):
     assert f"publius try '{tmp_path / 'my desk' / 'constitution.yaml'}'" in done.stdout
 
 
+def test_init_with_own_files_names_them_and_says_how_the_prompts_are_split(tmp_path):
+    (tmp_path / "house.yaml").write_text("name: house\nprinciples: [The reply is kind.]\n")
+    (tmp_path / "mails.txt").write_text("May I come on Sunday?\nWhere is the lift?\n")
+    own = ("--constitution", tmp_path / "house.yaml", "--prompts", tmp_path / "mails.txt")
+    done = here("init", tmp_path / "desk 1", *own)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "desk 1" / "run.yaml").read_text()
+    assert "# Edit house.yaml and run again" in text
+    assert 'name: "desk-1"' in text
+    said = " ".join(done.stderr.split())
+    assert "2 used: " in said
+    assert ("no prompt is held out for publius eval: add split: {train: 0.4" in said) is ("0 test" in said)
+
+
+def test_init_writes_conditions_on_the_rows_of_own_prompts(tmp_path):
+    rows = [{"prompt": f"Question {n}?", "consent": n > 0, "market": "NO"} for n in range(3)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    conditions = ("--where", "consent=true", "--where", "market=[DE, NO]")
+    done = here("init", tmp_path / "desk", "--prompts", tmp_path / "own.jsonl", *conditions)
+    assert "2 prompts of 3 rows; 1 skipped: left out by prompts.where consent = true" in done.stderr
+    settings = load_run_config(tmp_path / "desk" / "run.yaml").prompts
+    assert settings.where == {"consent": True, "market": ("DE", "NO")}
+    (line,) = mistakes(here("init", tmp_path / "other", "--where", "consent=true"))
+    assert "--where requires --prompts" in line
+
+
 def test_init_project_checks_and_runs_dry(tmp_path):
     here("init", tmp_path / "new")
     assert here("check", tmp_path / "new" / "constitution.yaml").returncode == 0

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
+from rich.color import Color
 from rich.table import Table
 from rich.text import Text
 
+import publius
 from core.errors import DataError
 from core.notices import note, warn
-from publius.console import SafeConsole, attach_notices, emit, err, fail, out, print_lines, word_diff
+from publius.console import (
+    ALARM,
+    CAUTION,
+    SafeConsole,
+    attach_notices,
+    emit,
+    err,
+    fail,
+    out,
+    print_lines,
+    word_diff,
+)
 
 HOSTILE = "a\x1b]0;owned\x07b\x1b[2Jc\x9b31md\re\x08f\x00g\x7fh\ud800i\tj\nk"
 HARMLESS = "a]0;ownedb[2Jc31mdefghi"
@@ -42,7 +57,7 @@ def test_control_characters_never_reach_the_terminal(renderable: object):
 def test_changed_words_are_coloured_and_nothing_else_is():
     text = printed(word_diff("one two", "one \x1b[31mthree"), terminal=True)
     assert "{+[31mthree+}" in text
-    assert "\x1b[32m" in text  # ours
+    assert "\x1b[1m" in text  # ours
 
 
 def test_other_scripts_and_symbols_are_printed_as_they_are():
@@ -120,3 +135,28 @@ def test_result_on_one_line_is_one_line_of_json(capsys: pytest.CaptureFixture[st
         emit(Counts(), True, unused, on_one_line=True)
     first, second = capsys.readouterr().out.splitlines()
     assert json.loads(first) == json.loads(second) == Counts().as_json()
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2.2 between two colours."""
+
+    def luminance(name: str) -> float:
+        channels = (value / 255 for value in Color.parse(name).get_truecolor())
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("colour", [ALARM, CAUTION])
+@pytest.mark.parametrize("ground", ["#000000", "#ffffff"])
+def test_colours_can_be_read_on_dark_and_light_grounds(colour: str, ground: str):
+    assert contrast(colour, ground) >= 4.5
+    assert contrast("#cd0000", "#000000") < 4.5  # a terminal's red
+
+
+def test_no_text_of_the_product_has_a_terminals_own_colours():
+    named = re.compile(r"""style=f?"[^"]*\b(red|green|blue|cyan|magenta|yellow)\b""")
+    sources = (path for path in Path(publius.__file__).parent.rglob("*.py"))
+    assert [path for path in sources if named.search(path.read_text(encoding="utf-8"))] == []

@@ -34,7 +34,7 @@ lora: {{r: 4, alpha: 8}}
 optim: {{batch_size: 4, micro_batch: 4, epochs: 4, max_length: 1024}}
 sft: {{learning_rate: 2.0e-2, benign_replay: 3.0}}
 dpo: {{learning_rate: 2.0e-2}}
-eval: {{sampling: {{max_new_tokens: 12}}}}
+eval: {{sampling: {{max_new_tokens: 12}}, texts: 4}}
 """
 
 SPLITS = ("train", "train", "preference", "preference", "test") * 5

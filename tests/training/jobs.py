@@ -137,7 +137,9 @@ def train(
 
 
 if __name__ == "__main__":
-    wanted = next(method for method in METHODS if method == sys.argv[1])
-    train(wanted, Path(sys.argv[2]), sys.argv[3], None, int(sys.argv[4]))
+    to, model_folder, *wanted = sys.argv[1:]  # and each method with the number of its examples
+    for method, examples in (one.split(":") for one in wanted):
+        known = next(name for name in METHODS if name == method)
+        train(known, Path(to) / method, model_folder, None, int(examples))
     assert "vllm" not in sys.modules  # it lives in processes of its own
     print(f"process {rank()} of {world_size()}")  # noqa: T201

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import pytest
 import torch
 
 from engines.adapter import SETTINGS, WEIGHTS
+from tests import forked
 from tests.training.jobs import train
 from training import fit
 from training.checkpoints import TrainingFolder
@@ -22,9 +20,8 @@ from training.distill import loop as distill_loop
 from training.methods import METHODS, ON_POLICY_METHODS, Method
 from training.rl.ppo import loop
 
-pytestmark = pytest.mark.slow  # processes that each import torch and load a model
+pytestmark = pytest.mark.slow  # processes that each load a model
 
-REPOSITORY = Path(__file__).parents[2]
 KILLED: tuple[Method, ...] = ("dpo", "ppo")
 """One trainer of pairs and one that draws answers; the others have the same checkpoints as one of these."""
 EXAMPLES: dict[Method, int] = {"sft": 16, "dpo": 16, "ppo": 2, "distill": 2}
@@ -33,12 +30,9 @@ STEPS: dict[Method, float] = {"sft": 1 / 2, "dpo": 1 / 2, "ppo": 2, "distill": 2
 """For each example."""
 
 
-def start(method: Method, folder: Path, model: Path, count: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.training.jobs", method, str(folder), str(model)]
-    threads = str(torch.get_num_threads())  # another number might round otherwise
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": threads}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([*command, str(count)], cwd=REPOSITORY, env=env, **quiet)
+def in_process(threads: int, method: Method, folder: Path, model: str, count: int) -> None:
+    torch.set_num_threads(threads)  # another number might round otherwise
+    train(method, folder, model, count=count)
 
 
 def steps_done(folder: Path) -> int:
@@ -69,12 +63,13 @@ def test_killed_the_weights_are_those_of_an_undisturbed_training(
     chance, seen = random.Random(11), []
     for number in range(kills):
         target = int(STEPS[method] * count * (number + chance.random()) / (kills + 1))
-        process = start(method, killed, tiny_folder, count)
-        while steps_done(killed) < target and process.poll() is None:
+        process = forked.start(in_process, torch.get_num_threads(), method, killed, str(tiny_folder), count)
+        while steps_done(killed) < target and process.is_alive():
             time.sleep(0.002)
         time.sleep(chance.random() * 0.1)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the training ended before it was killed"
         seen.append(steps_done(killed))
     train(method, killed, str(tiny_folder), count=count)
     assert len({*seen}) > kills // 2  # it went on from where it was, and was killed at different steps

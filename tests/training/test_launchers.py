@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from core.errors import ConfigError
+from tests import forked
 from tests.training.jobs import train
 from training.methods import METHODS, Method
 from training.processes import require_data_parallel
@@ -110,7 +111,7 @@ def test_real_configuration_files_of_accelerate_are_refused(
 ):
     command = [sys.executable, "-m", "accelerate.commands.launch"]
     command += ["--config_file", str(written(config, tmp_path))]
-    command += ["-m", "tests.training.jobs", "dpo", str(tmp_path / "dpo"), str(tiny_folder), "4"]
+    command += ["-m", "tests.training.jobs", str(tmp_path), str(tiny_folder), "dpo:4"]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
         command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False, timeout=300
@@ -124,19 +125,12 @@ def test_real_configuration_files_of_accelerate_are_refused(
 @pytest.mark.slow
 @pytest.mark.long
 def test_precision_of_the_launcher_does_not_reach_the_model(tiny_folder: Path, tmp_path: Path):
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     found = []
     for precision in ("no", "bf16"):
-        command = [sys.executable, "-m", "tests.training.jobs", "sft", str(tmp_path / precision)]
-        done = subprocess.run(
-            [*command, str(tiny_folder), "4"],
-            cwd=REPOSITORY,
-            env={**env, "ACCELERATE_MIXED_PRECISION": precision},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
-        found.append((tmp_path / precision / "adapter_model.safetensors").read_bytes())
+        folder, log = tmp_path / precision, tmp_path / "log"
+        work = (train, "sft", folder, str(tiny_folder))
+        process = forked.start(*work, log=log, ACCELERATE_MIXED_PRECISION=precision)
+        process.join(300)
+        assert process.exitcode == 0, log.read_text()
+        found.append((folder / "adapter_model.safetensors").read_bytes())
     assert found[0] == found[1]

@@ -19,7 +19,10 @@ from training.rl.task import RLTask
 from training.rl.train import train_ppo
 from training.sft import train_sft
 
-NOTE = "training on 1 of 2 GPUs: use accelerate launch --multi_gpu --num_processes 2 -m publius ..."
+NOTE = (
+    "training on 1 of 2 GPUs: publius train METHOD ... --launch all-gpus uses all, as does accelerate launch "
+    "--multi_gpu --num_processes 2 -m publius ..."
+)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from core.digests import derive_seed
+from core.notices import counted
 from core.progress import ProgressTask, progress
 from engines.trees import Tree, micro_batches
 from training.callbacks import reporting
@@ -131,7 +132,7 @@ class DistillLoop:
             return kept
         # A seed per answer, not a generator per process: any number of processes draws the same answers.
         seeds = [derive_seed(self._job.seed, "rollout", step, row) for row in range(len(numbers))]
-        task.note(f"drawing {len(numbers)} answers, {self._clock.rates()}")
+        task.note(f"drawing {counted(len(numbers), 'answer')}, {self._clock.rates()}")
         asked = [prompts[number] for number in numbers]
         rollouts = draw_answers(self._parts, self._job, self._config, asked, seeds, self._clock)
         if is_main():

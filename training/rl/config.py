@@ -10,10 +10,11 @@ from core.records import Finite
 from core.settings import ADDED, OPERATIONAL, Section
 from engines.arguments.rules import answer_arguments
 from engines.config import GpuIndex, VllmArguments
+from engines.endpoint.settings import ServerUrl, VariableName
 from training.methods import OnPolicyMethod, RLMethod
 
 Critic = Literal["separate", "shared", "none"]
-RolloutEngine = Literal["transformers", "vllm"]
+RolloutEngine = Literal["transformers", "vllm", "server"]
 
 _BATCH = 64
 """Answers that transformers samples in one batch."""
@@ -37,7 +38,13 @@ class OnPolicyConfig(Section):
     max_new_tokens: int = Field(default=512, ge=1)
     """Maximum tokens per answer."""
     rollout_engine: RolloutEngine = Field(default="transformers", json_schema_extra=ADDED)
-    """Engine that samples answers: the model in training (`transformers`), or vLLM in its own process."""
+    """Engine that samples answers: the model in training (`transformers`), vLLM in its own process, or a
+    vLLM server at `rollout_url`."""
+    rollout_url: ServerUrl | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Address of the vLLM server that samples answers (`rollout_engine: server`). It serves the policy's base
+    model, takes adapters at run time, and sees the training's folder under the same path."""
+    rollout_api_key_env: VariableName | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Environment variable that holds that server's key. Default: none."""
     max_batch: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum number of answers that are sampled in one batch. Default: all `rollouts` with vLLM, which
     queues what its KV cache cannot hold; else 64, or 32 on a CPU, where larger batches are not faster."""
@@ -62,7 +69,15 @@ class OnPolicyConfig(Section):
 
     def batch(self, engine: RolloutEngine) -> int:
         """Return the maximum number of answers that an engine samples in one batch."""
-        return self.max_batch or (self.rollouts if engine == "vllm" else _BATCH)
+        return self.max_batch or (_BATCH if engine == "transformers" else self.rollouts)
+
+    @model_validator(mode="after")
+    def _has_its_server(self) -> Self:
+        if (self.rollout_engine == "server") != (self.rollout_url is not None):
+            raise ValueError(
+                "rollout_engine: server and rollout_url belong together; accepted: both, or neither of them"
+            )
+        return self
 
 
 class RLConfig(OnPolicyConfig):
@@ -191,8 +206,9 @@ class PPOConfig(RLConfig):
     ppo_epochs: int = Field(default=1, ge=1)
     """Passes over the answers of one step."""
     rollout_engine: RolloutEngine = "transformers"
-    """Engine that samples answers: the model in training (`transformers`), or vLLM in its own process, which
-    is faster for large models and loads the policy's adapter before each step."""
+    """Engine that samples answers: the model in training (`transformers`), or vLLM, which is faster for large
+    models and loads the policy's adapter before each step: in its own process (`vllm`), or a server at
+    `rollout_url` (`server`)."""
     critic_learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the critic."""
     critic: Literal["separate", "shared"] = "separate"

@@ -1,7 +1,8 @@
-"""Open the sampler that a run's settings ask for: the model in training, or vLLM."""
+"""Open the sampler that a run's settings ask for: the model in training, vLLM, or a vLLM server."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeVar
 
 from core.records import Sampling
@@ -9,6 +10,7 @@ from core.settings import with_defaults
 from engines.answers import AnswerReader
 from engines.config import EngineConfig
 from engines.loading import pick_device
+from engines.vllm.server import ServerLink
 from engines.vllm.setup import require_arguments, require_vllm
 from training.checkpoints import TrainingFolder
 from training.job import TrainingJob
@@ -62,4 +64,8 @@ def open_sampler(
         arguments=config.rollout_arguments,
     )
     folder = TrainingFolder(job.folder).staging
+    if config.rollout_engine == "server":
+        assert config.rollout_url is not None
+        link = partial(ServerLink, config.rollout_url, key_variable=config.rollout_api_key_env)
+        return VllmSampler(policy, reader, sampling_of(config), job.policy, engine, folder, server=link)
     return VllmSampler(policy, reader, sampling_of(config), job.policy, engine, folder, engines)

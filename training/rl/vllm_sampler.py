@@ -15,7 +15,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.loading import locate, pick_dtype
 from engines.vllm.engine import sampling_fields
 from engines.vllm.link import HostLink
+from engines.vllm.server import ServerLink
 from engines.vllm.setup import HOST_COMMAND, host_environment, require_vllm, rollout_load
 from engines.vllm.wire import Adapter, Response
 from training.job import base_name
@@ -54,6 +55,7 @@ class VllmSampler:
         folder: adapters are written there; `close` removes them.
         engines: vLLM engines that have yet to start beside the trainer, this one included; they share the
             free memory.
+        server: opens the link to a server that samples in place of a process of this one.
 
     Raises:
         EngineError: if the installed vLLM is built for another device, or the adapter's rank is too large.
@@ -69,8 +71,8 @@ class VllmSampler:
         engine: EngineConfig,
         folder: Path,
         engines: int = 1,
+        server: Callable[..., ServerLink] | None = None,
     ) -> None:
-        device = require_vllm(policy.device.type)
         files = locate(model)
         if files.adapter is not None:
             problem = "vLLM attaches one adapter at a time, and the policy has two"
@@ -81,8 +83,16 @@ class VllmSampler:
         self._base, self._name, self._folder = base_name(model), files.name, folder
         lora = policy.peft_config["default"].to_dict()
         self._engine = engine
-        self._load = rollout_load(files, pick_dtype(model.dtype, device), device, engine, lora, engines)
-        self._link: HostLink | None = None
+        if server is None:
+            device = require_vllm(policy.device.type)
+            load = rollout_load(files, pick_dtype(model.dtype, device), device, engine, lora, engines)
+            self._open: Callable[[], HostLink | ServerLink] = lambda: HostLink(
+                HOST_COMMAND, load, files.name, host_environment(engine)
+            )
+        else:
+            limit_s = engine.request_timeout_s
+            self._open = lambda: server(files.name, together=engine.max_batch, limit_s=limit_s)
+        self._link: HostLink | ServerLink | None = None
         self._adapters: Path | None = None
         self._number = 0
 
@@ -114,7 +124,7 @@ class VllmSampler:
             for future in futures:  # if one fails, nothing waits for the others
                 future.cancel()
 
-    def _answers(self, link: HostLink, futures: Sequence[Future[Response]]) -> list[Response]:
+    def _answers(self, link: HostLink | ServerLink, futures: Sequence[Future[Response]]) -> list[Response]:
         """Return the answers, unless vLLM neither answers nor draws a token for too long."""
         limit_s = self._engine.request_timeout_s
         seen, moved_at = (-1, -1), time.monotonic()
@@ -142,13 +152,14 @@ class VllmSampler:
             if self._adapters is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._adapters = Path(tempfile.mkdtemp(prefix="sampler-", dir=self._folder))
+                self._adapters.chmod(0o755)  # a server may run as another user
             self._number += 1
             folder = self._adapters / f"{self._number}"
             folder.mkdir()
         save_adapter(self._policy, folder, self._base)
         if self._link is None:
-            self._link = HostLink(HOST_COMMAND, self._load, self._name, host_environment(self._engine))
-        self._link.attach(Adapter(name=f"policy-{self._number}", folder=str(folder))).result()
+            self._link = self._open()
+        self._link.attach(Adapter(name=f"policy-{self._number}", folder=str(folder.resolve()))).result()
         shutil.rmtree(self._adapters / f"{self._number - 1}", ignore_errors=True)
 
     def close(self) -> None:

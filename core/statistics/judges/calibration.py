@@ -12,7 +12,8 @@ default, all terms change sign when the answers are swapped, so that z does too.
 
 c and d only remove what the judge likes: their sign is opposite to the sign of the judge's own liking, which
 is the slope of l on x or o at equal gold labels. If gold likes length even more than the judge, c is 0: the
-correction never teaches the labels to prefer longer answers.
+correction never teaches the labels to prefer longer answers. If s is 0, no liking of the judge is in z, and c
+and d are 0 too: what they add would be a liking of their own.
 
 A normal prior of standard deviation 2.5 on the coefficients of standardised terms keeps them finite where few
 labels are separated perfectly (the scale of Gelman et al. 2008, Annals of Applied Statistics 2). A principle
@@ -37,6 +38,8 @@ GOLD_PER_PRINCIPLE = 50
 """Number of gold labels from which a principle has a temperature of its own."""
 _FOLDS = 10
 """Number of folds of the cross-validation."""
+_NO_SLOPE = 1e-3
+"""Root mean square of s l, in nats, below which s is 0."""
 _PRIOR = 2.5
 """Standard deviation of the prior on the coefficient of a term that is divided by its root mean square."""
 _GROUP_SPREAD = math.log(2)
@@ -120,7 +123,11 @@ def fit_logits(labels: GoldLogits, *, bias: bool = False) -> LogitCorrection:
         slope = scaled.T @ (chance_of(z) - labels.gold) + weights / _PRIOR**2
         return float(log_loss(z, labels.gold).sum()) + penalty, slope
 
-    found = minimize(loss, np.zeros(terms.shape[1]), jac=True, method="L-BFGS-B", bounds=bounds)
+    start = np.zeros(terms.shape[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    if found.x[0] < _NO_SLOPE:  # nothing of the judge is left, so nothing of it is to be removed
+        bounds = [(0.0, 0.0)] * 3 + bounds[3:]
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
     weights = np.divide(found.x, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
     scale, length, slot, offset = (float(weight) for weight in weights)
     shared = LogitCorrection(scale, length, slot, offset)

@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { useKey } from "../shared/keys.jsx";
+import { sentence } from "../shared/words.js";
 import { Card } from "./card.jsx";
 import { hasMistake, showText } from "../editor/shown.js";
 import { bench, change, engine, flipped, inWords, onlyFlipped, refused, stale } from "./state.js";
@@ -9,9 +10,9 @@ import { bench, change, engine, flipped, inWords, onlyFlipped, refused, stale } 
 export function Bench() {
   const now = bench.value;
   const cards = onlyFlipped.value ? flipped.value : (now?.cards ?? []);
-  useKey("s", "stop, or go on", () => change(bench.value?.stopped ? "work" : "stop"));
+  useKey("s", "stop, or resume", () => change(bench.value?.stopped ? "work" : "stop"));
   useKey("r", "rewrite the answers that the edit touches", () => change("rewrite", { ids: [] }));
-  useKey("b", "compare with the rules as they are now", () => change("baseline"));
+  useKey("b", "set as baseline: compare with the rules as they are now", () => change("baseline"));
   useKey("f", "show flipped prompts only", () => (onlyFlipped.value = !onlyFlipped.value));
   useKey("p", "type a prompt", () => document.getElementById("new-prompt").focus());
   return (
@@ -25,25 +26,25 @@ export function Bench() {
         {stale.value.length > 0 && (
           <button
             type="button"
-            title="Write the answers again that the edit would change"
+            title="The edit changes how these answers are written: write them again"
             onClick={() => change("rewrite", { ids: [] })}
             aria-keyshortcuts="r"
           >
-            Rewrite {stale.value.length}
+            Rewrite {stale.value.length} {stale.value.length === 1 ? "answer" : "answers"}
           </button>
         )}
         <button
           type="button"
-          title="Count flips from the rules as they are now"
+          title="Compare with the rules as they are now: flips are counted from here"
           disabled={!now || now.digest === now.before}
           onClick={() => change("baseline")}
           aria-keyshortcuts="b"
         >
-          Compare from here
+          Set as baseline
         </button>
         {now?.stopped ? (
           <button type="button" class="main" onClick={() => change("work")} aria-keyshortcuts="s">
-            Go on
+            Resume
           </button>
         ) : (
           <button type="button" title="Stop what is under way; answers so far are kept" disabled={!now?.busy} onClick={() => change("stop")} aria-keyshortcuts="s">
@@ -66,7 +67,7 @@ export function Bench() {
           <Card key={card.id} card={card} />
         ))}
         {now && !cards.length && (
-          <p class="empty">{onlyFlipped.value ? "Nothing flipped." : "No prompts yet. Type one above, or take four of the run's with Sample 4."}</p>
+          <p class="empty">{onlyFlipped.value ? "Nothing flipped." : "No prompts yet. Type one above, or press Add 4 of the run."}</p>
         )}
       </div>
       {now && <Cost now={now} />}
@@ -100,7 +101,7 @@ function Introduction() {
     <div class="notice quiet-notice introduction">
       <p>
         Each card takes a prompt through the constitution: a draft, its revision after critique, and which of the two each principle
-        prefers, from 0 (the draft) to 1 (the revision). Edit a principle or a check in the text: what flips lights up here.
+        prefers, from 0 % (the draft) to 100 % (the revision). Edit a principle or a check in the text: what flips lights up here.
       </p>
       <button type="button" onClick={close}>
         Got it
@@ -121,7 +122,7 @@ function Engine() {
   }
   return now.notes.map((said) => (
     <p class="notice quiet-notice" key={said}>
-      {said}
+      {sentence(said)}
     </p>
   ));
 }
@@ -147,19 +148,21 @@ function NewPrompt() {
         onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
       />
       <button disabled={!text.trim()}>Add</button>
-      <button type="button" title="Add four prompts of the run, drawn at random" onClick={() => change("sample", { count: 4 })}>
-        Sample 4
+      <button type="button" title="Add four prompts of the run file, drawn at random" onClick={() => change("sample", { count: 4 })}>
+        Add 4 of the run
       </button>
     </form>
   );
 }
 
+const models = () => (engine.value ? [...new Set(Object.values(engine.value.models))].join(" and ") : "the model");
+
 function Cost({ now }) {
   const tokens = (now.prompt_tokens + now.completion_tokens).toLocaleString();
   return (
     <p class="cost">
-      Asked since the studio was opened: {inWords(now.asked)}; {tokens} tokens
-      {now.usd > 0 ? `, ${now.usd.toFixed(4)} USD` : ""}. Everything else came from the request cache.
+      Asked of {models()} since the studio was opened: {inWords(now.asked)}; {tokens} tokens
+      {now.usd > 0 ? `, ${now.usd.toFixed(4)} USD` : ""}. What was asked before comes from the request cache.
     </p>
   );
 }

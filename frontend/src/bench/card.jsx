@@ -3,10 +3,10 @@
 import { useState } from "preact/hooks";
 import { PlainText, WordDiff } from "../shared/text.jsx";
 import { Labels, Probability } from "./labels.jsx";
-import { change, isFlipped } from "./state.js";
+import { change, isFlipped, waits } from "./state.js";
 
 const STATES = {
-  waiting: "waiting",
+  waiting: "waiting for its turn",
   drafting: "writing the draft ...",
   critiquing: "criticising ...",
   revising: "revising ...",
@@ -19,7 +19,7 @@ const STATES = {
 export function Card({ card }) {
   const prompt = card.messages.at(-1).content;
   return (
-    <article class={isFlipped(card) ? "card flipped" : "card"} aria-label={`Prompt: ${prompt.slice(0, 60)}`}>
+    <article id={`card-${card.id}`} tabIndex={-1} class={isFlipped(card) ? "card flipped" : "card"} aria-label={`Prompt: ${prompt.slice(0, 60)}`}>
       <header>
         <div class="prompt">
           {card.messages.length > 1 && <span class="turns">turn {card.messages.length}</span>}
@@ -34,7 +34,7 @@ export function Card({ card }) {
               title="The edit changes how these answers are written: write them again"
               onClick={() => change("rewrite", { ids: [card.id] })}
             >
-              rewrite
+              Rewrite
               <span class="visually-hidden">: the rules for writing these answers changed</span>
             </button>
           )}
@@ -53,7 +53,7 @@ export function Card({ card }) {
         </div>
       </header>
       <p class="state" role="status">
-        {STATES[card.state]}
+        {waits(card) ? "waiting for the end of the principle" : STATES[card.state]}
       </p>
       {card.problem && <p class="bad">{card.problem}</p>}
       <Overall card={card} />
@@ -83,7 +83,8 @@ function Answers({ card }) {
   if (card.draft === null || card.draft === undefined) return null;
   const text = { draft: card.draft, revision: card.revision };
   const ways = card.revision ? ["diff", "draft", "revision"] : ["draft"];
-  const way = ways.includes(shown) ? shown : "draft";
+  const isBeingRevised = card.state === "revising" && !card.rounds.length; // a change of what is not written yet says nothing
+  const way = isBeingRevised && card.revision ? "revision" : ways.includes(shown) ? shown : "draft";
   const isLong = Math.max(card.draft.length, card.revision?.length ?? 0) > 320;
   return (
     <div class="answers">
@@ -93,10 +94,10 @@ function Answers({ card }) {
             {{ diff: "Changes", draft: "Draft", revision: "Revision" }[one]}
           </button>
         ))}
-        {card.discarded && <span class="badge" title="The critique loop would not keep this revision; it is labelled to show what an edit changes">revision discarded</span>}
+        {card.discarded && <span class="badge" title="The critique loop would not keep this revision; it is labelled to show what an edit changes">a run discards this revision</span>}
         {isLong && (
           <button type="button" class="quiet more" aria-expanded={isOpen} onClick={() => open(!isOpen)}>
-            {isOpen ? "Less" : "All"}
+            {isOpen ? "Show less" : "Show all"}
           </button>
         )}
       </div>

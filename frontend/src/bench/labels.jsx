@@ -14,7 +14,7 @@ export function Labels({ card }) {
           <th scope="col">Principle</th>
           <th scope="col">Draft</th>
           <th scope="col">Revision</th>
-          <th scope="col" title="Probability: 0 is the draft, 1 the revision; the mark on the bar is the value before the edit">
+          <th scope="col" title="Probability: 0 % is the draft, 100 % the revision; the mark on the bar is the value before the edit">
             Revision is better
           </th>
         </tr>
@@ -60,7 +60,7 @@ function Row({ principle, check, label }) {
           )}
         </td>
       )}
-      <td>{label ? <Probability {...label} /> : null}</td>
+      <td>{label ? <Probability {...label} waits={bench.value.unfinished === principle} /> : null}</td>
     </tr>
   );
 }
@@ -82,13 +82,13 @@ function Outcome({ found, before }) {
 }
 
 /** A probability with the one before the edit. */
-export function Probability({ p, before, flipped, pending, problem, orders, why }) {
-  if (pending) return <span class="pending">{before === null ? "asked ..." : `${shown(before)} → ...`}</span>;
+export function Probability({ p, before, flipped, pending, problem, orders, why, waits }) {
+  if (pending) return <span class="pending">{waits ? "waiting" : before === null ? "asked ..." : `${shown(before)} → ...`}</span>;
   if (p === null) return <span class="none">{why ?? sayProblem(problem)}</span>;
   const moved = before !== null && Math.abs(p - before) >= 0.005;
   return (
     <span class={flipped ? "p flipped" : "p"} title={orders ? sayOrders(orders) : undefined}>
-      <Meter p={p} before={before} />
+      <Meter p={p} before={moved ? before : null} />
       <span class="number">
         {moved && <span class="before">{shown(before)} → </span>}
         {shown(p)}
@@ -97,7 +97,7 @@ export function Probability({ p, before, flipped, pending, problem, orders, why 
   );
 }
 
-const shown = (p) => p.toFixed(2);
+const shown = (p) => `${Math.round(100 * p)} %`;
 
 function sayProblem(problem) {
   const said = {

@@ -22,12 +22,15 @@ export const opening = signal("");
 export const isChanged = computed(() => file.value !== null && text.value !== file.value.text);
 
 let setEditor = () => {}; // replaces the text in the editor
+let unfinished = () => null; // the line at whose unfinished end the user types
+let toldUnfinished = null; // what the server knows of it
 let timer = 0;
 let sending = null;
 
-/** Tell the document how to put a text into the editor. */
-export function bindEditor(set) {
+/** Tell the document how to put a text into the editor, and how to find the line that is being typed. */
+export function bindEditor(set, line) {
   setEditor = set;
+  unfinished = line;
 }
 
 /** Open a file as it is on disk, with what this page had typed and not saved. */
@@ -55,6 +58,11 @@ export function typed(content) {
   text.value = content;
   note.value = "";
   draftSoon();
+}
+
+/** The cursor has moved: a line that was being typed may be finished. */
+export function moved() {
+  if (toldUnfinished !== null && unfinished() !== toldUnfinished) draftSoon();
 }
 
 /** Change a file from another panel: `change` gets its text and returns the new one, or null to leave it. */
@@ -93,8 +101,9 @@ function sendDraft() {
       now.again = false;
       const { name, digest } = file.value;
       const content = text.value;
+      toldUnfinished = unfinished();
       try {
-        const answer = await call("/api/draft", { name, text: content, base: digest, tab });
+        const answer = await call("/api/draft", { name, text: content, base: digest, tab, typing: toldUnfinished });
         if (file.value.name === name && text.value === content) problems.value = answer.problems;
       } catch (error) {
         if (!(error instanceof Refused)) throw error;

@@ -3,9 +3,9 @@
 import { useEffect, useRef } from "preact/hooks";
 import { topic } from "../store.js";
 import { useKey } from "../shared/keys.jsx";
-import { bindEditor, file, isChanged, note, open, opening, problems, revert, save, saving, text, typed } from "./document.js";
+import { bindEditor, file, isChanged, moved, note, open, opening, problems, revert, save, saving, text, typed } from "./document.js";
 import { OtherVersion, UnsavedText } from "./notices.jsx";
-import { goTo, makeEditor, sayProblem, setText, showProblems } from "./setup.js";
+import { goTo, makeEditor, sayProblem, setText, showProblems, unfinishedLine } from "./setup.js";
 
 const SEVERITIES = { error: "error", warning: "warning", note: "note" };
 
@@ -14,18 +14,22 @@ export function Editor() {
   const editor = useRef(null);
   const shownName = useRef("");
   useEffect(() => {
-    editor.current = makeEditor(place.current, { kindOf: () => file.value?.kind, typed, saved: save });
-    bindEditor((content) => {
+    editor.current = makeEditor(place.current, { kindOf: () => file.value?.kind, typed, moved, saved: save });
+    const put = (content) => {
       setText(editor.current, content, shownName.current !== file.value.name);
       shownName.current = file.value.name;
-    });
+    };
+    bindEditor(put, () => unfinishedLine(editor.current));
     if (file.value) {
       // The user was at another panel, or changed the text from there.
       setText(editor.current, text.value, true);
       shownName.current = file.value.name;
     }
     return () => {
-      bindEditor(() => {});
+      bindEditor(
+        () => {},
+        () => null,
+      );
       editor.current.view.destroy();
     };
   }, []);

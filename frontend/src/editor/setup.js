@@ -22,8 +22,8 @@ const colours = HighlightStyle.define([
 
 const language = new Compartment();
 
-/** Return a view in an element. `typed` is called with the text after each change by the user. */
-export function makeEditor(parent, { kindOf, typed, saved }) {
+/** Return a view in an element. `typed` is called with the text after each change by the user, `moved` when the cursor has. */
+export function makeEditor(parent, { kindOf, typed, moved, saved }) {
   const view = new EditorView({
     parent,
     state: EditorState.create({
@@ -57,11 +57,22 @@ export function makeEditor(parent, { kindOf, typed, saved }) {
         EditorView.updateListener.of((update) => {
           const byUser = update.transactions.some((one) => one.docChanged && one.annotation(Transaction.userEvent));
           if (update.docChanged && byUser) typed(update.state.doc.toString());
+          else if (update.selectionSet || update.focusChanged) moved();
         }),
       ],
     }),
   });
   return { view, kindOf };
+}
+
+/** Return the line at whose unfinished end the cursor is, from 1; null if it is elsewhere or the sentence has ended. */
+export function unfinishedLine({ view }) {
+  const { main } = view.state.selection;
+  const line = view.state.doc.lineAt(main.head);
+  const before = line.text.slice(0, main.head - line.from);
+  const behind = line.text.slice(main.head - line.from);
+  const isAtEnd = view.hasFocus && main.empty && before.trim() && /^["'\s}\]]*(#.*)?$/.test(behind);
+  return isAtEnd && !/[.!?。！？]["'’”)\s}\]]*$/u.test(before) ? line.number : null;
 }
 
 /** Put a text into the editor, changing only what differs, so that the cursor stays where it is. */

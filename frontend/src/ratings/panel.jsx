@@ -36,10 +36,10 @@ function send(path, body, saying) {
 /** Show the server's answer; what cannot be delivered is kept and sent again. */
 async function deliver(path, body, saying) {
   sending.value = path;
-  said.value = "";
+  if (saying) said.value = "";
   try {
     view.value = await call(`/api/ratings/${path}`, body);
-    said.value = saying(view.value);
+    if (saying) said.value = saying(view.value);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     said.value = error.message;
@@ -52,7 +52,7 @@ async function deliver(path, body, saying) {
 export function RatingsPanel() {
   const queued = topic("ratings").value;
   useEffect(() => {
-    send("view", undefined, () => "");
+    send("view"); // without a word, which would replace what was said of the change
   }, [queued?.queued]);
   const shown = view.value;
   return (
@@ -61,9 +61,10 @@ export function RatingsPanel() {
         <h1>Ratings</h1>
         {shown && (
           <p class="soft" id="progress">
-            {shown.decided} decided, {shown.left} left
+            Pairs: {shown.decided} decided, {shown.left} left
           </p>
         )}
+        {shown?.left > 1 && <Clear left={shown.left} />}
         <span class="space" />
         {shown && <FromRun />}
       </div>
@@ -99,6 +100,9 @@ function Pair({ shown }) {
       (next) => (next.left ? `Stored. ${next.left} left` : "Stored. That was the last one"),
     );
   for (const [verdict, key, title] of VERDICTS) useKey(key, `rate: ${title.toLowerCase()}`, () => decide(verdict));
+  const remove = () =>
+    send("remove", { task: task.id }, (next) => (next.removed ? `Taken out of the queue. ${next.left} left` : "It was taken out already"));
+  useKey("x", "take the pair out of the queue", remove);
   useKey("ArrowLeft", "rate: the first is better", () => decide("first"));
   useKey("ArrowRight", "rate: the second is better", () => decide("second"));
   return (
@@ -124,7 +128,7 @@ function Pair({ shown }) {
       <h2>{question.text}</h2>
       {question.guide.length > 0 && (
         <details>
-          <summary>By these principles ({question.guide.length})</summary>
+          <summary>Show the {question.guide.length} principles to judge by</summary>
           <ul class="guide">
             {question.guide.map((text) => (
               <li key={text}>
@@ -134,28 +138,31 @@ function Pair({ shown }) {
           </ul>
         </details>
       )}
+      <label class="comment">
+        Comment (optional), stored with your rating
+        <input value={comment} maxLength={4000} onInput={(event) => setComment(event.currentTarget.value)} />
+      </label>
       <div class="verdicts" role="group" aria-label="Your rating">
         {VERDICTS.map(([verdict, key, title]) => (
           <button key={verdict} type="button" aria-disabled={Boolean(sending.value)} aria-keyshortcuts={key} onClick={() => decide(verdict)}>
             {title} <kbd>{key}</kbd>
           </button>
         ))}
-        <Undo shown={shown} />
+        <Undo shown={shown} title="Undo" />
+        <button type="button" class="quiet wide" aria-keyshortcuts="x" title="Rate it never; it can be queued again" onClick={remove}>
+          Remove from the queue <kbd>x</kbd>
+        </button>
       </div>
-      <label class="comment">
-        Comment (optional), stored with the rating
-        <input value={comment} maxLength={4000} onInput={(event) => setComment(event.currentTarget.value)} />
-      </label>
     </section>
   );
 }
 
-function Undo({ shown }) {
+function Undo({ shown, title }) {
   const undo = () => shown.undo && send("undo", { judgment: shown.undo }, () => "Taken back; rate it again");
   useKey("u", "take the last rating back", undo);
   return (
-    <button type="button" class="quiet" disabled={!shown.undo} aria-keyshortcuts="u" onClick={undo}>
-      Undo <kbd>u</kbd>
+    <button type="button" class="quiet" disabled={!shown.undo} aria-keyshortcuts="u" title="Take the last rating back" onClick={undo}>
+      {title} <kbd>u</kbd>
     </button>
   );
 }
@@ -164,10 +171,10 @@ function Done({ shown }) {
   const hasRuns = labelledRuns().length > 0;
   return (
     <section class="card">
-      <h2>{shown.decided ? "Everything is rated" : "Nothing to rate yet"}</h2>
+      <h2>{shown.decided ? "Nothing is left to rate" : "Nothing to rate yet"}</h2>
       {shown.decided > 0 && (
         <p>
-          {shown.decided} {shown.decided === 1 ? "rating is" : "ratings are"} stored. The lines below say how to use them.
+          {shown.decided} {shown.decided === 1 ? "rating is" : "ratings are"} stored. The last lines say how to use them.
         </p>
       )}
       {hasRuns ? (
@@ -182,9 +189,37 @@ function Done({ shown }) {
         </p>
       )}
       <div class="row">
-        <Undo shown={shown} />
+        <Undo shown={shown} title="Undo the last rating" />
       </div>
     </section>
+  );
+}
+
+/** Take all pairs that are left out of the queue, after a second press. */
+function Clear({ left }) {
+  const [isAsked, ask] = useState(false);
+  const clear = () => {
+    ask(false);
+    send("remove", { task: null }, (next) => `${next.removed} pairs are taken out of the queue; ratings are kept`);
+  };
+  return (
+    <div class="row clear">
+      {isAsked ? (
+        <>
+          <span>Take {left} pairs out of the queue? Ratings are kept.</span>
+          <button type="button" class="main" onClick={clear}>
+            Take them out
+          </button>
+          <button type="button" onClick={() => ask(false)}>
+            Keep them
+          </button>
+        </>
+      ) : (
+        <button type="button" class="quiet" onClick={() => ask(true)}>
+          Empty the queue
+        </button>
+      )}
+    </div>
   );
 }
 

@@ -24,7 +24,7 @@ export function Answers({ found }) {
   );
   if (!kinds.length) return <p class="soft">No answers yet.</p>;
   const key = Object.fromEntries(runs.map((run) => [run.label, run.key]));
-  const titled = (column) => (runs.length > 1 ? `${key[column.run]} ${column.title}` : column.title);
+  const titled = (column) => (runs.length > 1 ? `${key[column.run]}: ${column.title}` : column.title);
   const tags = [...new Set(data.prompts.flatMap((prompt) => prompt.tags))].sort();
   const set = (name) => (event) => {
     setFilter({ ...filter, [name]: event.currentTarget.value });
@@ -48,7 +48,7 @@ export function Answers({ found }) {
           </label>
         )}
         <label>
-          Contains
+          Text contains
           <input type="search" value={filter.text} onInput={set("text")} />
         </label>
         {tags.length > 0 && (
@@ -124,14 +124,14 @@ function PromptRow({ prompt, columns, numbers, data, titled }) {
       </div>
       <div class="side">
         {answers.map((answer, number) => (
-          <Answer key={numbers[number]} answer={answer} first={first} title={titled(columns[number])} data={data} />
+          <Answer key={numbers[number]} answer={answer} first={first} firstTitle={titled(columns[answers.indexOf(first)] ?? columns[number])} title={titled(columns[number])} data={data} />
         ))}
       </div>
     </article>
   );
 }
 
-function Answer({ answer, first, title, data }) {
+function Answer({ answer, first, firstTitle, title, data }) {
   const [isPlain, setPlain] = useState(false);
   const canDiffer = answer && first && answer !== first && answer.t !== first.t;
   return (
@@ -139,14 +139,14 @@ function Answer({ answer, first, title, data }) {
       <h3>
         {title}
         {canDiffer && (
-          <button type="button" class="quiet" aria-pressed={!isPlain} onClick={() => setPlain(!isPlain)}>
+          <button type="button" class="quiet" aria-pressed={!isPlain} title={`Words that changed from ${firstTitle}`} onClick={() => setPlain(!isPlain)}>
             Changes
           </button>
         )}
       </h3>
       {!answer && <p class="soft">no answer</p>}
       {answer && (canDiffer && !isPlain ? <WordDiff before={data.texts[first.t]} after={data.texts[answer.t]} /> : <PlainText text={data.texts[answer.t]} />)}
-      {answer && answer !== first && answer.t === first?.t && <p class="soft">the same text</p>}
+      {answer && answer !== first && answer.t === first?.t && <p class="soft">the same text as {firstTitle}</p>}
       {answer?.cut && <span class="badge">cut off</span>}
       {answer?.checks && (
         <ul class="checks">

@@ -64,7 +64,7 @@ function Training({ name, runs, isOne }) {
       </div>
       {metrics.length > FIRST && (
         <button type="button" class="quiet" aria-expanded={isAll} onClick={() => setAll(!isAll)}>
-          {isAll ? "Fewer curves" : `All ${metrics.length} curves`}
+          {isAll ? "Show fewer curves" : `Show all ${metrics.length} curves`}
         </button>
       )}
     </section>
@@ -74,11 +74,14 @@ function Training({ name, runs, isOne }) {
 function Warnings({ lines }) {
   if (!lines.length) return null;
   return (
-    <ul class="notice">
-      {lines.map((line) => (
-        <li key={line}>{line}</li>
-      ))}
-    </ul>
+    <div class="notice">
+      <strong>Before you rely on this</strong>
+      <ul class="points">
+        {lines.map((line) => (
+          <li key={line}>{line}</li>
+        ))}
+      </ul>
+    </div>
   );
 }
 
@@ -91,11 +94,19 @@ function Plot({ name, lines, isOne }) {
   const share = (value, least, most) => (most > least ? (value - least) / (most - least) : 0.5);
   const x = (step) => EDGE + share(step, left, right) * (WIDTH - 2 * EDGE);
   const y = (value) => HEIGHT - EDGE - share(value, low, high) * (HEIGHT - 2 * EDGE);
+  const about = lines[0].about; // what the metric means; empty for one that is not known
   const said = lines.map((line) => `${isOne ? "" : `${line.key}: `}${short(line.values[0])} at step ${line.steps[0]}, ${short(line.values.at(-1))} at step ${line.steps.at(-1)}`);
   return (
     <figure class="plot">
-      <figcaption>{name}</figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`${name}. ${said.join("; ")}`}>
+      <figcaption>
+        {name}
+        {about && <span class="under">{about}</span>}
+      </figcaption>
+      <p class="scale" aria-hidden="true">
+        <span>{short(high)}</span>
+        {low !== high && <span>{short(low)}</span>}
+      </p>
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`${name}. ${about ? `${about}. ` : ""}${said.join("; ")}`}>
         <rect class="ground" width={WIDTH} height={HEIGHT} />
         {lines.map((line, number) =>
           line.values.length > 1 ? (
@@ -106,22 +117,17 @@ function Plot({ name, lines, isOne }) {
         )}
       </svg>
       <p class="ends">
-        <span>
-          {low === high ? short(low) : `${short(low)} to ${short(high)}`}
-        </span>
-        <span>
-          step {left === right ? left : `${left} to ${right}`}
-        </span>
+        <span>step {left}</span>
+        {left !== right && <span>step {right}</span>}
       </p>
-      {!isOne && (
-        <p class="keys">
-          {lines.map((line, number) => (
-            <span key={line.key} class={`key n${number % 6}`}>
-              {line.key} {short(line.values.at(-1))}
-            </span>
-          ))}
-        </p>
-      )}
+      <p class="keys">
+        {lines.map((line, number) => (
+          <span key={line.key} class={isOne ? "" : `key n${number % 6}`}>
+            {!isOne && `${line.key}: `}
+            {line.values.length > 1 && `first ${short(line.values[0])}, `}last {short(line.values.at(-1))}
+          </span>
+        ))}
+      </p>
     </figure>
   );
 }

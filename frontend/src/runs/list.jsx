@@ -1,6 +1,7 @@
 // The list of runs with their stages, compliance, win rate and gates.
 
 import { Tick } from "./progress.jsx";
+import { sentence } from "../shared/words.js";
 import { board, chosen, moment, openRuns, percent, request, runs } from "./state.js";
 
 const OUTCOMES = { better: "better", worse: "worse", other: "changed", noise: "within noise", same: "unchanged" };
@@ -58,8 +59,9 @@ function Row({ run }) {
         </button>
         <span class="under">
           {moment(run.created)}
-          {models && `, ${models}`}
+          {models && !run.made_up && `, model ${models}`}
         </span>
+        {run.made_up && <span class="under made-up">{sentence(run.made_up)}</span>}
         {run.problem && <span class="under bad">{run.problem}</span>}
       </th>
       <td data-title="State">
@@ -70,9 +72,9 @@ function Row({ run }) {
           </span>
         )}
       </td>
-      <td data-title="Checks passed">{found ? <Compliance found={found} /> : <span class="soft">not evaluated</span>}</td>
-      <td data-title="Win rate over base">{found?.win_rate ? <Cell cell={found.win_rate} /> : <span class="soft">–</span>}</td>
-      <td data-title="Gates">{found ? <Gates found={found} /> : <span class="soft">–</span>}</td>
+      <td data-title="Checks passed" class={found ? "" : "none"}>{found ? <Compliance found={found} /> : <span class="soft">not evaluated</span>}</td>
+      <td data-title="Win rate over base" class={found?.win_rate ? "" : "none"}>{found?.win_rate ? <Cell cell={found.win_rate} /> : <span class="soft">{found ? "not measured" : "–"}</span>}</td>
+      <td data-title="Gates" class={found ? "" : "none"}>{found ? <Gates found={found} /> : <span class="soft">–</span>}</td>
       <td class="tools">
         {run.state === "unfinished" && <Resume run={run} />}
         <button type="button" onClick={() => openRuns([run.run])}>
@@ -84,10 +86,15 @@ function Row({ run }) {
 }
 
 function Resume({ run }) {
-  const file = board.value.run_files[0];
-  if (!file) return null;
+  const { run_file, overrides } = run.source ?? { run_file: board.value.run_files[0], overrides: [] };
+  if (!run_file) return null;
+  const settings = overrides.map((one) => ` --set ${one}`).join("");
   return (
-    <button type="button" title={`publius run ${file} --resume runs/${run.run}`} onClick={() => request("start", { run_file: file, resume: run.run })}>
+    <button
+      type="button"
+      title={`publius run ${run_file}${settings} --resume runs/${run.run}`}
+      onClick={() => request("start", { run_file, overrides, resume: run.run })}
+    >
       Resume<span class="visually-hidden"> {run.run}</span>
     </button>
   );

@@ -4,6 +4,17 @@ import { useState } from "preact/hooks";
 
 const OUTCOMES = { better: "better", worse: "worse", other: "changed", noise: "within noise", same: "unchanged" };
 
+/** What a measure is that is not a principle of the constitution. */
+const MEANINGS = {
+  compliance: "share of the machine checks that answers pass",
+  words: "mean length of an answer",
+  finished: "answers that the model ended itself, not cut off at the length limit",
+  empty: "answers without text",
+  repeated: "answers that repeat the same words over and over",
+  duplicate: "answers that are also the answer to another prompt",
+  sameness: "answers that nearly are the answer to another prompt",
+};
+
 export function Measures({ found }) {
   return found.runs.length > 1 ? <Movement found={found} /> : <OneRun run={found.runs[0]} />;
 }
@@ -12,7 +23,7 @@ function OneRun({ run }) {
   if (!run.rows.length) return <p class="soft">This run has not been evaluated. The stage eval follows the training, or run publius eval.</p>;
   return (
     <>
-      <Table heads={run.variants} rows={run.rows} about='Differences are from base, paired by prompt. "within noise" is what chance explains, all measures considered.'  />
+      <Table heads={run.variants} rows={run.rows} about='Differences are from base, paired by prompt, with 95 % intervals in brackets. "within noise" is what chance explains, all measures considered.'  />
       <Gates runs={[run]} />
     </>
   );
@@ -45,7 +56,7 @@ function Movement({ found }) {
         about={
           prompts === undefined
             ? "These runs share no prompts, so that only means are compared."
-            : `Differences are from A, paired by the ${prompts} prompts that all runs answered. "within noise" is what chance explains, all measures considered.`
+            : `Differences are from A, paired by the ${prompts} prompts that all runs answered, with 95 % intervals in brackets. "within noise" is what chance explains, all measures considered.`
         }
       />
       <Gates runs={found.runs} />
@@ -72,8 +83,9 @@ function Table({ heads, rows, about }) {
           <tbody>
             {rows.map((row) => (
               <tr key={row.measure}>
-                <th scope="row" title={row.about || undefined}>
+                <th scope="row">
                   {row.title}
+                  <span class="under">{row.about || MEANINGS[row.measure]}</span>
                 </th>
                 {row.cells.map((cell, number) => (
                   <td key={number}>{cell ? <MeasureCell cell={cell} /> : <span class="soft">–</span>}</td>
@@ -97,6 +109,7 @@ function MeasureCell({ cell }) {
           {cell.delta.text} {cell.delta.interval && `(${cell.delta.interval})`}
         </span>
       )}
+      {cell.not_compared && <span class="under sentence">{cell.not_compared}</span>}
       {cell.outcome && <span class={`outcome ${cell.outcome}`}>{OUTCOMES[cell.outcome]}</span>}
     </>
   );

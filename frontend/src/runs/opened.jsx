@@ -7,6 +7,7 @@ import { Curves } from "./curves.jsx";
 import { Measures } from "./measures.jsx";
 import { Preferences } from "./preferences.jsx";
 import { Report } from "./report.jsx";
+import { sentence } from "../shared/words.js";
 import { openRuns, runNamed } from "./state.js";
 
 const VIEWS = [
@@ -48,6 +49,14 @@ export function Opened({ names }) {
           </button>
         ))}
       </div>
+      {names
+        .filter((name) => runNamed(name)?.made_up)
+        .map((name) => (
+          <p class="notice quiet-notice" key={name}>
+            {names.length > 1 && `${name}: `}
+            {sentence(runNamed(name).made_up)}
+          </p>
+        ))}
       {problem && (
         <p class="notice bad" role="alert">
           {problem}
@@ -87,6 +96,13 @@ function Legend({ found }) {
   );
 }
 
+/** A value as it is written in the file: `{kind: max_words, value: 60}`. */
+function inYaml(value) {
+  if (Array.isArray(value)) return `[${value.map(inYaml).join(", ")}]`;
+  if (value === null || typeof value !== "object") return String(value);
+  return `{${Object.entries(value).map(([key, one]) => `${key}: ${inYaml(one)}`).join(", ")}}`;
+}
+
 function Differences({ group }) {
   const lines = [
     ...group.changes.map((change) => ({
@@ -97,7 +113,6 @@ function Differences({ group }) {
     ...group.settings.map((change) => ({ what: change.setting, before: change.before, after: change.after })),
   ];
   if (!lines.length) return <span class="soft"> same constitution and settings as {"A"}</span>;
-  const text = (value) => (value === null ? "not set" : typeof value === "string" ? value : JSON.stringify(value));
   return (
     <details open={lines.length < 4}>
       <summary>
@@ -106,7 +121,7 @@ function Differences({ group }) {
       <ul>
         {lines.map((line, number) => (
           <li key={number} class="difference">
-            <code>{line.what}</code> <del>{text(line.before)}</del> → <ins>{text(line.after)}</ins>
+            <code>{line.what}</code> {line.before === null ? "not set" : <del>{inYaml(line.before)}</del>} → {line.after === null ? "not set" : <ins>{inYaml(line.after)}</ins>}
           </li>
         ))}
       </ul>

@@ -20,11 +20,11 @@ export function Preferences({ found }) {
             <strong>
               {key[shift.before]} → {key[shift.after]}
             </strong>
-            : {shift.flipped} of {shift.compared} preferences about the same answers flipped
+            : {shift.compared ? `${shift.flipped} of ${shift.compared} preferences` : "no preferences are"} about the same answers{shift.compared > 0 && " flipped"}
             {shift.share && shift.flipped > 0 && ` (${shift.share})`}
             {shift.mean_change && `; the probability moved by ${shift.mean_change} on average`}.
             {shift.only[0] + shift.only[1] > 0 &&
-              ` ${shift.only[0]} more ${shift.only[0] === 1 ? "is" : "are"} of ${key[shift.before]} alone, ${shift.only[1]} of ${key[shift.after]}.`}
+              ` Other answers, which cannot be compared: ${shift.only[0]} in ${key[shift.before]} only, ${shift.only[1]} in ${key[shift.after]} only.`}
           </p>
           {Object.keys(shift.by_principle).length > 0 && (
             <table class="measures narrow">
@@ -37,7 +37,7 @@ export function Preferences({ found }) {
               <tbody>
                 {Object.entries(shift.by_principle).map(([name, count]) => (
                   <tr key={name}>
-                    <th scope="row">{name}</th>
+                    <th scope="row">{shift.names[name] ?? name}</th>
                     <td>{count}</td>
                   </tr>
                 ))}
@@ -65,7 +65,7 @@ export function Preferences({ found }) {
             <PlainText text={found.data.texts[flip.messages.at(-1)[1]]} />
           </div>
           <p class="soft">
-            <span class="badge flips">flipped</span> by {named(flip)}: the answer that is preferred now had {percent(flip.p[0])} and has {percent(flip.p[1])}
+            <span class="badge flips">flipped</span> by {named(flip)}: the probability that the answer preferred in {key[flip.runs[1]]} is better was {percent(flip.p[0])} and is {percent(flip.p[1])}
           </p>
           <div class="side">
             <div class="one">

@@ -49,8 +49,8 @@ function Process({ process }) {
             </button>
           )}
           {isListed && !isRunning && before && (
-            <button type="button" onClick={() => openRuns([before, folder])}>
-              Compare with the one before
+            <button type="button" title={`Compare with ${before}`} onClick={() => openRuns([before, folder])}>
+              Compare with the run before
             </button>
           )}
         </div>
@@ -58,7 +58,7 @@ function Process({ process }) {
       <p class="soft">
         <code>{process.command.join(" ")}</code>, {moment(process.started)}
       </p>
-      {isRunning && !progress.length && <p class="state">Loading ...</p>}
+      {isRunning && !progress.length && <p class="state">Starting, and loading the model ...</p>}
       <Stages process={process} planned={isListed?.planned ?? []} />
       {state === "failed" && <pre class="notice bad">{process.problem || "The process ended without a message."}</pre>}
       {process.notices.length > 0 && state !== "failed" && (
@@ -84,7 +84,7 @@ function Stages({ process, planned }) {
           <progress max={step.total ?? 1} value={step.total ? step.done : undefined} aria-label={`${step.label}, done`} />
           <span class="numbers">
             {step.done.toLocaleString()}
-            {step.total !== null && ` of ${step.total.toLocaleString()}`}, {step.about}
+            {step.total !== null && ` of ${step.total.toLocaleString()}`} done, {step.about}
           </span>
         </li>
       ))}
@@ -102,7 +102,8 @@ export function Tick({ run }) {
   return (
     <label class="tick">
       <input type="checkbox" checked={chosen.value.includes(run)} onChange={() => choose(run)} />
-      <span class="visually-hidden">Compare {run}</span>
+      <span class="word">Compare</span>
+      <span class="visually-hidden"> {run}</span>
     </label>
   );
 }

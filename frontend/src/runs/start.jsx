@@ -29,7 +29,7 @@ export function StartForm() {
         Settings that differ from the run file (optional), one a line
         <textarea
           rows={Math.min(6, settings.split("\n").length)}
-          placeholder="label.principles=3"
+          placeholder="for example label.principles=3"
           spellcheck={false}
           value={settings}
           onInput={(event) => setSettings(event.currentTarget.value)}

@@ -1,6 +1,6 @@
 // Keyboard shortcuts of the page, and the list of them.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 const shortcuts = new Map();
 
@@ -14,7 +14,11 @@ export function useKey(key, meaning, act) {
 
 const isField = (element) => element.closest("input, textarea, select, [contenteditable='true'], dialog");
 
+/** Whether Esc leaves a field: the editor and open lists have their own use for it. */
+const isLeft = (event) => event.key === "Escape" && !event.defaultPrevented && event.target.matches("input, textarea") && !event.target.closest("dialog, .cm-editor");
+
 addEventListener("keydown", (event) => {
+  if (isLeft(event)) event.target.blur();
   const mod = event.ctrlKey || event.metaKey;
   if (event.altKey || (!mod && isField(event.target))) return;
   const found = shortcuts.get(mod ? `Mod-${event.key}` : event.key);
@@ -30,7 +34,11 @@ const shownKey = (key) => (key.startsWith("Mod-") ? ["Ctrl", key.slice(4).toUppe
 /** The button and the dialog with all shortcuts. */
 export function KeyHelp() {
   const dialog = useRef(null);
-  const open = () => dialog.current.showModal();
+  const [, setOpened] = useState(0);
+  const open = () => {
+    setOpened((times) => times + 1); // the keys are those of the panel that is shown now
+    dialog.current.showModal();
+  };
   useKey("?", "this list", open);
   return (
     <>
@@ -50,18 +58,20 @@ export function KeyHelp() {
               <dd>{meaning}</dd>
             </div>
           ))}
-          <div>
-            <dt>
-              <kbd>Ctrl</kbd>
-              <kbd>Space</kbd>
-            </dt>
-            <dd>in the editor: complete a key or a value</dd>
-          </div>
+          {shortcuts.has("Mod-s") && (
+            <div>
+              <dt>
+                <kbd>Ctrl</kbd>
+                <kbd>Space</kbd>
+              </dt>
+              <dd>in the editor: complete a key or a value</dd>
+            </div>
+          )}
           <div>
             <dt>
               <kbd>Esc</kbd>
             </dt>
-            <dd>leave the editor, so that the keys above work</dd>
+            <dd>leave a field or the editor, so that the keys above work</dd>
           </div>
         </dl>
         <form method="dialog">

@@ -1,7 +1,7 @@
 // Texts of models and files, and what changed between two of them. Everything is shown as text.
 
-import { diffWordsWithSpace } from "diff";
 import { useMemo } from "preact/hooks";
+import { wordChanges } from "./words.js";
 
 const LONGEST = 20000;
 
@@ -12,20 +12,18 @@ export function PlainText({ text }) {
 
 /** The words that a text has lost and gained. */
 export function WordDiff({ before, after }) {
-  const parts = useMemo(
-    () => (before.length + after.length > LONGEST ? null : diffWordsWithSpace(before, after)),
-    [before, after],
-  );
+  const parts = useMemo(() => (before.length + after.length > LONGEST ? null : wordChanges(before, after)), [before, after]);
   if (!parts) return <PlainText text={after} />;
   return (
     <div class="text">
       {parts.map((part, number) =>
-        part.added ? (
-          <ins key={number}>{part.value}</ins>
-        ) : part.removed ? (
-          <del key={number}>{part.value}</del>
+        part.kept !== undefined ? (
+          part.kept
         ) : (
-          part.value
+          <span key={number}>
+            {part.removed && <del>{part.removed}</del>}
+            {part.added && <ins>{part.added}</ins>}
+          </span>
         ),
       )}
     </div>

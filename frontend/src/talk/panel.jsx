@@ -5,6 +5,7 @@ import { call, Refused } from "../net.js";
 import { topic } from "../store.js";
 import { useKey } from "../shared/keys.jsx";
 import { Turn } from "./turn.jsx";
+import { sentence } from "../shared/words.js";
 import { picked, refused, titles } from "./state.js";
 
 const MOST = 4;
@@ -20,19 +21,19 @@ export function TalkPanel() {
   }
   const { talk, variants, busy } = shown;
   const names = variants.map((one) => one.name);
+  const model = topic("engine").value?.models.policy;
   const chosen = (picked.value ?? defaultNames(variants)).filter((name) => names.includes(name));
   return (
     <main class="page talk">
       <div class="bar flat">
         <h1>Talk</h1>
         <span class="space" />
-        <button type="button" disabled={!talk.turns.length} onClick={() => send("new", {})}>
-          New talk
-        </button>
+        <NewTalk disabled={!talk.turns.length} />
       </div>
       {shown.problem && <p class="notice bad">{shown.problem}</p>}
+      {shown.made_up && <p class="notice quiet-notice">{sentence(shown.made_up)}</p>}
       <fieldset class="columns">
-        <legend>Who answers, at most {MOST}</legend>
+        <legend>Who answers (at most {MOST})</legend>
         {variants.map((one) => (
           <label key={one.name} class="check">
             <input
@@ -47,7 +48,7 @@ export function TalkPanel() {
         ))}
         {variants.length === 2 && <p class="soft">Trained variants appear here when a run of this project has trained one.</p>}
         <p class="soft about">
-          <em>base</em> is the model as it is; <em>prompted</em> has the constitution in its prompt.
+          <em>base</em> is the model{model && !shown.made_up && ` (${model})`} as it is; <em>prompted</em> has the constitution in its prompt.
         </p>
       </fieldset>
       {!talk.turns.length && <p class="soft">Ask a question. Each variant answers it, and remembers its own earlier answers. A turn can become a test prompt, an example of a principle, or a pair to rate.</p>}
@@ -63,6 +64,33 @@ export function TalkPanel() {
       )}
       <Composer chosen={chosen} busy={busy} />
     </main>
+  );
+}
+
+/** Begin a new talk, after a second press: the one on the page is not kept. */
+function NewTalk({ disabled }) {
+  const [isAsked, ask] = useState(false);
+  if (!isAsked || disabled) {
+    return (
+      <button type="button" disabled={disabled} onClick={() => ask(true)}>
+        New talk
+      </button>
+    );
+  }
+  const begin = () => {
+    ask(false);
+    send("new", {});
+  };
+  return (
+    <div class="row clear">
+      <span>Remove this talk? Ratings, prompts and examples made of it are kept.</span>
+      <button type="button" class="main" onClick={begin}>
+        Begin a new one
+      </button>
+      <button type="button" onClick={() => ask(false)}>
+        Keep it
+      </button>
+    </div>
   );
 }
 
@@ -90,7 +118,7 @@ function Composer({ chosen, busy }) {
         ref={field}
         rows={2}
         maxLength={20000}
-        placeholder="Ask all of them; Enter sends, Shift+Enter begins a line"
+        placeholder="Your question. Enter sends it, Shift+Enter begins a new line"
         value={question}
         onInput={(event) => setQuestion(event.currentTarget.value)}
         onKeyDown={(event) => {

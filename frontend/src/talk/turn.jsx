@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, Refused } from "../net.js";
 import { editElsewhere } from "../editor/document.js";
+import { topic } from "../store.js";
 import { PlainText, WordDiff } from "../shared/text.jsx";
 
 export function Turn({ turn, isFirst, shown, title }) {
@@ -50,7 +51,7 @@ export function Turn({ turn, isFirst, shown, title }) {
         <div class="bar flat keep">
           {written.length > 1 && (
             <button type="button" class="quiet" aria-pressed={isDiff} onClick={() => setDiff(!isDiff)}>
-              Changes from {title(written[0])}
+              Show changes from {title(written[0])}
             </button>
           )}
           <span class="space" />
@@ -84,6 +85,8 @@ export function Turn({ turn, isFirst, shown, title }) {
 }
 
 function Reply({ turn, name, title, answer, first }) {
+  const now = topic("writing").value;
+  const writing = now?.turn === turn ? now.answers[name] : null; // as far as it is written
   const [problem, setProblem] = useState("");
   const rate = async (thumb) => {
     setProblem("");
@@ -111,7 +114,8 @@ function Reply({ turn, name, title, answer, first }) {
         )}
       </h3>
       {answer.problem && <p class="bad">{answer.problem}</p>}
-      {!isWritten && !answer.problem && <p class="state">answering ...</p>}
+      {!isWritten && !answer.problem && <p class="state">{writing ? "answering ..." : "waiting for the model ..."}</p>}
+      {!isWritten && !answer.problem && writing && <PlainText text={writing} />}
       {isWritten && !answer.text.trim() && <p class="soft">an empty answer</p>}
       {isWritten && (first?.text ? <WordDiff before={first.text} after={answer.text} /> : <PlainText text={answer.text} />)}
       {isWritten && !answer.finished && <span class="badge">cut off</span>}

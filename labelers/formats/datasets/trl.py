@@ -8,6 +8,7 @@ each chosen one is paired with each rejected one. Equal scores of the two answer
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from core.conversations import oddities
@@ -16,9 +17,10 @@ from core.text.literals import parsed_literal
 from core.text.messages import is_conversation
 from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of, optional
 from labelers.formats.fields import is_blank, is_missing, maybe_number, maybe_text, number_of, required
-from labelers.formats.opinions import Outcome, Pair, pair_of
+from labelers.formats.opinions import Outcome, Pair, pair_of, training_weight
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.source import RowLabels, RowSource, Skipped
+from labelers.formats.vote_counts import FOR_CHOSEN, voted
 
 SCORES = (
     ("score_chosen", "score_rejected"),
@@ -46,7 +48,7 @@ class TrlPreferences(RowSource):
     summary = "TRL's preference data: chosen and rejected, with or without prompt, text or messages, margin"
     columns = (
         frozenset({"id", "chosen", "rejected", "margin", "p_chosen", "weight", *_SOURCES})
-        | {name for names in SCORES for name in names}
+        | {name for names in (*SCORES, *FOR_CHOSEN) for name in names}
         | PROMPT_COLUMNS
         | ANNOTATION_COLUMNS
     )
@@ -130,13 +132,18 @@ def _pair(values: Mapping[str, Any], count: int, skipped: list[Skipped]) -> tupl
         verdict=_outcome(p_chosen),
         p_first=p_chosen,
         margin=lead if margin is None else margin,
-        weight=(1.0 if weight is None else weight) / count,
+        weight=1.0 if weight is None else weight,
     )
     source = maybe_text(values, *_SOURCES)
     tags = (*cell_tags(values.get("tags")), *((source,) if source else ()))
     doubt = ("the chosen answer has the lower score",) if lead is not None and lead < 0 else ()
     notes = (*oddities(sides.prompt), *((note,) if note else ()), *doubt)
-    return pair_of(sides, [opinion], ("chosen", "rejected"), tags), notes
+    votes = [] if "p_chosen" in values else voted(values, FOR_CHOSEN)
+    opinions = [vote.model_copy(update={"dimension": opinion.dimension}) for vote in votes] or [opinion]
+    if 2 * sum(vote.verdict == "second" for vote in votes) > len(votes):
+        notes = (*notes, "more votes are against the chosen answer than for it")
+    pair = pair_of(sides, opinions, ("chosen", "rejected"), tags)
+    return replace(pair, weight=training_weight(count)), notes
 
 
 def _p_chosen(values: Mapping[str, Any], lead: float | None) -> float | None:

@@ -240,7 +240,7 @@ class JudgeBench(RowSource):
         label = required(values, "label")
         outcome = _order(label) if isinstance(label, str) else None
         if outcome is None:
-            raise RequestError("the verdict is not recognised", detail=shown(label))
+            raise RequestError("the label is not A>B, B>A or A=B", detail=shown(label))
         sides = sides_of(required(values, "question", "prompt"), *_both(values, _RESPONSES), _RESPONSES)
         return _labels(number, sides, Opinion(verdict=outcome), _RESPONSES, maybe_text(values, "source"))
 

@@ -17,10 +17,15 @@ from core.conversations import Sides
 from core.errors import RequestError
 from core.records import Candidate, Comparison, Message, Prompt
 from core.text.messages import parsed_messages
+from labelers.crowd.votes import MACHINES
 from labelers.formats.annotation_columns import cell_tags
+from labelers.formats.datasets.trl import TrlPreferences
 from labelers.formats.fields import (
+    VERDICT_WORDS,
+    VERDICTS_OPTION,
     annotator_name,
     answer_of,
+    from_json_text,
     is_missing,
     maybe_text,
     outcome_of,
@@ -47,6 +52,14 @@ _OWN_WORDS: Mapping[str, Outcome] = {
     "=": "tie",
     "?": "skip",
 }
+SHEET_VERDICTS = (
+    "; ".join(
+        ", ".join([*(word for word, meant in _OWN_WORDS.items() if meant == outcome), *words])
+        for outcome, words in VERDICT_WORDS.items()
+    )
+    + VERDICTS_OPTION
+)
+"""What the column `better` of a sheet may hold."""
 _WHOLE = re.compile(r"([12])\.0+")
 _NOT_ANSWERED = "not answered: the column better is empty"
 _CHANGED = "the prompt or an answer is not the text that was written"
@@ -95,9 +108,40 @@ class PreferenceTable(RowSource):
         """Return the pair of a row with one decision, the chosen answer first."""
         return _labels(values, number, required(values, "comparison_id"), ("chosen", "rejected"), None)
 
+    def is_peoples(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row says that its label is made of people's judgments alone."""
+        return bool(sources := label_sources(row)) and not sources & MACHINES
+
     def has_decisions(self, row: Mapping[str, Any]) -> bool:
         """Return whether a row has a column for a person's decision."""
         return any(name in row for name in _DECISIONS)
+
+
+class PeoplesPreferences(TrlPreferences):
+    """Our own table of preferences whose labels are people's: each row says who labelled it."""
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pair of a row, the chosen answer first.
+
+        Raises:
+            RequestError: if a machine has a part in the label.
+        """
+        sources = label_sources(values)
+        if not sources or sources & MACHINES:
+            found = ", ".join(sorted(sources)) or "no sources"
+            raise RequestError("the label is not people's alone", detail=found)
+        return super().labels_of(values, number)
+
+
+def label_sources(row: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the labelers in a row of our own table of preferences, if it says so."""
+    value = row.get("sources")
+    if isinstance(value, str):
+        found = from_json_text(value)
+        value = found if isinstance(found, Mapping | list) else value.split(",")
+    if isinstance(value, Mapping):
+        value = [name for name, count in value.items() if count]
+    return frozenset(str(name).strip() for name in value if name) if isinstance(value, list) else frozenset()
 
 
 def _labels(

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import ConfigError, EngineError
 from core.lazy import require
-from core.notices import note, warn
+from core.notices import counted, note, warn
 from core.store.files import os_errors, write_atomic
 from engines.cached import CachedEngine
 from evaluation.measures import is_empty
@@ -34,7 +34,7 @@ from publius.audit.tenets.planning import TenetAuditPlan, tenet_audit_plan
 from publius.audit.tenets.rating import TenetJudge, TenetRater, surest_violations
 from publius.audit.tenets.subjects import AuditSubject, AuditSubjects, ModelAuditRequest, audit_subjects
 from publius.runs.engines import EngineMaker, Engines, conversations, make_engine
-from publius.runs.folder import package_versions
+from publius.runs.manifest import package_versions
 from publius.runs.project import open_cache
 
 MODEL_AUDIT, TENET_REPORT = "audit.json", "audit.md"
@@ -251,9 +251,8 @@ def _gold_errors(
     if labels:
         known = labels.keys() & {rating.id for rating in ratings}
         if len(known) < len(labels):
-            warn(
-                f"{path}: {len(labels) - len(known):,} labels are of conversations that are not in this audit"
-            )
+            others = counted(len(labels) - len(known), "label")
+            warn(f"{path}: {others} of conversations that are not in this audit")
         return judge_errors(labels, ratings)
     rows = sheet_rows(ratings, texts, work.request.sheet, work.request.seed)
     if rows:

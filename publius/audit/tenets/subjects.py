@@ -16,10 +16,10 @@ from evaluation.config import BASE, STEERED, EvalSampling
 from prompts.environment import PromptTemplates
 from prompts.user_templates import user_templates
 from publius.config.run_file import RunConfig
-from publius.runs.folder import trained_adapter, trained_model
 from publius.runs.inputs import recorded_config
 from publius.runs.manifest import MANIFEST
 from publius.runs.one_model import engine_settings, project_of
+from publius.runs.parts.trained import trained_adapter, trained_model
 from training.checkpoints import RESULT
 from training.methods import POLICY_METHODS
 

@@ -22,6 +22,8 @@ from publius.stages.quality.best_of import BEST_OF_PURPOSE
 from publius.stages.quality.refusing import REFUSAL_PURPOSE
 
 CRITIQUE_PURPOSE, REVISION_PURPOSE, LABEL_PURPOSE, REWARD_PURPOSE = "critique", "revision", "label", "reward"
+CHOICE_PURPOSES = (LABEL_PURPOSE, REWARD_PURPOSE)
+"""Purposes whose answers are choices: a server bills one token for each."""
 DRAWN = "sample", "prompted"
 """Purposes of sampled answers that are compared."""
 
@@ -235,7 +237,7 @@ class CallBounds:
     @property
     def _judged(self) -> int:
         """Principles without a machine check."""
-        return len(self.constitution.principles) - self._checks
+        return len(self.constitution.steering) - self._checks
 
     @property
     def _polarities(self) -> int:
@@ -274,4 +276,4 @@ class CallBounds:
 
     @property
     def _checks(self) -> int:
-        return sum(principle.check is not None for principle in self.constitution.principles)
+        return sum(principle.check is not None for principle in self.constitution.steering)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from engines.config import EngineConfig, ModelConfig
 from engines.endpoint.settings import Budget, Prices
 from engines.endpoint.spending import ServerRecord, Traffic
-from publius.authoring.estimating.bounds import LABEL_PURPOSE, REWARD_PURPOSE
 from publius.authoring.estimating.result import BudgetUse, CallEstimate
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineRole
@@ -68,9 +67,7 @@ def _uses(
     for row in rows:
         price = prices[row.role]
         for place, name in enumerate(("expected", "upper")):
-            read, written = getattr(row.prompts, name), getattr(row.generated, name)
-            if row.purpose in (LABEL_PURPOSE, REWARD_PURPOSE):
-                written = getattr(row.calls, name)  # one token each
+            read, written = getattr(row.prompts, name), getattr(row.billed, name)
             tokens[place] += read + written
             if price is not None:
                 usd[place] += (price.input * read + price.output * written) / 1e6

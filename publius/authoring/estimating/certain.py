@@ -44,6 +44,7 @@ class CertainRequests:
         most_prompts: prompts that a stage works on at most; of more, a sample stands for all.
         begun: True if the run has begun and its records are not in the temporary folder.
         cached: answers in the project's cache.
+        scale: number of prompts for which each of the run's stands.
     """
 
     run: TemporaryRun
@@ -52,6 +53,7 @@ class CertainRequests:
     most_prompts: int
     begun: bool = False
     cached: int = 0
+    scale: float = 1.0
     looped: bool = field(default=False, init=False)
     """True if the critique loop is part of the run."""
 
@@ -74,27 +76,37 @@ class CertainRequests:
         """Return what is known of a stage before it runs."""
         self.looped = self.looped or stage == "critique"
         if stage == "choose":  # all of its prompts are looked at
-            count = len(validation_prompts(self.run))
-            return StageFacts(count, count, begun=self.begun)
+            count = round(self.scale * len(validation_prompts(self.run)))
+            return StageFacts(count, count, self.scale, begun=self.begun)
         splits = self._splits(stage)
-        count = owed = self.count(splits)
+        own, count = self._own(splits), self.count(splits)
         if stage == "eval" and (limit := self.run.config.eval.prompts) is not None:
-            count = owed = min(count, limit)
+            own, count = min(own, limit), min(count, limit)
+        owed = count
         if stage == "critique" and not self.begun:
             owed = max(0, owed - len(self.run.traces))
-        facts = StageFacts(count, owed, self.factor(count), begun=self.begun, cached=self.cached)
+        facts = StageFacts(count, owed, self._factor(count, own), begun=self.begun, cached=self.cached)
         if facts.factor > 1:
-            facts.of_all = dict(self._of_all(stage, splits))
+            facts.of_all = {
+                purpose: round(self.scale * number) for purpose, number in self._of_all(stage, splits)
+            }
         return facts
 
     def count(self, splits: set[Split]) -> int:
-        """Return the number of all prompts of splits."""
+        """Return the number of all prompts of splits, those included for which the run's stand."""
+        return round(self.scale * self._own(splits))
+
+    def factor(self, splits: set[Split]) -> float:
+        """Return the number of prompts for which each one of a stage that works on splits stands."""
+        return self._factor(self.count(splits), self._own(splits))
+
+    def _own(self, splits: set[Split]) -> int:
         with self._all_prompts():
             return sum(1 for _ in prompts_of(self.run, splits))
 
-    def factor(self, prompts: int) -> float:
-        """Return the number of prompts for which each one of a stage with so many prompts stands."""
-        return max(1.0, prompts / self.most_prompts)
+    def _factor(self, count: int, own: int) -> float:
+        seen = min(own, self.most_prompts)
+        return max(1.0, count / seen) if seen else 1.0
 
     def requests(self, stage: Stage) -> dict[str, int]:
         """Return the requests of a stage's prompts that no answer can spare, by purpose."""

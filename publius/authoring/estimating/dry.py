@@ -24,6 +24,7 @@ from core.notices import warn
 from core.records import Generation, Sampling
 from core.store.cache import RequestCache
 from engines.config import EngineConfig, ModelConfig
+from engines.endpoint.credentials import lacks_key
 from engines.loading import fetch_without_weights, parameters_by_config
 from engines.protocols import (
     ChoiceRequest,
@@ -112,6 +113,8 @@ class RequestLedger:
     )
     placeholders: int = 0
     """Answers that stand for those of a model: what follows from them is not known yet."""
+    unreached: set[str] = field(default_factory=set)
+    """Models whose server did not answer."""
     sent: dict[str, SentRequest] = field(default_factory=dict)
     """The requests that are sent to models, by key; other runs of the project may send some of them too."""
 
@@ -163,14 +166,20 @@ class DryEngine:
         """The wrapped engine's identity, or one of its own if the server cannot be asked."""
         if not self._served:
             return self._engine.identity
+        not_reached = digest("not reached", self.model)
+        if self._cache is None or self.model in self._ledger.unreached:  # no need to ask, or asked in vain
+            self._cache = None
+            return not_reached
         try:
             return self._engine.identity
         except PubliusError as error:
-            warn(
-                f"{self.model}: nothing counts as reused, as the server does not say what it serves: {error}"
-            )
+            self._ledger.unreached.add(self.model)
             self._cache = None
-            return digest("not reached", self.model)
+            warn(
+                f"{self.model}: the server does not answer, so nothing counts as in the cache: "
+                f"{error.problems[0].what}"
+            )
+            return not_reached
 
     @property
     def is_base(self) -> bool:
@@ -414,7 +423,8 @@ def dry_maker(
     """Return a maker of dry engines.
 
     A model with an adapter that does not exist is one that the run has yet to train: it has the tokenizer of
-    the model without it. Of a model that has not been downloaded, only the tokenizer is.
+    the model without it. Of a model that has not been downloaded, only the tokenizer is. A server whose key
+    is not set is not asked who it is: nothing of it counts as in the cache.
     """
     made: dict[tuple[str, str], Engine] = {}
 
@@ -428,6 +438,10 @@ def dry_maker(
     def make_dry(model: ModelConfig, engine: EngineConfig) -> Engine:
         planned = model.adapter if model.adapter and not Path(model.adapter).exists() else None
         found, folder = model.model_copy(update={"adapter": None}) if planned else model, None
+        without_key = engine.kind == "http" and lacks_key(engine.api_key_env)
+        if without_key:
+            _warn_of_key(ledger, model, engine)
+            engine = engine.model_copy(update={"api_key_env": None})
         if engine.kind in ("transformers", "vllm"):
             folder = fetch_without_weights(model)
         if folder is not None:
@@ -437,7 +451,7 @@ def dry_maker(
             shared(found, engine),
             ledger,
             lengths,
-            cache,
+            None if without_key else cache,
             name=None if found.id == model.id else model.id,
             trained=planned,
             served=engine.kind == "http",
@@ -445,3 +459,15 @@ def dry_maker(
         )
 
     return make_dry
+
+
+def _warn_of_key(ledger: RequestLedger, model: ModelConfig, engine: EngineConfig) -> None:
+    """Warn once for each model that its server is not asked."""
+    if model.id not in ledger.unreached:
+        ledger.unreached.add(model.id)
+        variable = engine.api_key_env or ""
+        named = variable if variable.isupper() else "of the name in engine.api_key_env"  # it may be a key
+        warn(
+            f"{model.id}: the environment variable {named} is not set, so its server is not asked and "
+            "nothing counts as in the cache; the run itself needs the key"
+        )

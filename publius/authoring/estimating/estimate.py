@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -11,37 +12,42 @@ from functools import lru_cache
 from pathlib import Path
 
 from constitution.loader import load_constitution
-from core.notices import note
+from core.errors import ConfigError, DataError
+from core.notices import counted, note
 from core.progress import silent
 from core.store.cache import RequestCache
-from core.store.files import is_there
+from core.store.files import is_there, os_errors
+from core.store.jsonl import sample_lines
 from core.terminal.interrupts import run_interruptibly
 from publius.authoring.estimating.budgets import budgets_of, served_engines
 from publius.authoring.estimating.certain import CertainRequests
 from publius.authoring.estimating.dry import DryEngine, RequestLedger, dry_maker
 from publius.authoring.estimating.lengths import RECENT, AnswerLengths
 from publius.authoring.estimating.prices import prices_of
-from publius.authoring.estimating.result import RunEstimate
+from publius.authoring.estimating.result import RunEstimate, ScaledRows
 from publius.authoring.estimating.rows import estimated_rows, stoppable
 from publius.authoring.estimating.speeds import known_speed
 from publius.authoring.estimating.stages import DryStages, planned_trainings
 from publius.authoring.estimating.typical import TypicalPrompts
-from publius.config.run_file import load_run_config
+from publius.config.run_file import RunConfig, load_run_config
 from publius.runs.engines import EngineMaker, EngineRole, Engines, make_engine, roles_in_use
 from publius.runs.estimates import plan_digest, remember_estimate
-from publius.runs.folder import identify
 from publius.runs.inputs import digest_lines
 from publius.runs.manifest import MANIFEST, usable_manifest
+from publius.runs.opening.identity import place_of
 from publius.runs.previews import servers_asked
 from publius.runs.project import has_cache, open_cache
 from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
-from publius.stages.prompts import PromptIngestion
+from publius.stages.compare import warn_of_unpaired
+from publius.stages.prompts import PROMPTS_SUMMARY, PromptIngestion
 from publius.stages.runner import planned_stages
 from publius.stages.scoring import require_scored_answers
 
 MOST_PROMPTS = 1_000
 """Prompts on which a stage is run; of more, a sample of this size stands for all."""
+MOST_ROWS = 5_000
+"""Rows of a JSON Lines file that are imported; of more, a sample of this size stands for all."""
 _RECORDS = (
     "traces.jsonl",
     "samples.jsonl",
@@ -65,6 +71,11 @@ class EstimateRequest:
     """Generated tokens per second; None for the speed of earlier runs."""
     prices: Path | None = None
     """Table of prices; None for `prices.yaml` beside the run file, if there is one."""
+    rows: int | None = None
+    """Number of rows like those of the run's prompts, for which they stand; None for those that there are.
+    Nothing of such a run counts as done or in the cache, and its estimate is not remembered."""
+    title: str = ""
+    """Name of the run in the line that says that it is estimated; empty for the only one."""
 
 
 def estimate_run(
@@ -88,26 +99,30 @@ def estimate_run(
     project = request.run_file.resolve().parent
     prices = prices_of(config, project, request.prices)
     speed = known_speed(project, config, request.rate)
-    ingestion = PromptIngestion(config.prompts, config.split)
-    ingestion.check()
+    _require_no_limit(request, config)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="publius-")))
+        ingestion, total_rows = _checked_ingestion(config, folder)
         cache = stack.enter_context(open_cache(project)) if has_cache(project) else None
         ledger = RequestLedger()
         lengths = lengths or AnswerLengths(cache.recent(RECENT) if cache else ())
         scratch = stack.enter_context(RequestCache(folder / "cache.sqlite"))
-        maker = dry_maker(make, ledger, lengths, cache)
+        answers = cache if request.rows is None else None
+        maker = dry_maker(make, ledger, lengths, answers)
         engines = Engines(config.models, config.engine, scratch, maker, roles_in_use(config))
         constitution = load_constitution(config.constitution)
-        identity = identify(config, constitution, engines.identities())
-        own = project / "runs" / f"{config.name}-{identity.digest[:8]}"
+        own, identity = place_of(project, config, constitution, engines.identities())
         planned = planned_trainings(stages, config.train)
         work = folder / "runs" / own.name
         work.mkdir(parents=True)
-        copied = _copy_records(own, work)
+        copied = request.rows is None and _copy_records(own, work)
         run = stack.enter_context(TemporaryRun(work, own, config, constitution, identity, planned))
         require_scored_answers(run, stages)
         ingestion(run)
+        if "compare" in stages:
+            warn_of_unpaired(run)
+        scaled = _scaled(run, total_rows, request.rows)
+        scale = scaled.factor if scaled else 1.0
 
         @lru_cache(None)
         def dry_engine(role: EngineRole) -> DryEngine:
@@ -115,10 +130,11 @@ def estimate_run(
             assert isinstance(engine, DryEngine)
             return engine
 
-        begun = _is_begun(own) and not copied
-        certain = CertainRequests(run, engines, dry_engine, MOST_PROMPTS, begun, len(cache) if cache else 0)
+        begun = request.rows is None and _is_begun(own) and not copied
+        cached = len(answers) if answers else 0
+        certain = CertainRequests(run, engines, dry_engine, MOST_PROMPTS, begun, cached, scale)
         dry = DryStages(run, engines, ledger, lengths, dry_engine, certain)
-        note(f"estimating {', '.join(stages)}")
+        note(f"estimating {request.title}{': ' if request.title else ''}{', '.join(stages)}")
         with silent():
             for stage in stages:
                 run_interruptibly(dry.stage(stage))
@@ -127,24 +143,88 @@ def estimate_run(
         budgets = budgets_of(config, rows, servers_asked(project, own))
         found = RunEstimate(
             name=config.name,
-            plan=plan_digest(identity, config.models),
-            prompts=_by_split(run),
-            sampled=MOST_PROMPTS if any(certain.factor(f.prompts) > 1 for f in dry.facts.values()) else None,
+            plan=plan_digest(identity, config),
+            prompts={split: round(scale * count) for split, count in _by_split(run).items()},
+            sampled=MOST_PROMPTS
+            if any(f.prompts > scale * MOST_PROMPTS for f in dry.facts.values())
+            else None,
+            scaled=scaled,
             stages=stages,
             rows=rows if all(budget.suffices for budget in budgets) else tuple(map(stoppable, rows)),
             trainings=tuple(dry.trainings),
             scored=dry.scored,
             lengths=lengths,
-            excluded={stage: reasons for stage in stages if (reasons := run.excluded(stage))},
+            excluded={
+                stage: {reason: round(dry.factors[stage] * count) for reason, count in reasons.items()}
+                for stage in stages
+                if (reasons := run.excluded(stage))
+            },
             prices=prices,
             speed=speed,
-            spent_before=_spent(own),
+            spent_before=_spent(own) if request.rows is None else {},
             served=frozenset(served_engines(config)),
             budgets=budgets,
             sent=sent,
         )
-    remember_estimate(project, found.as_json())
+    if request.rows is None:
+        remember_estimate(project, found.as_json())
     return found
+
+
+def _require_no_limit(request: EstimateRequest, config: RunConfig) -> None:
+    """Raise ConfigError for more rows with a limit on the prompts, which would take the first ones only."""
+    if request.rows is not None and config.prompts.limit is not None:
+        what = f"--estimate-for {request.rows:,}, but only {config.prompts.limit:,} prompts are used"
+        raise ConfigError(what, where="prompts.limit", accepted="null: --set prompts.limit=null")
+
+
+def _checked_ingestion(config: RunConfig, folder: Path) -> tuple[PromptIngestion, int | None]:
+    """Return the import of the prompts, and the number of rows of the file if it imports a sample of them.
+
+    Raises:
+        DataError: if no row can be used.
+        ConfigError: if a column does not exist.
+    """
+    prompts = config.prompts
+    path = prompts.path.expanduser()
+    note(f"reading the prompts of {path.name}")
+    if prompts.limit is None and path.suffix in (".jsonl", ".ndjson") and path.is_file():
+        sample = folder / "rows" / path.name
+        sample.parent.mkdir()
+        with os_errors(path):
+            rows = sample_lines(path, sample, MOST_ROWS)
+        if rows > MOST_ROWS:
+            found = PromptIngestion(prompts.model_copy(update={"path": sample}), config.split)
+            with contextlib.suppress(DataError, ConfigError):  # another row may have what the sample lacks
+                found.check()
+                note(f"a sample of {MOST_ROWS:,} of its {rows:,} rows stands for all")
+                return found, rows
+    found = PromptIngestion(prompts, config.split)
+    found.check()
+    return found, None
+
+
+def _scaled(run: TemporaryRun, total: int | None, asked: int | None) -> ScaledRows | None:
+    """Return for how many rows those that were imported stand; None if for themselves.
+
+    Args:
+        run: the run with its prompts.
+        total: rows of the file, if a sample was imported.
+        asked: rows for which an estimate is asked.
+
+    Raises:
+        ConfigError: if fewer rows are asked for than the file has.
+    """
+    summary = run.manifest[PROMPTS_SUMMARY]
+    imported: int = summary["rows"]
+    rows = total or imported
+    if asked is not None and asked < rows:
+        what = f"{asked:,}, but the file has {counted(rows, 'row')}"
+        accepted = "as many rows or more; for fewer, --estimate with --set prompts.limit=N"
+        raise ConfigError(what, where="--estimate-for", accepted=accepted)
+    if asked is None and total is None:
+        return None
+    return ScaledRows(asked or rows, rows, imported, imported - sum(summary["splits"].values()))
 
 
 def _copy_records(own: Path, work: Path) -> bool:

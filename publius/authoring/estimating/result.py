@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from publius.authoring.estimating.bounds import CHOICE_PURPOSES
 from publius.authoring.estimating.dry import SentRequest
 from publius.authoring.estimating.lengths import AnswerLengths
 from publius.authoring.estimating.prices import RunPrices
@@ -45,6 +46,13 @@ class CallEstimate:
     """Tokens of the prompts; fewer or more where they repeat answers of another length than expected."""
     generated: Bounds
     by_characters: bool
+
+    @property
+    def billed(self) -> Bounds:
+        """Tokens of the answers that a server bills: one for each choice, which is no text."""
+        if self.purpose not in CHOICE_PURPOSES:
+            return self.generated
+        return Bounds(self.generated.lower, self.calls.expected, self.calls.upper)
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as JSON-able values."""
@@ -89,6 +97,33 @@ class BudgetUse:
 
 
 @dataclass(frozen=True)
+class ScaledRows:
+    """The rows of prompts that an estimate is for, where it imported fewer."""
+
+    rows: int
+    """Rows that the estimate is for."""
+    in_file: int
+    imported: int
+    """Rows of the file that were imported."""
+    skipped: int
+    """Those of them that a run would skip."""
+
+    @property
+    def used(self) -> int:
+        """Those of them that are prompts of a run."""
+        return self.imported - self.skipped
+
+    @property
+    def factor(self) -> float:
+        """Number of rows for which each imported one stands."""
+        return self.rows / self.imported
+
+    def as_json(self) -> dict[str, int]:
+        """Return the numbers by name; `skipped` is that of all rows, and `used` of those imported."""
+        return {**asdict(self), "skipped": round(self.factor * self.skipped), "used": self.used}
+
+
+@dataclass(frozen=True)
 class RunEstimate:
     """What a run will ask, train, take and cost."""
 
@@ -111,12 +146,25 @@ class RunEstimate:
     speed: KnownSpeed | None
     spent_before: dict[str, dict[str, float]]
     """Requests, tokens and seconds that the run had spent by stage when the estimate was made."""
+    scaled: ScaledRows | None = None
+    """The rows that the estimate is for, if it imported fewer."""
     served: frozenset[str] = frozenset()
     """Roles whose models are behind servers."""
     budgets: tuple[BudgetUse, ...] = ()
     """What the run may spend on servers, beside what it needs."""
     sent: Mapping[str, SentRequest] = field(default_factory=dict, repr=False)
     """The requests of the dry run that are sent to models, by key."""
+
+    @property
+    def leaves_out_eval(self) -> bool:
+        """True if the run holds out prompts, whose evaluation is not estimated."""
+        return "eval" not in self.stages and self.prompts.get("test", 0) > 0
+
+    @property
+    def no_prompts(self) -> bool:
+        """True if the split holds out all prompts, and the evaluation is not estimated: nothing is asked."""
+        used = sum(count for split, count in self.prompts.items() if split != "test")
+        return self.leaves_out_eval and not used
 
     def seconds(self, stage: str) -> float | None:
         """Return the expected seconds of this machine for a stage; None without a speed.
@@ -156,7 +204,7 @@ class RunEstimate:
             price = self.prices.by_role.get(row.role)
             if price is None:
                 continue
-            for place, (read, written) in enumerate(zip(row.prompts, row.generated, strict=True)):
+            for place, (read, written) in enumerate(zip(row.prompts, row.billed, strict=True)):
                 sums[place] += price.usd(read, written)
         return Bounds(*sums)
 
@@ -168,6 +216,7 @@ class RunEstimate:
             "plan": self.plan,
             "prompts": self.prompts,
             "sampled_prompts": self.sampled,
+            "rows": None if self.scaled is None else self.scaled.as_json(),
             "requests": [row.as_json() for row in self.rows],
             "stages": {stage: self._stage_json(stage) for stage in self.stages},
             "training": [_training_json(training) for training in self.trainings],
@@ -177,7 +226,7 @@ class RunEstimate:
                 "prompt_tokens": round(sum(row.prompts.expected for row in self.rows)),
                 "generated_tokens": total_of(row.generated for row in self.rows).as_json(),
                 "seconds": None if seconds is None else round(seconds, 1),
-                "usd": None if usd is None else {k: round(v, 4) for k, v in usd._asdict().items()},
+                "usd": None if usd is None else {k: round(v, 8) for k, v in usd._asdict().items()},
             },
             "lengths": [
                 {

@@ -1,9 +1,9 @@
-"""The speed by which the time of a run is estimated: given, or measured by earlier runs of the project."""
+"""The speed by which the time of a run is estimated: given, or measured by earlier runs or previews."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from publius.authoring.steering.timing import Speed
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineRole
 from publius.runs.inputs import RESOLVED
-from publius.runs.manifest import MANIFEST, usable_manifest
+from publius.runs.manifest import ANSWERING, MANIFEST, usable_manifest
+from publius.runs.previews import preview_speeds
 
 _TRAINED = 1.5
 """Tokens trained on in the time of one generated token, where only the rate of generation is known: 1.8 with
@@ -27,8 +28,16 @@ _ROLES: Mapping[str, tuple[EngineRole, ...]] = {
     "sample": ("policy",),
     "compare": ("policy",),
     "label": ("labeler",),
+    "eval": ("policy",),
 }
-"""Stages whose speed counts, with the roles that they ask; those with scores also ask the labeler."""
+"""Stages whose speed counts, with the roles that they ask; those with scores also ask the labeler.
+
+Of an evaluation, the answers count."""
+_READING_ASSUMED = (
+    f"; reading prompts assumed {Speed(1.0, _TRAINED, 0.0, 0.0, 0.0).scored_per_s:g} times as fast; "
+    "measured once a label stage has ended"
+)
+_AS_A_PREVIEW = ", with few answers at once and the loading of models: a run is faster"
 _MIN_S = 2.0
 """Seconds that a stage has to have taken for its speed to count."""
 
@@ -57,22 +66,36 @@ def known_speed(project: Path, config: RunConfig, rate: float | None) -> KnownSp
                 f"found {rate:g}", where="--rate", accepted="generated tokens per second, above 0"
             )
         return KnownSpeed(_speed(rate, _TRAINED * rate), "given by --rate")
-    return _of_earlier_runs(project, config) or _of_steering(project, config)
+    now = _Models(config.model_dump(mode="json"))
+    # A preview answers few prompts at once and is slower than a run: it counts where no run was measured.
+    return (
+        _measured(_earlier_runs(project), now, "earlier run")
+        or _of_steering(project, config)
+        or _measured(_earlier_previews(project), now, "preview", _AS_A_PREVIEW)
+    )
 
 
-def _of_earlier_runs(project: Path, config: RunConfig) -> KnownSpeed | None:
-    """Return the speed that stages of the project's runs had with the models that they have now.
+def models_asked(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that say which models the stages of a run ask, as a preview records them."""
+    found = config.model_dump(mode="json")
+    judging = {name: {"judge": found[name].get("judge")} for name in ("critique", "sample")}
+    return {"models": found["models"], "engine": {"kind": found["engine"]["kind"]}, **judging}
+
+
+def _measured(
+    measured: Iterable[tuple[_Models, Mapping[str, Any]]], now: _Models, what: str, caveat: str = ""
+) -> KnownSpeed | None:
+    """Return the speed that stages of runs or previews had with the models that they have now.
 
     A stage that asked a server says nothing about the speed of this machine.
     """
     runs = 0
-    now = _Models(config.model_dump(mode="json"))
     spent: dict[bool, list[float]] = {True: [0.0, 0.0, 0.0], False: [0.0, 0.0, 0.0]}
-    for folder, manifest in _manifests(project):
-        then = _Models(_settings(folder))
+    for then, stages in measured:
         counted_run = False
         for stage, roles in _ROLES.items():
-            entry = manifest["stages"].get(stage, {})
+            entry = stages.get(stage, {})
+            entry = entry.get(ANSWERING, {}) if stage == "eval" else entry
             requests, seconds = entry.get("requests", {}), float(entry.get("seconds", 0.0))
             if seconds < _MIN_S or not requests.get("asked"):
                 continue
@@ -85,19 +108,32 @@ def _of_earlier_runs(project: Path, config: RunConfig) -> KnownSpeed | None:
             for place, value in enumerate((generated, requests.get("prompt_tokens", 0), seconds)):
                 sums[place] += value
         runs += counted_run
-    generated, prompts, seconds = spent[True]
+    found = _speed_of(spent[True], spent[False])
+    if found is None:
+        return None
+    assumed = "" if spent[False][2] else _READING_ASSUMED
+    return KnownSpeed(found, f"measured in {counted(runs, what)} of the project{caveat}{assumed}")
+
+
+def _speed_of(written: Sequence[float], scored: Sequence[float]) -> Speed | None:
+    """Return the speed of stages that write and of those that only score; None if none wrote.
+
+    Args:
+        written: tokens generated, tokens of prompts, and seconds of stages that write.
+        scored: the same of stages that only score.
+    """
+    generated, prompts, seconds = written
     if not generated:
         return None
-    _, read, reading_s = spent[False]
+    _, read, reading_s = scored
     if reading_s:
         read_per_s = read / reading_s
         # What is left of the seconds when the prompts are read at that rate was spent on generation.
         writing_s = max(seconds - prompts / read_per_s, _MIN_SHARE * seconds)
-        found = _speed(generated / writing_s, read_per_s / _speed(1.0, 1.0).scored_per_s)
-    else:
-        one = _speed(1.0, _TRAINED)
-        found = _speed((generated + prompts / one.scored_per_s) / seconds, _TRAINED * generated / seconds)
-    return KnownSpeed(found, f"measured in {counted(runs, 'earlier run')} of the project")
+        return _speed(generated / writing_s, read_per_s / _speed(1.0, 1.0).scored_per_s)
+    one = _speed(1.0, _TRAINED)
+    rate = (generated + prompts / one.scored_per_s) / seconds
+    return _speed(rate, _TRAINED * rate)  # the same tokens take the same seconds again
 
 
 class _Models:
@@ -144,11 +180,17 @@ def _of_steering(project: Path, config: RunConfig) -> KnownSpeed | None:
     return KnownSpeed(facts.measured(), "measured by publius steer")
 
 
-def _manifests(project: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _earlier_runs(project: Path) -> Iterator[tuple[_Models, Mapping[str, Any]]]:
+    """Yield the models and the manifest's stages of each run of the project."""
     for path in sorted(project.glob(f"runs/*/{MANIFEST}")):
         manifest = usable_manifest(path)
         if manifest is not None:
-            yield path.parent, manifest
+            yield _Models(_settings(path.parent)), manifest["stages"]
+
+
+def _earlier_previews(project: Path) -> Iterator[tuple[_Models, Mapping[str, Any]]]:
+    for configuration, stages in preview_speeds(project):
+        yield _Models(configuration), stages
 
 
 def _settings(folder: Path) -> Mapping[str, Any]:

@@ -91,6 +91,8 @@ class DryStages:
     trainings: list[TrainingCost] = field(default_factory=list)
     facts: dict[str, StageFacts] = field(default_factory=dict)
     """What is known of each stage."""
+    factors: dict[str, float] = field(default_factory=dict)
+    """Number of prompts for which each one of a stage stands."""
     scored: dict[str, float] = field(default_factory=dict)
     """Tokens of the forward passes of `choose` and `eval`, by stage."""
 
@@ -98,6 +100,7 @@ class DryStages:
         """Run a stage, as far as it asks engines, or compute what a training does."""
         facts = self.facts[stage] = self.certain.facts(stage)
         self.ledger.stage, self.ledger.factor = stage, facts.factor
+        self.factors[stage] = facts.factor
         before = self.ledger.placeholders
         await self._run(stage, facts)
         # Labels do not decide about other requests of their stage.
@@ -164,7 +167,7 @@ class DryStages:
         """Sample, compare and label the answers of a later round of DPO, and add its training."""
         splits = compared_splits(self.run)
         facts.prompts = self.certain.count(splits)
-        facts.factor = self.ledger.factor = self.certain.factor(facts.prompts)
+        facts.factor = self.ledger.factor = self.certain.factor(splits)
         with self.run.open_round(number) as records:
             for prompt in prompts_of(self.run, splits):
                 records.prompts.append(prompt)
@@ -304,7 +307,7 @@ class DryStages:
         folders: dict[str, Path | None] = {BASE: None, **self.run.checkpoints()}
         facts.variants = len(folders)
         answers = await self._answers("choose", folders, validation_prompts(self.run))
-        if not any(principle.check for principle in self.run.constitution.principles):
+        if not any(principle.check for principle in self.run.constitution.steering):
             await self._judged(answers)
         self.scored["choose"] = len(folders) * NEUTRAL_TOKENS
 

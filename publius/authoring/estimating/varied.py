@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.notices import each_once
 from publius.authoring.estimating.dry import SentRequest
 from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
 from publius.authoring.estimating.result import Bounds, RunEstimate, total_of
@@ -83,8 +84,13 @@ def estimate_varied(
         make: builds the engines, whose keys and tokenizers are used.
     """
     estimates = []
-    for plan in planned:
-        request = plan.request
-        own = EstimateRequest(request.run_file, request.overrides, request.stages, like.rate, like.prices)
-        estimates.append(estimate_run(own, make))
+    with each_once() as begin:
+        for number, plan in enumerate(planned, start=1):
+            begin()
+            title = f"run {number} of {len(planned)}, {plan.combination}"
+            request = plan.request
+            own = EstimateRequest(
+                request.run_file, request.overrides, request.stages, like.rate, like.prices, like.rows, title
+            )
+            estimates.append(estimate_run(own, make))
     return VariedEstimate(tuple(plan.combination for plan in planned), tuple(estimates))

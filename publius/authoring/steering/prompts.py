@@ -68,12 +68,14 @@ def given_prompts(path: Path) -> SteerPrompts:
         DataError: the data set cannot be read, or has too few prompts.
     """
     source = PromptsConfig(path=path)
-    found = survey(source)
+    found = survey(source, "file")
     admissions = [
         row.admission
         for row in admitted_rows(source, _ALL_TRAIN, found)
         if row.admission is not None and not row.admission.reason
     ]
+    if found.unread_splits:
+        note(f"prompts: {found.unread_splits}")
     if skipped := found.rows - len(admissions):
         note(f"prompts: {counted(found.rows, 'row')} of {path}, {skipped:,} skipped")
     prompts = [admission.prompt for admission in admissions]
@@ -108,7 +110,7 @@ def found_prompts(
         DataError: the demo's prompts do not fit, and the embedded model cannot write better ones.
     """
     demo = demo_prompts()
-    unfit = [p for p in constitution.principles if _in_scope(p, (*demo.train, *demo.test)) < _MIN_IN_SCOPE]
+    unfit = [p for p in constitution.steering if _in_scope(p, (*demo.train, *demo.test)) < _MIN_IN_SCOPE]
     if not unfit:
         return demo
     ids = ", ".join(principle.id for principle in unfit[:3])

@@ -247,7 +247,7 @@ class _Planning:
         """Raise DataError if no principle that decides about answers applies to a prompt."""
         decisive = [
             principle
-            for principle in self.subject.constitution.principles
+            for principle in self.subject.constitution.steering
             if principle.check is not None or self.subject.signal == "judged"
         ]
         if not any(in_scope(principle, prompt) for principle in decisive for prompt in prompts.train):

@@ -14,7 +14,7 @@ from constitution.loader import load_constitution, preset_names
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, RunStateError, shell_command
 from core.store.files import is_there, os_errors, write_atomic
-from core.text.yaml_file import read_text
+from core.text.yaml_file import read_prose
 from core.text.yaml_writing import yaml_text
 
 Signal = Literal["checks", "judged", "mixed"]
@@ -47,19 +47,19 @@ class Subject:
     @property
     def checks(self) -> int:
         """Number of principles with a machine check."""
-        return sum(principle.check is not None for principle in self.constitution.principles)
+        return sum(principle.check is not None for principle in self.constitution.steering)
 
     @property
     def signal(self) -> Signal:
         """What decides about an answer."""
         if not self.checks:
             return "judged"
-        return "checks" if self.checks == len(self.constitution.principles) else "mixed"
+        return "checks" if self.checks == len(self.constitution.steering) else "mixed"
 
     @property
     def summary(self) -> str:
         """The signal in words, such as `2 principles, 1 of them with a machine check`."""
-        total = len(self.constitution.principles)
+        total = len(self.constitution.steering)
         noun = "principle" if total == 1 else "principles"
         return f"{total} {noun}, {self.checks} with a machine check"
 
@@ -112,7 +112,7 @@ def find_subject(source: str) -> Subject:
     if _is_preset(source) or not path.is_file():
         return Subject(load_constitution(source), source)
     if path.suffix.lower() in _TEXT_SUFFIXES:
-        sentences = read_text(path, "text file").splitlines()
+        sentences = read_prose(path, "text file").splitlines()
         return replace(of_sentences(sentences, path.stem), from_file=True)
     return Subject(load_constitution(path), source)
 

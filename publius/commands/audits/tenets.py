@@ -76,8 +76,8 @@ def audit_model_(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="Engine of the audited models: transformers, vllm, or a server's address; the run's if not "
-            "given.",
+            help="Engine of the audited models: transformers, vllm, scripted (made up), or a server's "
+            "address; the run's if not given.",
             metavar="KIND|URL",
         ),
     ] = None,

@@ -23,6 +23,17 @@ UNLISTED = ("critique", "sample", "compare")
 UNGROUPED = "Other"
 
 
+class GroupWithDefault(TyperGroup):
+    """A group whose first command is meant where none is named: `runs DIR` is `runs list DIR`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the first command before arguments that name none."""
+        asks_help = any(arg in ctx.help_option_names for arg in args)
+        if not any(arg in self.commands for arg in args) and not asks_help:
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
 class CommandTree(TyperGroup):
     """The root command, whose help lists the commands by job."""
 

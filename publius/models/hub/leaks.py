@@ -7,16 +7,16 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from core.errors import DataError, Problem
-from core.lazy import require
 from core.notices import counted
 from core.store.files import os_errors
 from core.text.secrets import keys_in
 from engines.embedded import cache_folder
-from publius.models.hub.repository import HUB_EXTRA
 
 _BLOCK_BYTES = 2**22
 _SHOWN = 10
@@ -28,6 +28,7 @@ _PATH = re.compile(rb"(?<![\w.:/-])/[\w.+-]+(?:/[\w.+-]+)+")
 _OF_THE_SYSTEM = ("/usr/", "/etc/", "/bin/", "/sbin/", "/lib", "/dev/", "/proc/", "/sys/", "/var/")
 _DATA = (".jsonl", "tokenizer.json", "vocab.json", "merges.txt")
 """Ends of the names of files with texts of others, in which any path may be mentioned."""
+_NOT_SEARCHED = ".parquet"
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,27 @@ def require_no_leaks(files: Mapping[str, Path], machine: Sequence[Path], allowed
     Args:
         files: the files by their path in the repository.
         machine: folders that belong to this machine, beside the home folder and caches.
-        allowed: `FILE:LINE` that the user has looked at; `FILE` for all paths in a file.
+        allowed: `FILE:LINE` that the user has looked at; `FILE` for all paths in a file; `*.parquet` for all
+            Parquet files, which cannot be searched.
     """
-    known, private = known_keys(), _private_folders(machine)
     leaks = [
         leak
-        for name, path in files.items()
-        for leak in leaks_of(name, path, known, private)
+        for leak in found_leaks(files, machine)
         if leak.place not in allowed and not (leak.is_path and leak.file in allowed)
     ]
-    if leaks:
-        raise DataError.of([*map(_problem, leaks[:_SHOWN]), *_rest(len(leaks) - _SHOWN)])
+    unread = [leak.file for leak in leaks if leak.file.endswith(_NOT_SEARCHED)]
+    if f"*{_NOT_SEARCHED}" in allowed:
+        unread = []
+    found = [leak for leak in leaks if not leak.file.endswith(_NOT_SEARCHED)]
+    if found or unread:
+        problems = [*map(_problem, found[:_SHOWN]), *_rest(len(found) - _SHOWN)]
+        raise DataError.of([*problems, *([_unsearched(unread)] if unread else [])])
+
+
+def found_leaks(files: Mapping[str, Path], machine: Sequence[Path]) -> list[Leak]:
+    """Return every line of text files with a key or a path of this machine; arguments as above."""
+    known, private = known_keys(), _private_folders(machine)
+    return [leak for name, path in files.items() for leak in leaks_of(name, path, known, private)]
 
 
 def _problem(leak: Leak) -> Problem:
@@ -73,6 +84,17 @@ def _problem(leak: Leak) -> Problem:
     )
 
 
+def _unsearched(files: Sequence[str]) -> Problem:
+    """Return one problem for all Parquet files."""
+    shown = ", ".join(files[:2]) + (f" and {len(files) - 2:,} more" if len(files) > 2 else "")
+    return Problem(
+        f"{counted(len(files), 'Parquet file')} cannot be searched for keys ({shown}); nothing was sent",
+        files[0] if len(files) == 1 else f"*{_NOT_SEARCHED}",
+        "JSON lines (publius export without --format parquet), or "
+        f"--allow '*{_NOT_SEARCHED}' if all of them may be public",
+    )
+
+
 def _rest(more: int) -> list[Problem]:
     return [Problem(f"and {counted(more, 'more line')} like these")] if more > 0 else []
 
@@ -80,7 +102,7 @@ def _rest(more: int) -> list[Problem]:
 def leaks_of(
     name: str, path: Path, known: Mapping[str, str], private: re.Pattern[bytes] | None
 ) -> Iterator[Leak]:
-    """Yield the findings in a file, in blocks of whole lines; a binary file has none.
+    """Yield the findings in a file, in blocks of whole lines; a binary file has none, but Parquet is one.
 
     Args:
         name: its path in the repository.
@@ -88,6 +110,9 @@ def leaks_of(
         known: values that are keys, by what they are.
         private: paths of this machine.
     """
+    if name.endswith(_NOT_SEARCHED):
+        yield Leak(name, 1, "Parquet is compressed and is not searched for keys; export JSON lines instead")
+        return
     seen = 0
     for block in _text_blocks(path):
         yield from (Leak(name, seen + key.line, key.kind) for key in keys_in(block, known))
@@ -147,9 +172,8 @@ def known_keys(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
         for name, value in environment.items()
         if _KEY_VARIABLE.search(name.upper()) and _is_key(value.strip())
     }
-    constants: Any = require("huggingface_hub.constants", HUB_EXTRA)
     with contextlib.suppress(OSError, ValueError):
-        token = Path(constants.HF_TOKEN_PATH).read_text(encoding="utf-8").strip()
+        token = _of_hub("HF_TOKEN_PATH", "token").read_text(encoding="utf-8").strip()
         found |= {"your Hugging Face token": token} if _is_key(token) else {}
     return found
 
@@ -165,10 +189,17 @@ def _private_folders(machine: Sequence[Path]) -> re.Pattern[bytes] | None:
 
     A folder at the root, such as /data or /root, is in too many texts.
     """
-    constants: Any = require("huggingface_hub.constants", HUB_EXTRA)
-    folders = {*machine, Path.home(), Path.cwd(), Path(constants.HF_HOME), cache_folder()}
+    folders = {*machine, Path.home(), Path.cwd(), _of_hub("HF_HOME", ""), cache_folder()}
     names = {str(form) for folder in folders for form in (folder.absolute(), folder.resolve())}
     kept = sorted((name for name in names if name.count("/") > 1), key=len, reverse=True)
     if not kept:
         return None
     return re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, kept))})(?:/[\w.+-]+)*(?![\w.-])".encode())
+
+
+def _of_hub(constant: str, below: str) -> Path:
+    """Return a path of the Hub's client; where that is not installed, its default below the user's cache."""
+    if find_spec("huggingface_hub") is None:
+        return Path.home() / ".cache" / "huggingface" / below
+    constants: Any = import_module("huggingface_hub.constants")
+    return Path(getattr(constants, constant))

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import RunStateError, shell_command
+from core.errors import ConfigError, RunStateError, shell_command
 from core.notices import counted, note
 from core.store.files import os_errors
+from evaluation.gates.recorded import require_gates
+from publius.config.card_terms import NO_TERMS, CardTerms
 from publius.models.hub.leaks import require_no_leaks
 from publius.models.hub.repository import HubRepository, RepositoryType, parse_repository
 from publius.models.hub.source import (
@@ -41,6 +43,8 @@ class PushRequest:
     allow: tuple[str, ...] = ()
     """Places that are sent although they look like a key or a path of this machine."""
     force: bool = False
+    terms: CardTerms = NO_TERMS
+    """What the card of a run or a training states; an exported folder is pushed with its card as it is."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class PushedFolder:
     """Id of the branch's last commit; None after a dry run."""
     changed: bool
     """False if the repository had the same files already, and after a dry run."""
+    refused: RunStateError | None = None
+    """Why a real push would be refused, after a dry run."""
 
     @property
     def was_sent(self) -> bool:
@@ -80,6 +86,7 @@ class PushedFolder:
             "sent": self.was_sent,
             "changed": self.changed,
             "commit": self.commit,
+            **({} if self.refused is None else {"refused": str(self.refused)}),
         }
 
 
@@ -94,13 +101,16 @@ def push_folder(request: PushRequest, show: Callable[[PushPlan], object]) -> Pus
         ConfigError: if an option, the repository or the token is wrong.
         DataError: if a text file has a key or a path of this machine; nothing is sent.
         EngineError: if the Hub refuses, or cannot be reached.
-        RunStateError: if there is nothing to push, or the run failed a gate.
+        RunStateError: if there is nothing to push; or, unless it is a dry run, if the run failed a gate or no
+            model wrote its texts.
     """
     source = find_source(request.what, request.type, request.model)
     repository = parse_repository(request.repository, source.type)
     token = None if request.dry_run else hub_token()
-    require_models_texts(source, force=request.force)
-    with _content(source, request) as folder:
+    refused = _refused(source, request)
+    if refused is not None and not request.dry_run:
+        raise refused
+    with _content(source, request, force=request.force or refused is not None) as folder:
         files = _files_of(folder)
         require_no_leaks(files, _folders_of(source), request.allow)
         with os_errors(folder):
@@ -108,16 +118,35 @@ def push_folder(request: PushRequest, show: Callable[[PushPlan], object]) -> Pus
         plan = PushPlan(repository, request.branch, files, sizes)
         show(plan)
         if token is None:
-            return PushedFolder(plan, None, changed=False)
+            return PushedFolder(plan, None, changed=False, refused=refused)
         options = UploadOptions(request.private, request.branch, request.message or _MESSAGE, request.type)
         commit, changed = HubClient(repository, token).upload(files, options)
         return PushedFolder(plan, commit, changed)
 
 
+def _refused(source: PushSource, request: PushRequest) -> RunStateError | None:
+    """Return why what is there must not be pushed without `--force`; None if it may."""
+    if request.force:
+        return None
+    try:
+        require_models_texts(source, force=False)
+        if not source.is_exported:
+            require_gates(source.folder, force=False)
+    except RunStateError as error:
+        return error
+    return None
+
+
 @contextmanager
-def _content(source: PushSource, request: PushRequest) -> Iterator[Path]:
+def _content(source: PushSource, request: PushRequest, *, force: bool) -> Iterator[Path]:
     """Yield the folder whose files are sent: an exported one, or a temporary one."""
     if source.is_exported:
+        if request.terms != NO_TERMS:
+            raise ConfigError(
+                "an exported folder is pushed with its card as it is",
+                where="--license, --language",
+                accepted="these options of `publius export`, or the fields in README.md",
+            )
         yield source.folder
         return
     with (
@@ -125,7 +154,7 @@ def _content(source: PushSource, request: PushRequest) -> Iterator[Path]:
         tempfile.TemporaryDirectory(prefix="publius-push-") as temporary,
     ):
         to = Path(temporary) / "content"
-        write_content(source, request.model, to, force=request.force)
+        write_content(source, request.model, to, force=force, terms=request.terms)
         yield to
 
 

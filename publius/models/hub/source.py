@@ -16,9 +16,11 @@ from engines.embedded import EMBEDDED_NAME
 from engines.loading import holds_model
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
+from publius.config.card_terms import NO_TERMS, CardTerms
 from publius.config.stand_ins import stand_ins_described, stand_ins_on_card
 from publius.models.export import ModelForm, export_model, find_training, methods_of, stand_ins_of
 from publius.models.hub.repository import TYPE_NAMES, RepositoryType, require_repository_id
+from publius.models.hub.shared_base import EMBEDDED_ON_HUB, is_local
 from publius.models.provenance import card_content, trained_method
 from publius.runs.dataset import export_run
 from publius.runs.manifest import MANIFEST, read_manifest
@@ -26,7 +28,6 @@ from publius.runs.pairs.caveats import scripted_roles
 
 CARD = "README.md"
 _ACCEPTED = "a run folder, a folder of `publius train`, or a folder that `publius export` wrote"
-_EMBEDDED_ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,9 @@ def _card_text(card: Path) -> str:
         return ""
 
 
-def write_content(source: PushSource, model: ModelOptions, to: Path, *, force: bool) -> None:
+def write_content(
+    source: PushSource, model: ModelOptions, to: Path, *, force: bool, terms: CardTerms = NO_TERMS
+) -> None:
     """Write what is pushed to a new folder, as `publius export` does.
 
     Raises:
@@ -181,7 +184,7 @@ def write_content(source: PushSource, model: ModelOptions, to: Path, *, force: b
         PubliusError: as `export_run` and `export_model`.
     """
     if source.method is None:
-        export_run(source.folder, to, force=force)
+        export_run(source.folder, to, force=force, terms=terms)
         return
     if model.base is not None:
         require_repository_id(model.base, "--base")
@@ -189,7 +192,7 @@ def write_content(source: PushSource, model: ModelOptions, to: Path, *, force: b
     form: ModelForm = "adapter" if training.has_adapter and not model.merged else "merged"
     if model.base is None:
         _require_public_base(training.folder, form)
-    export_model(source.folder, source.method, to, form=form, base=model.base, force=force)
+    export_model(source.folder, source.method, to, form=form, base=model.base, force=force, terms=terms)
 
 
 def _require_public_base(training: Path, form: ModelForm) -> None:
@@ -199,18 +202,11 @@ def _require_public_base(training: Path, form: ModelForm) -> None:
     if form == "adapter":
         first = training / read_reward_settings(training).members[0]
         names.append(str(read_settings(first)["base_model_name_or_path"]))
-    local = next((name for name in names if _is_local(name, training)), None)
+    local = next((name for name in names if is_local(name, training)), None)
     if local is not None:
         embedded = EMBEDDED_NAME in local
         raise ConfigError(
             f"the base model is a folder of this machine ({local})",
             where=str(training),
-            accepted=f"--base {_EMBEDDED_ON_HUB if embedded else 'OWNER/NAME'}, its id on the Hub",
+            accepted=f"--base {EMBEDDED_ON_HUB if embedded else 'OWNER/NAME'}, its id on the Hub",
         )
-
-
-def _is_local(name: str, training: Path) -> bool:
-    """Return True if a model's name is a path, also one that is relative to the project of its training."""
-    if Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        return True
-    return any((folder / name).is_dir() for folder in (Path(), *training.resolve().parents[:3]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.statistics.bootstrap import Floats, wilson
+from core.statistics.clusters import effective_trials
 from engines.judge.settings import KindFigures
 from evaluation.reward.calibration import calibration_metrics
 from training.judge.probe import GoldLabel
@@ -27,7 +28,7 @@ def _figures(labels: Sequence[GoldLabel], scores: Floats) -> KindFigures:
     right = np.where((scores == 0) | (target == 0.5), 0.5, (scores > 0) == (target > 0.5))
     shares = [float(right[side].mean()) for side in sides if side.any()]
     accuracy = sum(shares) / len(shares)
-    interval = wilson(accuracy, len(labels))
+    interval = wilson(accuracy, _trials(right, labels))
     metrics = calibration_metrics(scores, target, np.ones(len(labels)), [label.group for label in labels])
     return KindFigures(
         labels=len(labels),
@@ -41,11 +42,17 @@ def _figures(labels: Sequence[GoldLabel], scores: Floats) -> KindFigures:
     )
 
 
+def _trials(right: Floats, labels: Sequence[GoldLabel]) -> float:
+    """Return how many independent labels these are worth: labels of one prompt are alike."""
+    return min(len(labels), effective_trials(right, np.ones(len(labels)), [label.group for label in labels]))
+
+
 def principle_figures(labels: Sequence[GoldLabel], scores: Floats) -> KindFigures:
     """Return the figures of one principle's labels from their log-odds (N,).
 
     A pair counts on both sides. The interval of the balanced accuracy is Wilson's for 4 / (1/n + 1/m) labels,
-    with n and m labels of the two sides, and no more than there are: a rare side makes it wide.
+    with n and m labels of the two sides, and no more than there are, those of a prompt as a cluster: a rare
+    side makes it wide.
 
     Args:
         labels: labels of both sides, with the weights that the probabilities are calibrated for.
@@ -56,7 +63,7 @@ def principle_figures(labels: Sequence[GoldLabel], scores: Floats) -> KindFigure
     right = np.where((scores == 0) | (target == 0.5), 0.5, (scores > 0) == (target > 0.5))
     sides = [right[is_pair | (target > 0.5)], right[is_pair | (target < 0.5)]]
     accuracy = float(np.mean([side.mean() for side in sides]))
-    effective = min(float(len(labels)), 4 / sum(1 / len(side) for side in sides))
+    effective = min(_trials(right, labels), 4 / sum(1 / len(side) for side in sides))
     interval = wilson(accuracy, effective)
     weight = np.array([label.weight for label in labels])
     metrics = calibration_metrics(scores, target, weight, [label.group for label in labels])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from core.digests import digest
-from core.progress import progress
+from core.notices import note
+from core.progress import progress, shown_time
 from core.statistics.bootstrap import Floats
 from core.store.vectors import Vector, VectorStore
 from engines.judge.model import StateSource
@@ -15,6 +17,8 @@ from engines.judge.rows import QuestionRow
 
 _AT_ONCE = 64
 """Questions between two writes of hidden states."""
+_WORTH_SAYING_S = 60.0
+"""Expected seconds for the rest from which they are named."""
 
 
 def read_features(
@@ -37,7 +41,11 @@ def read_features(
     # Questions about one reply are neighbours in this order and share the computation of their beginning.
     missing.sort(key=lambda number: rows[number])
     with progress("hidden states", len(rows), done=len(rows) - len(missing)) as task:
+        started, tokens = time.monotonic(), sum(len(rows[number].ids) for number in missing)
         for start in range(0, len(missing), _AT_ONCE):
+            if start == _AT_ONCE:
+                read = sum(len(rows[number].ids) for number in missing[:start])
+                _note_rest(len(missing) - start, (tokens - read) / read * (time.monotonic() - started))
             some = missing[start : start + _AT_ONCE]
             found = source.reader.read([rows[number] for number in some], layers).numpy()
             new: dict[str, Vector] = {
@@ -55,3 +63,9 @@ def read_features(
         for layer in layers:
             features[layer][number] = known[f"{key} {layer}"]
     return features
+
+
+def _note_rest(states: int, seconds: float) -> None:
+    """Log how long the other hidden states take, as measured on the first ones."""
+    if seconds >= _WORTH_SAYING_S:
+        note(f"hidden states: about {shown_time(seconds)} for the other {states:,}, saved as they are read")

@@ -3,30 +3,181 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from core.notices import counted
-from publius.config.stand_ins import stand_in_roles, stand_ins_sentence
+from core.records import Judgment, Preference
+from core.store.files import is_there
+from core.store.scan import scan_records
+from critique.scoring import CUT
+from critique.supervised import CUT_REVISIONS
+from labelers.check import CHECK_LABELER
+from labelers.mixing import rules_of
+from labelers.overruled import CheckedPairs, overruled_in_words, tally_checks
+from publius.config.run_file import RunConfig
+from publius.config.stand_ins import made_up, stand_in_roles, stand_ins_sentence
 from publius.runs.inputs import RESOLVED, recorded_config
+from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.pairs.people import people_caveats
+from publius.runs.reader import readable_constitution
 
 STAND_INS = "stand_ins"
 """Key in the manifest of a run on another run's pairs: the roles whose texts were scripted there."""
-_BY_POSITION = 0.4
+_CUT_OFF = 0.1
+"""Share of the answers cut off from which it is said."""
+_EXCLUDED_AS_CUT_OFF = (("sample", CUT, "samples"), ("sft", CUT_REVISIONS, "revisions"))
+"""Stages that leave out prompts because of the length of answers, each with its reason and their source."""
+NEAR_DUPLICATES = "answers are near-duplicates"
+"""Reason of the stage `label` to exclude a pair; in records of runs."""
+_BY_A_CHECK = f'"{CHECK_LABELER}"'.encode()
+"""Text in the line of each judgment of a machine check."""
+BY_POSITION = 0.4
 """Share of judgments decided by position from which the labeler is said to be hardly better than chance."""
 
 
-def caveats(folder: Path, manifest: Mapping[str, Any], labels: Mapping[str, float | int]) -> tuple[str, ...]:
+def caveats(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    labels: Mapping[str, float | int],
+    *,
+    scripted: bool = True,
+) -> tuple[str, ...]:
     """Return the caveats of a run as sentences, the most serious first.
 
     Args:
         folder: the run folder.
         manifest: its manifest.
         labels: metrics of its judgments; empty without any.
+        scripted: False to leave out that the scripted engine stands in for a model.
     """
-    roles = scripted_roles(folder, manifest)
+    roles = scripted_roles(folder, manifest) if scripted else ()
     first = (stand_ins_sentence(roles),) if roles else ()
-    return (*first, *labeler_caveats(manifest, labels))
+    cut_off, pairs = int(labels.get("preferences.answers_cut_off", 0)), int(labels.get("preferences", 0))
+    answers = cut_off_caveat(folder, manifest, cut_off, pairs)
+    excluded = excluded_as_cut_off(folder, manifest)
+    people = divided_people(folder, manifest)
+    checks = check_caveats(folder)
+    return (*first, *answers, *excluded, *people, *checks, *labeler_caveats(manifest, labels))
+
+
+def reason_in_words(reason: str) -> str:
+    """Return the reason of an exclusion with the setting that keeps such records, if there is one."""
+    kept = " (--set label.near_duplicate=1 keeps those that differ in a word)"
+    return reason + kept if reason == NEAR_DUPLICATES else reason
+
+
+def divided_people(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence if the people who judged a run's pairs hardly agree."""
+    if (folder / RESOLVED).exists() and (folder / "preferences.jsonl").exists():
+        return people_caveats(folder, manifest)
+    return ()
+
+
+def check_caveats(folder: Path) -> tuple[str, ...]:
+    """Return sentences about machine checks that the labels of a run go against or cannot follow."""
+    constitution, found = readable_constitution(folder), checks_in_labels(folder)
+    if constitution is None or not found:
+        return ()
+    rules = rules_of(recorded_config(folder).label)
+    mixed = any(rule.mix in ("weights", "pooled") for rule in rules)
+    return tuple(overruled_in_words(found, constitution, mixed=mixed))
+
+
+def checks_in_labels(folder: Path) -> Mapping[str, CheckedPairs]:
+    """Return how the labels of a run go with its machine checks, by principle; empty without labels."""
+    files = [folder / name for name in ("preferences.jsonl", "judgments.jsonl")]
+    if not (folder / RESOLVED).exists() or not all(file.exists() for file in files):
+        return {}
+    return _checks_in_labels(folder, *((file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=4)  # `show` names them among the caveats, and chooses by them what to look at next
+def _checks_in_labels(folder: Path, *_versions: tuple[int, int]) -> Mapping[str, CheckedPairs]:
+    constitution = readable_constitution(folder)
+    if constitution is None or all(principle.check is None for principle in constitution.steering):
+        return {}
+    judgments = scan_records(folder / "judgments.jsonl", Judgment, having=_BY_A_CHECK)
+    preferences = scan_records(folder / "preferences.jsonl", Preference)
+    confidence = recorded_config(folder).label.check_confidence
+    return MappingProxyType(tally_checks(preferences, judgments, constitution, confidence))
+
+
+def made_up_in(*folders: Path) -> str:
+    """Return in a clause which texts and labels of runs the scripted engine made up; empty if none.
+
+    Args:
+        folders: run folders, or folders of human labels, of which nothing is said. With more than one, the
+            clause names the run.
+    """
+    found = {
+        folder: made_up(scripted_roles(folder, read_manifest(folder)))
+        for folder in folders
+        if is_there(folder / MANIFEST)
+    }
+    if len(folders) == 1:
+        return next(iter(found.values()), "")
+    return "; ".join(f"{said} ({folder})" for folder, said in found.items() if said)
+
+
+def cut_off_caveat(folder: Path, manifest: Mapping[str, Any], cut_off: int, pairs: int) -> tuple[str, ...]:
+    """Return a sentence if many answers were cut off, with the setting to raise where the run has one.
+
+    Args:
+        folder: the run folder.
+        manifest: its manifest.
+        cut_off: number of answers in the pairs that were cut off.
+        pairs: number of pairs, of two answers each.
+    """
+    answers = 2 * pairs
+    if not cut_off or cut_off < _CUT_OFF * answers:
+        return ()
+    are = "is" if cut_off == 1 else "are"
+    said = f"{cut_off:,} of {counted(answers, 'answer')} in the pairs {are} cut off at the token limit"
+    played = manifest.get("identity", {}).get("models")
+    if (played and "policy" not in played) or not (folder / RESOLVED).exists():  # the pairs came as they are
+        return (f"{said}.",)
+    limits = (f"{name} ({tokens:,})" for name, tokens in _token_limits(recorded_config(folder)).items())
+    return (f"{said}; raise {' and '.join(limits)}.",)
+
+
+def excluded_as_cut_off(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence for each stage that left out many prompts because every answer is cut off.
+
+    Args:
+        folder: the run folder, whose settings name the limits.
+        manifest: its manifest.
+    """
+    found = []
+    for stage, reason, source in _EXCLUDED_AS_CUT_OFF:
+        entry = manifest.get("stages", {}).get(stage, {})
+        count = entry.get("left_out", {}).get(reason, 0)
+        if count and count >= _CUT_OFF * (entry.get("records", 0) + count) and (folder / RESOLVED).exists():
+            limits = (f"{name} ({n:,})" for name, n in _limits_of(recorded_config(folder), source).items())
+            are = "is" if count == 1 else "are"
+            left_out = f"{counted(count, 'prompt')} {are} left out by {stage}: {reason}"
+            found.append(f"{left_out}; raise {' and '.join(limits)}.")
+    return tuple(found)
+
+
+def _token_limits(config: RunConfig) -> dict[str, int]:
+    """Return the settings that limit the answers of the pairs, with their values in tokens."""
+    return _limits_of(config, config.compare.source)
+
+
+def _limits_of(config: RunConfig, source: str) -> dict[str, int]:
+    """Return the settings that limit the answers of a source, with their values in tokens."""
+    if source == "revisions":
+        loop = config.critique
+        return {
+            "critique.draft.max_new_tokens": loop.draft.max_new_tokens,
+            "critique.revision.max_new_tokens": loop.revision.max_new_tokens,
+        }
+    if source == "samples":
+        return {"sample.sampling.max_new_tokens": config.sample.sampling.max_new_tokens}
+    return {"compare.sampling.max_new_tokens": config.compare.sampling.max_new_tokens}
 
 
 def labeler_caveats(manifest: Mapping[str, Any], labels: Mapping[str, float | int]) -> tuple[str, ...]:
@@ -39,7 +190,7 @@ def labeler_caveats(manifest: Mapping[str, Any], labels: Mapping[str, float | in
         for problem in manifest.get("audit", {}).get("problems", ())
     ]
     position = labels.get("ai.same_slot_in_both_orders", 0)
-    if position >= _BY_POSITION:
+    if position >= BY_POSITION:
         found.append(
             f"Position decided {position:.0%} of the AI labeler's judgments: hardly better than chance."
         )

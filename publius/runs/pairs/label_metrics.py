@@ -49,6 +49,8 @@ class LabelMetrics:
     preferences: int = 0
     ties: int = 0
     revision_chosen: int = 0
+    cut_off: int = 0
+    """Number of answers in the pairs that were cut off; an answer in two pairs counts twice."""
     certainty: RunningMean = field(default_factory=RunningMean)
 
     def add(self, judgment: Judgment) -> None:
@@ -71,6 +73,7 @@ class LabelMetrics:
         self.preferences += 1
         self.ties += preference.p_chosen == 0.5
         self.revision_chosen += preference.p_chosen > 0.5 and preference.origin_chosen.startswith("revision")
+        self.cut_off += (not preference.finished_chosen) + (not preference.finished_rejected)
         self.certainty.add(preference.p_chosen)
 
     def rows(self) -> dict[str, float | int]:
@@ -98,7 +101,13 @@ class LabelMetrics:
             rows["ai.answer_mass"] = round(self.answer_mass.value, 3)
         if self.certainty.count:
             rows["preferences.mean_p_chosen"] = round(self.certainty.value, 3)
+        if self.cut_off:
+            rows["preferences.answers_cut_off"] = self.cut_off
         return rows
+
+    def judgment_rows(self) -> dict[str, float | int]:
+        """Return the metrics of judgments alone."""
+        return {name: value for name, value in self.rows().items() if not name.startswith("preferences")}
 
 
 def label_metrics(folder: Path) -> dict[str, float | int]:
@@ -117,4 +126,4 @@ def judgment_metrics(folder: Path) -> dict[str, float | int]:
     metrics = LabelMetrics()
     for judgment in scan_records(folder / "judgments.jsonl", Judgment):
         metrics.add(judgment)
-    return {name: value for name, value in metrics.rows().items() if not name.startswith("preferences")}
+    return metrics.judgment_rows()

@@ -10,16 +10,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import ConfigError, RunStateError
 from core.lazy import require
 from core.records import Message, Preference
 from core.store.files import is_there, write_stream
 from core.store.scan import scan_records
+from labelers.ai import AI_LABELER
 from labelers.formats.tools.sheets import FORMULA
+from publius.config.stand_ins import made_up
 from publius.runs.manifest import read_manifest
+from publius.runs.pairs.caveats import scripted_roles
 from publius.runs.pairs.filters import LeftOut, PreferenceFilter
+from publius.runs.pairs.table_columns import MADE_UP, OWN, PREFIX, marked, plain_headings, table_columns
 from publius.runs.reader import RecordsReader
 
 _EXTRA = "train"
@@ -55,6 +59,12 @@ class WrittenTable:
     """Cells of a CSV file that begin with an apostrophe, so that no spreadsheet runs them as formulas."""
     left_out: Mapping[str, int]
     """Number of preferences that are not in it, by reason."""
+    is_plain: bool = False
+    """True if it has plain columns: without ids, and with rounded probabilities."""
+    made_up: str = ""
+    """Texts or labels of the run that the scripted engine made up, as a clause; empty if none."""
+    of: Literal["preferences", "answers"] = "preferences"
+    """The rows: pairs of answers with their labels, or the answers of an evaluation."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the numbers of rows and columns."""
@@ -64,15 +74,21 @@ class WrittenTable:
             "columns": list(self.columns),
             "quoted": self.quoted,
             "left_out": dict(self.left_out),
+            "of": self.of,
+            **({"made_up": self.made_up} if self.made_up else {}),
         }
 
 
 def write_table(
-    folder: Path, to: Path, conditions: PreferenceFilter, principles: Sequence[str]
+    folder: Path,
+    to: Path,
+    conditions: PreferenceFilter,
+    principles: Sequence[str],
+    wanted: Sequence[str] | None = None,
 ) -> WrittenTable:
     """Write the preferences of a run as a table.
 
-    The columns are those of `_COLUMNS`, then `p:PRINCIPLE` for each principle, then the user's own columns of
+    All columns are those of `_COLUMNS`, then `p:PRINCIPLE` for each principle, then the user's own columns of
     the prompts, with ` (own)` after a name that is one of ours.
 
     Args:
@@ -80,31 +96,56 @@ def write_table(
         to: a new `.csv` or `.parquet` file.
         conditions: the preferences to write.
         principles: the principles that preferences may be judged under, in the order of the columns.
+        wanted: names of columns, or `all`; None for plain columns in CSV, and all of them in Parquet.
 
     Raises:
-        ConfigError: if the name has another ending.
+        ConfigError: if the name has another ending, or there is no column of a name.
         RunStateError: if the file exists, or the folder is not a run folder.
         DataError: if no preference passes.
         MissingExtraError: if the file is Parquet and pyarrow is not installed.
     """
     ending = require_table_name(to)
-    carried: dict[str, str] = read_manifest(folder)["prompts"]["carried"]
-    types = {**_COLUMNS, **{f"p:{name}": "float64" for name in principles}}
-    named = {name: f"{name} (own)" if name in types else name for name in carried}
+    manifest = read_manifest(folder)
+    carried: dict[str, str] = manifest["prompts"]["carried"]
+    roles = scripted_roles(folder, manifest)
+    said = made_up(roles)
+    types = {**_COLUMNS, **{f"{PREFIX}{name}": "float64" for name in principles}}
+    if said:
+        types[MADE_UP] = "string"
+    named = {name: f"{name}{OWN}" if name in types else name for name in carried}
     types |= {named[name]: dtype for name, dtype in carried.items()}
-    left_out, counts = LeftOut(conditions), TableCounts()
+    plain = plain_headings(types, named.values()) if ending == ".csv" and wanted is None else None
+    columns = table_columns(types, wanted, plain)
+    types = columns.types(types)
+    left_out = LeftOut(conditions)
+    is_labeler = columns.is_plain and "labeler" in roles
     with ExitStack() as stack:
         files = stack.enter_context(RecordsReader(folder)) if carried else None
         rows = (
-            _row(preference) | _own(files, named, preference)
+            columns.row(_row(preference, is_labeler, said) | _own(files, named, preference))
             for preference in left_out.passing(scan_records(folder / "preferences.jsonl", Preference))
         )
-        write_stream(to, (csv_parts if ending == ".csv" else _parquet)(rows, types, counts))
-    return WrittenTable(to, counts.rows, tuple(types), counts.quoted, left_out.reasons)
+        counts = write_rows(to, rows, types)
+    return WrittenTable(
+        to, counts.rows, tuple(types), counts.quoted, left_out.reasons, columns.is_plain, said
+    )
 
 
-def require_table_name(to: Path) -> str:
-    """Return the ending of a table that can be written.
+def write_rows(to: Path, rows: Iterable[_Row], types: Mapping[str, str]) -> TableCounts:
+    """Write rows to a new file, as CSV or Parquet by its ending, and return their counts.
+
+    Args:
+        to: a name that `require_table_name` has passed.
+        rows: the rows.
+        types: the columns with their types.
+    """
+    counts = TableCounts()
+    write_stream(to, (csv_parts if to.suffix.lower() == ".csv" else _parquet)(rows, types, counts))
+    return counts
+
+
+def require_table_name(to: Path, option: str = "--to") -> str:
+    """Return the ending of a table that can be written; `option` is what names it on the command line.
 
     Raises:
         ConfigError: if the name has another ending.
@@ -114,11 +155,11 @@ def require_table_name(to: Path) -> str:
     if ending not in (".csv", ".parquet"):
         raise ConfigError(
             f"a table cannot be written as {ending or 'a file without an ending'}",
-            where=f"--to {to}",
+            where=f"{option} {to}",
             accepted="a name that ends in .csv or .parquet",
         )
     if is_there(to):
-        raise RunStateError("path already exists", where=f"--to {to}", accepted="a new file")
+        raise RunStateError("path already exists", where=f"{option} {to}", accepted="a new file")
     if ending == ".parquet":
         require("pyarrow.parquet", _EXTRA)
     return ending
@@ -132,7 +173,7 @@ class TableCounts:
     quoted: int = 0
 
 
-def _row(preference: Preference) -> _Row:
+def _row(preference: Preference, labels_made_up: bool, said: str) -> _Row:
     chosen, rejected = (side[-1].content for side in (preference.chosen, preference.rejected))
     return {
         "id": preference.id,
@@ -143,13 +184,17 @@ def _row(preference: Preference) -> _Row:
         "words_chosen": len(chosen.split()),
         "words_rejected": len(rejected.split()),
         "tags": ", ".join(preference.tags),
-        "sources": ", ".join(sorted(preference.sources)),
+        "sources": ", ".join(
+            marked(name, is_made_up=labels_made_up and name == AI_LABELER)
+            for name in sorted(preference.sources)
+        ),
+        MADE_UP: said,
         "split": preference.split or "",
         "weight": preference.weight,
         "origin_chosen": preference.origin_chosen,
         "origin_rejected": preference.origin_rejected,
         "comparison_id": preference.comparison_id,
-        **{f"p:{name}": p for name, p in preference.by_principle.items()},
+        **{f"{PREFIX}{name}": p for name, p in preference.by_principle.items()},
     }
 
 

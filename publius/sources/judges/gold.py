@@ -27,8 +27,8 @@ JUDGE_KEY = "judge"
 _NO_PRINCIPLE = "no principle without a machine check applies to the prompt"
 
 
-def gold_sources(names: Sequence[str]) -> tuple[JudgeGoldSource, ...]:
-    """Return the sources with these names; all of them for none.
+def gold_sources(names: Sequence[str]) -> tuple[JudgeGoldSource, ...] | None:
+    """Return the sources with these names; None for none, so that the data decide.
 
     Raises:
         ConfigError: if there is no source with one of the names.
@@ -37,7 +37,43 @@ def gold_sources(names: Sequence[str]) -> tuple[JudgeGoldSource, ...]:
     for name in names:
         if name not in known:
             raise ConfigError(f"unknown gold {name!r}", where="--gold", accepted=", ".join(known))
-    return tuple(dict.fromkeys(known[name] for name in names or known))
+    return tuple(dict.fromkeys(known[name] for name in names)) or None
+
+
+def default_sources(constitution: Constitution, *, has_labels: bool) -> tuple[JudgeGoldSource, ...]:
+    """Return the sources where none are named.
+
+    Machine checks are among them if a principle has one, or if there are no other labels: many times as many
+    hidden states as those of a few pairs would else be read for kinds that no principle asks about.
+    """
+    if has_labels and all(principle.check is None for principle in constitution.principles):
+        return PAIR_GOLD, REPLY_GOLD
+    return PAIR_GOLD, REPLY_GOLD, CHECK_GOLD
+
+
+def gold_in_words(gold: JudgeGold) -> str:
+    """Return what a judge learns from, by source, with the number of hidden states that are read for it."""
+    labels: dict[str, int] = {}
+    states: dict[str, set[int]] = {}
+    for label in (*gold.labels, *gold.held_out):
+        source = label.kind if label.kind in (PAIR_GOLD, REPLY_GOLD) else CHECK_GOLD
+        labels[source] = labels.get(source, 0) + 1
+        states.setdefault(source, set()).update(n for n in (label.first, label.second) if n is not None)
+    kinds = len({label.kind for label in gold.labels} - {PAIR_GOLD, REPLY_GOLD})
+    names = {PAIR_GOLD: "preferences", REPLY_GOLD: "labelled replies"}
+    names[CHECK_GOLD] = f"labels by {counted(kinds, 'kind')} of machine checks"
+    parts = [
+        f"{labels[source]:,} {name} ({len(states[source]):,} hidden states)"
+        for source, name in names.items()
+        if source in labels
+    ]
+    if CHECK_GOLD not in labels:
+        return f"{', '.join(parts)}; --gold checks adds machine checks of the replies"
+    fewer = "--per-kind N for fewer"
+    others = [source for source in labels if source != CHECK_GOLD]
+    if others:
+        fewer += f", {' '.join(f'--gold {source}' for source in others)} for none of machine checks"
+    return f"{', '.join(parts)}; {fewer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +225,9 @@ def _drawn(
     own = next((p for p in principles if p.id == named), None)
     if own is not None:
         return own
-    drawn = draw([p for p in principles if in_scope(p, prompt)], 1, seed, prompt.id, JUDGE_KEY)
+    drawn = draw(
+        [p for p in principles if p.weight > 0 and in_scope(p, prompt)], 1, seed, prompt.id, JUDGE_KEY
+    )
     if not drawn:
         gold.excluded.append(ExcludedExample(place, _NO_PRINCIPLE, ""))
     return drawn[0] if drawn else None

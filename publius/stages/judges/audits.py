@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from constitution.schema import Constitution
 from core.notices import warn
 from core.settings import identity_of
 from engines.cached import CachedEngine
 from engines.config import ModelConfig, ModelsConfig
+from engines.embedded import EMBEDDED_NAME
 from engines.protocols import compares_replies, takes_questions
 from evaluation.judges.certificate import FoundAudit, LabelerIdentity, find_audit
 from evaluation.judges.families import shared_families
 from labelers.config import AGGREGATION_FIELDS, MODE_TEMPLATES, LabelConfig, further_templates
 from labelers.correction.correction import CorrectedLabeler, read_correction, require_same_labeler
 from prompts.environment import PromptTemplates
-from publius.runs.engines import EngineRole, Engines
+from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineRole, Engines
 from publius.runs.folder import Run
 
 _NOT_ASKED = AGGREGATION_FIELDS | {
@@ -60,6 +63,11 @@ def corrected_labeler(identity: LabelerIdentity) -> CorrectedLabeler:
     )
 
 
+def judges_by_model(label: LabelConfig, constitution: Constitution) -> bool:
+    """Return True if a model is asked for labels: `label.principles` and a steering one without a check."""
+    return bool(label.principles) and any(principle.check is None for principle in constitution.steering)
+
+
 def attach_audit(run: Run, engines: Engines, project: Path, *, labels_now: bool) -> None:
     """Record in the manifest what an audit in the project says about the labeler, and warn where it is bad.
 
@@ -72,8 +80,7 @@ def attach_audit(run: Run, engines: Engines, project: Path, *, labels_now: bool)
     Raises:
         ConfigError: if `label.correction` was fitted on another labeler.
     """
-    asked = any(principle.check is None for principle in run.constitution.principles)
-    if not (labels_now and asked and run.config.label.principles):
+    if not (labels_now and judges_by_model(run.config.label, run.constitution)):
         return
     labeler = labeler_identity(engines.of("labeler"), run.config.label, run.templates)
     if run.config.label.correction is not None:
@@ -82,31 +89,58 @@ def attach_audit(run: Run, engines: Engines, project: Path, *, labels_now: bool)
     found = find_audit(project, labeler.digest)
     run.note_audit(None if found is None else found.summary())
     if engines.settings("labeler").kind != "scripted":
-        _warn_about_labeler(found, labeler)
+        for caveat in _caveats(found, labeler):
+            warn(caveat)
 
 
-def _warn_about_labeler(found: FoundAudit | None, labeler: LabelerIdentity) -> None:
+def judge_caveats(
+    engines: Engines, label: LabelConfig, templates: PromptTemplates, project: Path
+) -> tuple[str, ...]:
+    """Return what must be said beside judgments of a command's single model; nothing of the scripted engine.
+
+    Args:
+        engines: engines whose policy is the model.
+        label: the settings of its questions.
+        templates: their templates.
+        project: folder whose folder `audits` is searched.
+    """
+    engine = engines.of("policy")
+    if engines.settings("policy").kind == "scripted":
+        return ()
+    if engine.model == EMBEDDED_NAME:
+        return (f"{EMBEDDED_JUDGES_BY_CHANCE}; set --model to a larger model for meaningful results",)
+    labeler = labeler_identity(engine, label, templates)
+    return tuple(_caveats(find_audit(project, labeler.digest), labeler))
+
+
+def _caveats(found: FoundAudit | None, labeler: LabelerIdentity) -> Iterator[str]:
+    """Yield what an audit says against a labeler, or that there is none."""
     name = f"{labeler.model} ({labeler.mode})"
     if found is None:
         command = "publius audit labeler RUN.yaml --gold FILE"
-        warn(f"unaudited: how often {name} is right was not measured; run: {command}")
+        yield f"unaudited: how often {name} is right was not measured; run: {command}"
         return
     for problem in found.audit.problems:
-        warn(f"the audit of {name} in {found.folder}: {problem}")
+        yield f"the audit of {name} in {found.folder}: {problem}"
 
 
-def warn_about_families(models: ModelsConfig) -> None:
+def warn_about_families(models: ModelsConfig, *, labels: bool = True) -> None:
     """Warn if judge, labeler and teacher are of one family: a model favours answers like its own.
 
     The teacher is the critic, which writes the revisions. A labeler that is the policy or the critic itself
     has a warning of its own.
+
+    Args:
+        models: the models of the run.
+        labels: False if no labeler is asked; nothing is said about it then.
     """
     pairs: list[tuple[EngineRole, EngineRole]] = []
     if models.judge is not None:
-        pairs.append(("judge", "labeler"))
+        if labels:
+            pairs.append(("judge", "labeler"))
         if models.of("critic").id != models.of("labeler").id:
             pairs.append(("judge", "critic"))
-    if isinstance(models.labeler, ModelConfig) and isinstance(models.critic, ModelConfig):
+    if labels and isinstance(models.labeler, ModelConfig) and isinstance(models.critic, ModelConfig):
         pairs += [("labeler", "critic")] * (models.labeler.id != models.critic.id)
     for one, other in pairs:
         shared = shared_families(models.of(one).id, models.of(other).id)

@@ -12,7 +12,7 @@ from core.notices import counted, note, warn
 from core.progress import progress
 from core.records import Answer, Prompt
 from core.store.files import is_there, os_errors, write_atomic
-from core.text.yaml_file import read_text
+from core.text.yaml_file import read_prose
 from engines.protocols import compares_replies
 from evaluation.judged.correction import corrected_compliance
 from evaluation.judged.findings import JudgedFindings
@@ -136,7 +136,7 @@ def _labels_in(path: Path, constitution: Constitution) -> Iterator[tuple[str, bo
 def _is_sheet(path: Path) -> bool:
     if path.suffix.lower() != ".csv" or not is_there(path):
         return False
-    return _VIOLATES in read_text(path, "labels", _SHEET_BYTES).partition("\n")[0]
+    return _VIOLATES in read_prose(path, "labels", _SHEET_BYTES).partition("\n")[0]
 
 
 def judged_findings(
@@ -161,8 +161,15 @@ def judged_findings(
 
 
 def write_ratings(run: Run, ratings: Sequence[AnswerRating], answers: Sequence[Answer]) -> None:
-    """Write the ratings and, unless it has labels, the sheet for people to fill in."""
+    """Write the ratings and, unless it has labels, the sheet for people to fill in.
+
+    Without ratings, those of an earlier evaluation are removed; a sheet stays, since people may be at work.
+    """
     folder = run.folder / "eval"
+    if not ratings:
+        with os_errors(folder):
+            (folder / RATINGS_FILE).unlink(missing_ok=True)
+        return
     with os_errors(folder):
         folder.mkdir(exist_ok=True)
     write_atomic(folder / RATINGS_FILE, "".join(rating.to_line() for rating in ratings))

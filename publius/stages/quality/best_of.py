@@ -102,7 +102,7 @@ async def sampled_answers(
             prompt, number = one
             seed = derive_seed(run.config.seed, prompt.id, BEST_OF_PURPOSE, number)
             turns = turns_for(run, policy.variant, prompt)
-            request = GenerationRequest(turns, sampling, seed, BEST_OF_PURPOSE)
+            request = GenerationRequest(turns, sampling, seed, BEST_OF_PURPOSE, affinity=prompt.id)
             try:
                 found[prompt.id, number] = await policy.engine.generate(request)
             except RequestError as error:

@@ -25,7 +25,8 @@ from evaluation.choice import (
 from evaluation.config import STEERED, ChooseConfig
 from evaluation.neutral.texts import neutral_digest
 from publius.runs.engines import Engines
-from publius.runs.folder import Run, trained_model
+from publius.runs.folder import Run
+from publius.runs.parts.trained import trained_model
 from publius.stages.base import COMMANDS, Stage, StageResult, validation_prompts
 from publius.stages.quality.measured import Measured, measure_checkpoints
 from publius.stages.quality.steered import write_steered

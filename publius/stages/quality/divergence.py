@@ -35,8 +35,10 @@ def divergence_series(
                 own.setdefault(answer.variant, {})[answer.prompt.id] = row
                 seen = encoded_answer(run, encoder, BASE, answer)
                 by_base.setdefault(answer.variant, {})[answer.prompt.id] = seen
+    series = []
     with progress("eval kl", sum(map(len, own.values()))) as task:
-        return [
-            Series(variant, "kl", "nats", meter.divergences(variant, rows, by_base[variant], task.advance))
-            for variant, rows in own.items()
-        ]
+        for variant, rows in own.items():
+            task.note(f"how far the answers of {variant} are from base, by forward passes")
+            values = meter.divergences(variant, rows, by_base[variant], task.advance)
+            series.append(Series(variant, "kl", "nats", values))
+    return series

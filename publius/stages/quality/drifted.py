@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.notices import warn
+from core.notices import counted, warn
 from core.records import Answer
 from core.store.files import is_there
 from core.store.jsonl import opened, rows
@@ -35,7 +35,7 @@ def _trainings(run: Run) -> dict[str, OverOptimization]:
             read = [row for _, row in rows(file)]
         lines = [row for row in read if isinstance(row, dict)]
         if len(lines) < len(read):
-            warn(f"{path}: {len(read) - len(lines)} lines cannot be read and are skipped")
+            warn(f"{path}: {counted(len(read) - len(lines), 'line')} skipped, which cannot be read")
         if (course := over_optimization(lines)) is not None:
             found[method] = course
     return found

@@ -1,20 +1,54 @@
-"""The measures of an evaluation that need forward passes: KL divergence, and losses."""
+"""The work of an evaluation in words, and its measures by forward passes: KL divergence, and losses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from core.libraries import memory_errors
-from core.notices import note
-from core.records import Answer
+from core.notices import counted, note
+from core.records import Answer, Prompt
 from core.store.cache import RequestCache
 from engines.config import WITHOUT_WEIGHTS
+from evaluation.config import BASE
 from evaluation.measures import Series
+from evaluation.refusals.prompts import RefusalPrompts
 from publius.runs.folder import Run
+from publius.stages.judges.rated import is_rated
 from publius.stages.quality.divergence import divergence_series
 from publius.stages.quality.losses import LossMeter, fluency_series, text_series
 from publius.stages.quality.policies import Policies
 from training.policy import load_encoder
+
+
+def planned_work(
+    run: Run, prompts: Sequence[Prompt], variants: Sequence[str], refusals: RefusalPrompts | None
+) -> Iterator[str]:
+    """Yield lines that say what an evaluation asks and computes; some of it may be in the request cache.
+
+    Args:
+        run: the run.
+        prompts: the held-out prompts that are answered.
+        variants: the variants of the policy.
+        refusals: the refusal prompts; None if refusals are not measured.
+    """
+    config = run.config.eval
+    count, tokens = len(prompts) + len(refusals.prompts if refusals else ()), config.sampling.max_new_tokens
+    answers = count * len(variants)
+    yield (
+        f"eval: {counted(count, 'prompt')} x {counted(len(variants), 'variant')} ({', '.join(variants)}): "
+        f"{counted(answers, 'answer')} of at most {tokens:,} tokens"
+    )
+    others = len(prompts) * sum(variant != BASE for variant in variants)
+    if run.config.models.judge is not None:
+        rated = " and rates every answer under each principle without a check" if is_rated(run) else ""
+        yield f"eval: then the judge compares {counted(others, 'answer')} with those of base{rated}"
+    engine = run.config.engine.for_model(run.config.models.policy, "policy")
+    if engine.kind in WITHOUT_WEIGHTS or not (config.kl or config.quality):
+        return
+    passes = [f"KL from base on {counted(others, 'answer')} (eval.kl: false skips it)"] if config.kl else []
+    if config.quality:
+        passes.append("losses on answers and neutral texts (eval.quality: false skips them)")
+    yield f"eval: then forward passes: {'; '.join(passes)}"
 
 
 def series_by_forward_passes(

@@ -48,7 +48,8 @@ class LossMeter:
 
     def measure(self, name: str, rows: Mapping[str, EncodedAnswer]) -> dict[str, float]:
         """Return the mean loss per answer token in nats, by the keys of `rows`, under a policy."""
-        keys = {key: self._loss_key(name, row) for key, row in rows.items()}
+        weights = self._weights(name)
+        keys = {key: _loss_key(weights, row) for key, row in rows.items()}
         losses = self._known(keys)
         unknown = [key for key in rows if key not in losses]
         for key, loss in zip(unknown, self._computed(name, [rows[key] for key in unknown]), strict=True):
@@ -86,7 +87,7 @@ class LossMeter:
             key = unknown[index]
             found[key] = divergence.kl
             self._cache.put(keys[key], "kl", repr(divergence.kl))
-            self._cache.put(self._loss_key(BASE, base_rows[key]), "loss", repr(divergence.base_loss))
+            self._cache.put(_loss_key(weights[1], base_rows[key]), "loss", repr(divergence.base_loss))
             done(1)
         return {key: found[key] for key in rows}
 
@@ -94,9 +95,6 @@ class LossMeter:
         """Return what identifies the weights of a policy and their precision."""
         dtype = pick_dtype(self._policies.config(name).dtype, self._run.config.engine.device)
         return self._policies.identity(name), dtype
-
-    def _loss_key(self, name: str, row: EncodedAnswer) -> str:
-        return digest("loss", self._weights(name), row.prompt_ids, row.answer_ids)
 
     def _known(self, keys: Mapping[str, str]) -> dict[str, float]:
         """Return the values that the cache has, by the names of their keys."""
@@ -144,6 +142,10 @@ class LossMeter:
         if policy not in self._scorers:
             self._scorers[policy] = PolicyScorer(policy, Tree(row.prompt_ids, (row.answer_ids,)))
         return self._scorers[policy]
+
+
+def _loss_key(weights: tuple[str, str], row: EncodedAnswer) -> str:
+    return digest("loss", weights, row.prompt_ids, row.answer_ids)
 
 
 def neutral_losses(

@@ -12,7 +12,8 @@ from engines.adapter import attach_further_adapter
 from engines.config import ModelConfig
 from engines.hf.loading import load_model
 from engines.loading import locate, pick_dtype
-from publius.runs.folder import Run, trained_model
+from publius.runs.folder import Run
+from publius.runs.parts.trained import trained_model
 from training.policy import free_memory, load_policy
 
 _FIRST = "default"

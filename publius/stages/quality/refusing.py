@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from core.notices import note
+from core.notices import counted, note
 from core.records import Answer
 from core.store.files import os_errors, write_atomic
 from evaluation.refusals.measures import RefusalFindings
@@ -30,7 +30,8 @@ def refusal_prompts_of(run: Run) -> RefusalPrompts | None:
         return None
     found = refusal_prompts(config.refusals, config.refusal_prompts)
     if found.skipped:
-        note(f"{found.source}: {found.skipped} rows repeat an earlier prompt and are skipped")
+        skipped = counted(found.skipped, "row")
+        note(f"{found.source}: {skipped} skipped, which repeat an earlier prompt")
     return found
 
 
@@ -45,10 +46,13 @@ async def answers_to_refusal_prompts(
     return answers
 
 
-def write_responses(run: Run, findings: RefusalFindings) -> None:
-    """Write every answer with its kind of response to `eval/refusals.jsonl`."""
+def write_responses(run: Run, findings: RefusalFindings | None) -> None:
+    """Write every answer with its kind of response to `eval/refusals.jsonl`; without any, remove the file."""
     folder = run.folder / "eval"
     with os_errors(folder):
+        if findings is None:
+            (folder / "refusals.jsonl").unlink(missing_ok=True)
+            return
         folder.mkdir(exist_ok=True)
     lines = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in findings.responses)
     write_atomic(folder / "refusals.jsonl", "".join(lines))

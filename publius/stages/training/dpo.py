@@ -26,7 +26,8 @@ from engines.cached import RequestCounts
 from publius.models.provenance import Provenance, report_training, write_card
 from publius.models.training_job import training_job
 from publius.runs.engines import Engines
-from publius.runs.folder import Run, trained_adapter
+from publius.runs.folder import Run
+from publius.runs.parts.trained import trained_adapter
 from publius.sources.held_out import held_out_of
 from publius.stages.base import StageResult, prompts_of, require_stage
 from publius.stages.compare import compare_answers, compared_splits
@@ -39,6 +40,7 @@ from publius.stages.training.examples import (
     siblings_of,
     start_of,
 )
+from publius.stages.training.few import warn_before_training
 from training.examples import PreferencePair
 from training.job import ROUNDS, TrainingJob, TrainingResult
 from training.pairs.dpo import train_dpo
@@ -52,10 +54,13 @@ async def dpo_stage(run: Run, engines: Engines) -> StageResult:
     if config.rounds > 1:
         return await _in_rounds(run, engines)
     engines.keep()
-    train, held_out = held_out_of(list(preference_pairs(run)), config.held_out, "dpo")
+    pairs = list(preference_pairs(run))
+    few = warn_before_training(run, "dpo", len(pairs))
+    train, held_out = held_out_of(pairs, config.held_out, "dpo")
     job = job_of(run, "dpo", config, start_of(run, "dpo", config.init))
     result = train_dpo(train, job, config, held_out)
-    return record_training(run, job, [result], labelled(run, train, result.excluded), config, started)
+    origin = labelled(run, train, result.excluded)
+    return record_training(run, job, [result], origin, config, started, few=few)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class _Round:
     origin: Provenance
     requests: dict[str, int]
     """Requests and tokens of the round over all processes."""
+    few: str | None
+    """That the first round has few pairs."""
 
     @classmethod
     def trained(cls, run: Run, records: Run, number: int, start: Path | None) -> _Round:
@@ -79,7 +86,9 @@ class _Round:
             NothingToLearnError: if no pair can be used.
         """
         config, folder = run.config.dpo, run.round_folder(number) / "dpo"
-        train, held_out = held_out_of(list(preference_pairs(records)), config.held_out, "dpo")
+        pairs = list(preference_pairs(records))
+        few = warn_before_training(run, "dpo", len(pairs)) if number == 1 else None
+        train, held_out = held_out_of(pairs, config.held_out, "dpo")
         siblings = [other / ROUNDS / str(number) / "dpo" for other in siblings_of(run)]
         if number == 1:  # the same training as that of a run with a single round
             siblings += [other / "dpo" for other in siblings_of(run)]
@@ -94,7 +103,7 @@ class _Round:
         spent = [stages.get(stage, {}).get("requests", {}) for stage in ("compare", "label")]
         names = ("asked", "reused", "prompt_tokens", "completion_tokens")
         requests = {name: sum(part.get(name, 0) for part in spent) for name in names}
-        return cls(number, job, train, held_out, result, origin, requests)
+        return cls(number, job, train, held_out, result, origin, requests, few)
 
     def as_json(self) -> dict[str, Any]:
         """Return the round's entry in the manifest."""
@@ -130,7 +139,7 @@ async def _in_rounds(run: Run, engines: Engines) -> StageResult:
                 break
         took_s = time.monotonic() - begun
     run.note_result("dpo", ROUNDS, [entry.as_json() for entry in rounds])
-    result = _published(run, rounds[-1], started, counts)
+    result = _published(run, rounds[-1], started, counts, rounds[0].few)
     result.advice = run.note_advice("dpo", lacking)
     return result
 
@@ -161,7 +170,7 @@ async def _sampled(run: Run, records: Run, engines: Engines, number: int, last: 
     return compared.counts + judged.counts
 
 
-def _published(run: Run, last: _Round, started: float, counts: RequestCounts) -> StageResult:
+def _published(run: Run, last: _Round, started: float, counts: RequestCounts, few: str | None) -> StageResult:
     """Copy the model of the last round to `dpo/`, as the result of the stage, and record the stage."""
     config = run.config.dpo
     job = replace(last.job, folder=run.folder / "dpo", siblings=(last.job.folder,), title="")
@@ -169,4 +178,4 @@ def _published(run: Run, last: _Round, started: float, counts: RequestCounts) ->
     write_card(job, [result], last.origin, config)
     # What each round excluded is recorded with the round's own records.
     own = replace(result, excluded=())
-    return record_training(run, job, [own], last.origin, config, started, counts=counts)
+    return record_training(run, job, [own], last.origin, config, started, counts=counts, few=few)

@@ -23,10 +23,11 @@ from publius.models.reward_model import finish_reward_model
 from publius.models.training_job import AnyMethodConfig, training_job
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
-from publius.runs.pairs.caveats import labeler_caveats
+from publius.runs.pairs.caveats import divided_people, labeler_caveats
 from publius.runs.pairs.label_metrics import judgment_metrics
 from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, parse_stage, prompts_of, require_stage
+from publius.stages.training.few import FEW_LEARNED, warn_before_training
 from training.edits.train import train_edits
 from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
@@ -45,6 +46,7 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     for prompt_id, reason in data.excluded:
         run.exclude("sft", prompt_id, reason)
     require_examples(data.rows, [ExcludedExample(*row) for row in data.excluded], "answers to train on")
+    few = warn_before_training(run, "sft", len(data.rows), Counter(reason for _, reason in data.excluded))
     train, held_out = held_out_of(data.rows, config.held_out, "sft")
     job = job_of(run, "sft", config, None)
     if config.learn == "edits":
@@ -54,7 +56,7 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     file = "the critique loop (traces.jsonl)" if config.source == "revisions" else "samples.jsonl, best of K"
     excluded = tuple(ExcludedExample(*row) for row in data.excluded)
     origin = replace(provenance_of(run, f"answers of {file}"), origins=data.origins, excluded=excluded)
-    return record_training(run, job, [result], origin, config, started)
+    return record_training(run, job, [result], origin, config, started, few=few)
 
 
 async def reward_stage(run: Run, engines: Engines) -> StageResult:
@@ -62,12 +64,14 @@ async def reward_stage(run: Run, engines: Engines) -> StageResult:
     require_stage(run, "label")
     engines.keep()
     started, config = time.monotonic(), run.config.reward
-    train, held_out = held_out_of(list(preference_pairs(run)), config.held_out, "reward")
+    pairs = list(preference_pairs(run))
+    few = warn_before_training(run, "reward", len(pairs))
+    train, held_out = held_out_of(pairs, config.held_out, "reward")
     job = job_of(run, "reward", config, start_of(run, "reward", config.init))
     results = train_reward(train, job, config, held_out)
     evaluation = finish_reward_model(job, config, results, train, held_out) if is_main() else None
     origin = labelled(run, train, results[0].excluded)
-    return record_training(run, job, results, origin, config, started, evaluation)
+    return record_training(run, job, results, origin, config, started, evaluation, few=few)
 
 
 @dataclass
@@ -188,7 +192,8 @@ def labelled(
     chosen = (p.origin_chosen for p in run.preferences if p.comparison_id in used) if used else ()
     by_ai = any(AI_LABELER in source.split("+") for source in sources)
     audit = run.manifest.get("audit", {}) if by_ai else {}
-    caveats = labeler_caveats(run.manifest, judgment_metrics(run.folder)) if by_ai else ()
+    caveats = divided_people(run.folder, run.manifest)
+    caveats += labeler_caveats(run.manifest, judgment_metrics(run.folder)) if by_ai else ()
     origins = Counter(name.partition(":")[0] for name in chosen)
     return replace(origin, origins=origins, audit=audit, caveats=caveats)
 
@@ -213,6 +218,7 @@ def record_training(
     started: float,
     evaluation: dict[str, Any] | None = None,
     counts: RequestCounts | None = None,
+    few: str | None = None,
 ) -> StageResult:
     """Record a training stage and its exclusions, write the model card, and print notes and warnings.
 
@@ -225,6 +231,7 @@ def record_training(
         started: the time at which the stage started, by `time.monotonic`.
         evaluation: the content of a reward model's metrics file.
         counts: requests that the stage sent to engines, if any.
+        few: that it had few examples, as `warn_before_training` says.
     """
     method, first = job.method, results[0]
     for row in first.excluded:
@@ -237,4 +244,5 @@ def record_training(
     spent = counts or RequestCounts()
     run.record_stage(method, first.examples, spent, seconds)
     run.note_advice(method, None)
+    run.note_result(method, FEW_LEARNED, few)
     return StageResult(parse_stage(method), first.examples, run.excluded(method), spent, seconds)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from core.errors import NothingToLearnError
 from core.notices import warn
+from critique.scoring import CUT
+from critique.supervised import CUT_REVISIONS
 from engines.cached import RequestCounts
 from publius.runs.folder import Run
 from publius.stages.base import StageResult
@@ -44,6 +46,17 @@ def _remedy(run: Run, method: Method, error: NothingToLearnError) -> str:
         return "the policy follows the checks already; use a stricter check to go further"
     if CUT_CHOSEN in error.reasons:
         return f"raise compare.sampling.max_new_tokens (now {config.compare.sampling.max_new_tokens})"
+    if CUT in error.reasons:
+        limit = f"sample.sampling.max_new_tokens (now {config.sample.sampling.max_new_tokens:,})"
+        if error.reasons[CUT] == sum(error.reasons.values()):
+            return f"raise {limit}"
+        return f"raise {limit} or sample.draws (now {config.sample.draws}), or list more in sample.teach"
+    if error.reasons.get(CUT_REVISIONS):
+        draft, revision = config.critique.draft.max_new_tokens, config.critique.revision.max_new_tokens
+        return (
+            f"raise critique.draft.max_new_tokens (now {draft:,}) and critique.revision.max_new_tokens "
+            f"(now {revision:,})"
+        )
     if method == "sft" and config.sft.source == "revisions":
         return (
             "raise critique.rounds or max_new_tokens, or learn from the best of K samples (sft.from=samples)"

@@ -26,7 +26,8 @@ from labelers.rewards import (
 )
 from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
 from publius.runs.engines import Engines, conversations
-from publius.runs.folder import Run, base_of
+from publius.runs.folder import Run
+from publius.runs.parts.trained import base_of
 from publius.stages.base import COMMANDS
 from publius.stages.judges.trained import judged_constitution, require_templates_of_judge
 from training.rl.config import RLConfig
@@ -106,7 +107,7 @@ def critic_origin(run: Run, policy: ModelConfig) -> CriticOrigin | None:
 def _default(run: Run, config: RLConfig) -> dict[str, float]:
     if "reward" in run.config.train:
         return {REWARD_MODEL: 1.0}
-    if any(principle.check is not None for principle in run.constitution.principles):
+    if any(principle.check is not None for principle in run.constitution.steering):
         return {CHECKS: 1.0}
     raise ConfigError(
         "no reward to optimise: the run trains no reward model and no principle has a machine check",
@@ -117,7 +118,7 @@ def _default(run: Run, config: RLConfig) -> dict[str, float]:
 
 def _reward(run: Run, engines: Engines, name: str, weight: float, where: str) -> NamedReward:
     if name == CHECKS:
-        if all(principle.check is None for principle in run.constitution.principles):
+        if all(principle.check is None for principle in run.constitution.steering):
             raise ConfigError("no principle has a machine check", where=where, accepted=_ACCEPTED)
         return NamedReward(CheckReward(run.constitution), weight, run.constitution.digest)
     if name == LABELER_REWARD:
@@ -180,7 +181,7 @@ def _judge(run: Run, folder: Path, weight: float, where: str) -> NamedReward:
 
 def _require_principles(run: Run, where: str) -> None:
     """Raise ConfigError if a labeler has no principle to judge by."""
-    if not run.config.label.principles or all(p.check is not None for p in run.constitution.principles):
+    if not run.config.label.principles or all(p.check is not None for p in run.constitution.steering):
         raise ConfigError(
             "the labeler has no principle to judge by",
             where=where,

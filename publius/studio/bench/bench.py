@@ -5,7 +5,8 @@ All of its state belongs to one event loop (`BenchLoop`); other threads call it 
 An edit is applied in three steps. Machine checks are evaluated at once. Judgments that are known, here or in
 the project's request cache, follow without a request. The rest is asked after `PAUSE_S` without another edit,
 about the answers that are there: how they were written may be affected too, which is shown, and `rewrite`
-writes them again. Nothing else is ever asked.
+writes them again. Nothing else is ever asked. A principle at whose unfinished end the user types is asked
+about after `UNFINISHED_S`, or as soon as it is finished; one of one or two words only then.
 """
 
 from __future__ import annotations
@@ -35,7 +36,13 @@ from publius.studio.bench.writing import known_answers, write_answers
 
 PAUSE_S = 0.4
 """Seconds without another edit after which judgments are asked for."""
+UNFINISHED_S = 3.0
+"""Seconds without another edit after which judgments under an unfinished principle are asked for."""
+FEW_WORDS = 2
+"""Words of an unfinished principle up to which it is not asked about, however long the pause."""
 _PUBLISH_S = 0.03
+_WRITTEN_S = 0.25
+"""Seconds between two looks at answers that are being written, which change with each token."""
 _OPEN_S = 0.3
 """Seconds after the first page has connected, in which it is painted before a model is loaded."""
 _SAVE_S = 0.5
@@ -70,6 +77,7 @@ class Bench:
         self._constitution: Constitution | None = None
         self._before: Constitution | None = None
         self._source = ""
+        self._unfinished: str | None = None
         self._cards: dict[str, Card] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._is_stopped = False
@@ -112,16 +120,20 @@ class Bench:
                 card.state = "waiting"
         self._refresh(pause_s=0.0)
 
-    def edit(self, constitution: Constitution, source: str) -> None:
+    def edit(self, constitution: Constitution, source: str, unfinished: str | None = None) -> None:
         """Show the labels under another constitution, and ask for those that it changes.
 
         Args:
             constitution: the constitution.
             source: id of the page that it was typed on; empty for a file on disk.
+            unfinished: id of the principle whose end is being typed.
         """
         self._source = source
+        was_unfinished, self._unfinished = self._unfinished, unfinished
         if self._constitution is not None and constitution.digest == self._constitution.digest:
             self._constitution = constitution
+            if was_unfinished and not unfinished:
+                self._refresh(0.0)
             self._changed()
             return
         self._constitution = constitution
@@ -276,7 +288,7 @@ class Bench:
 
         def tell(purpose: str, text: str | None) -> None:
             card.tell(purpose, text)
-            self._changed()
+            self._later("written", _WRITTEN_S, self._show)
 
         card.trace = await write_answers(loop, card.prompt, tell)
         card.is_stale, card.written = False, {}
@@ -284,6 +296,8 @@ class Bench:
 
     async def _label(self, card: Card, pause_s: float) -> None:
         """Ask for the judgments of a pair that are not known, after the pause."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         card.state = "labelling" if not self._view(card, self._constitution).is_complete else "done"
         engines = await self._engines.opened()
         await self._follow(card, engines)
@@ -295,12 +309,18 @@ class Bench:
         missing = [p for p in labeler.principles_for(comparison) if not self._knows(comparison, p)]
         cached = [p for p in missing if self._is_cached(labeler, engines, comparison, p)]
         await self._judge(labeler, comparison, cached)
-        asked = [principle for principle in missing if principle not in cached]
-        if asked:
-            card.state = "labelling"
-            self._changed()
-            await asyncio.sleep(pause_s)
-            await self._judge(labeler, comparison, asked)
+        unfinished = [p for p in missing if p not in cached and p.id == self._unfinished]
+        asked = [p for p in missing if p not in cached and p not in unfinished]
+        for principles, wait_s in ((asked, pause_s), (unfinished, UNFINISHED_S)):
+            if principles:
+                card.state = "labelling"
+                self._changed()
+                if principles is unfinished and len(principles[0].text.split()) <= FEW_WORDS:
+                    await asyncio.get_running_loop().create_future()  # until the next edit cancels this
+                await asyncio.sleep(began + wait_s - clock())
+                if principles is unfinished:
+                    self._unfinished = None
+                await self._judge(labeler, comparison, principles)
         card.state = "done"
 
     async def _follow(self, card: Card, engines: Engines) -> None:
@@ -387,7 +407,7 @@ class Bench:
             self._timers[name] = asyncio.get_running_loop().call_later(wait_s, call)
 
     def _show(self) -> None:
-        engine = self._engines.as_json()
+        engine = self._engines.as_json(self._constitution)
         if engine != self._shown_engine:
             self._shown_engine = engine
             self._publish("engine", engine)
@@ -405,6 +425,7 @@ class Bench:
             "busy": bool(self._tasks),
             "stopped": self._is_stopped,
             "problem": self.problem,
+            "unfinished": self._unfinished,
             "cards": [self._card_json(card, constitution, before) for card in self._cards.values()],
             "principles": {p.id: {"text": p.text, "hard": p.hard} for p in constitution.principles},
             "asked": dict(asked),

@@ -8,12 +8,15 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from constitution.schema import Constitution
 from core.store.cache import RequestCache
 from engines.embedded import EMBEDDED_NAME
 from labelers.ai import require_labeler
 from prompts.user_templates import user_templates
 from publius.config.run_file import RunConfig
+from publius.config.stand_ins import made_up, stand_in_roles
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, Engines, roles_in_use
+from publius.stages.judges.audits import judges_by_model
 
 _T = TypeVar("_T")
 
@@ -85,10 +88,18 @@ class BenchEngines:
             self._opened = asyncio.create_task(self._open())
         return await asyncio.shield(self._opened)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the state and the models as JSON-able values."""
+    def as_json(self, constitution: Constitution | None) -> dict[str, Any]:
+        """Return the state and the models as JSON-able values.
+
+        Args:
+            constitution: the one that is shown; nothing is said about a labeler that it asks nothing.
+        """
+        asked = constitution is None or judges_by_model(self.config.label, constitution)
         models = {role: self.config.models.of(role).id for role in ("policy", "critic", "labeler")}
-        notes = [EMBEDDED_JUDGES_BY_CHANCE] if models["labeler"] == EMBEDDED_NAME else []
+        roles = stand_in_roles(self.config)
+        notes = [made_up(roles)] if roles else []
+        if asked and models["labeler"] == EMBEDDED_NAME and "labeler" not in roles:
+            notes.append(EMBEDDED_JUDGES_BY_CHANCE)
         return {"state": self.state, "models": models, "problem": self.problem, "notes": notes}
 
     def close(self) -> None:
@@ -111,6 +122,8 @@ class BenchEngines:
         config = self.config
         roles = roles_in_use(config)
         engines = Engines(config.models, config.engine, self._cache, self._make, roles)
+        # The prompts of judgments end with the principle, so an edit of it changes only their ends.
+        engines.of("labeler").remember_prompts()
         _ = engines.identities()  # reads the files of each model, which takes seconds
         if config.label.principles:
             require_labeler(engines.of("labeler"), self.templates, config.label)

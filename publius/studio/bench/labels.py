@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from constitution.checks.findings import finding
+from constitution.checks.findings import finding, finding_with_rule
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import digest
@@ -120,13 +120,20 @@ def shown_checks(now: LabelView, before: LabelView | None) -> list[dict[str, Any
             {
                 "principle": principle.id,
                 "applies": found is not None,
-                "draft": found[0] if found else None,
-                "last": found[1] if found else None,
+                "draft": _said(principle, found[0]) if found else None,
+                "last": _said(principle, found[1]) if found else None,
                 "before": list(_passes(earlier)) if earlier else None,
                 "flipped": changed,
             }
         )
     return shown
+
+
+def _said(principle: Principle, found: str | None) -> str | None:
+    """Return a finding as people read it; None for an answer that passes."""
+    if found is None or principle.check is None:
+        return None
+    return finding_with_rule(principle.text, principle.check, found)
 
 
 def shown_labels(pair: AnswerPair, now: LabelView, before: LabelView | None) -> list[dict[str, Any]]:

@@ -64,9 +64,9 @@ class Workbench:
         """Call a function with the bench, on its thread, without waiting for it."""
         self._thread.loop.call_soon_threadsafe(lambda: call(self._bench))
 
-    def edit(self, loaded: LoadedConstitution, source: str = "") -> None:
-        """Show and ask for the labels under a constitution."""
-        self.do(lambda bench: bench.edit(loaded.constitution, source))
+    def edit(self, loaded: LoadedConstitution, source: str = "", unfinished: str | None = None) -> None:
+        """Show and ask for the labels under a constitution, whose principle `unfinished` is being typed."""
+        self.do(lambda bench: bench.edit(loaded.constitution, source, unfinished))
 
     def configure(self, config: RunConfig) -> None:
         """Work with the configuration of an edited run file."""

@@ -1,4 +1,4 @@
-"""Answers of the bench: the critique loop as a run has it, with each text reported once it is written."""
+"""Answers of the bench: the critique loop as a run has it, with each text reported while it is written."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 from core.records import CritiqueTrace, Generation, Prompt
 from critique.loop import CritiqueLoop
 from engines.cached import CachedEngine
-from engines.protocols import GenerationRequest, Generator
+from engines.protocols import GenerationRequest, Generator, StreamsAnswers
 
 Tell = Callable[[str, str | None], None]
-"""Called with the purpose of a request when it begins, and with purpose and text when it is answered."""
+"""Called with the purpose of a request when it begins, and with purpose and text as it is answered."""
 
 
 class NotWrittenYetError(Exception):
@@ -25,10 +25,16 @@ class _Told:
         self._engine, self._tell = engine, tell
 
     async def generate(self, request: GenerationRequest) -> Generation:
+        def tell(text: str) -> None:
+            begun = f"{request.prefill} " if request.prefill and text else ""
+            self._tell(request.purpose, begun + text)
+
         self._tell(request.purpose, None)
-        answer = await self._engine.generate(request)
-        begun = f"{request.prefill} " if request.prefill and answer.text else ""
-        self._tell(request.purpose, begun + answer.text)
+        if isinstance(self._engine, StreamsAnswers):
+            answer = await self._engine.stream(request, tell)
+        else:
+            answer = await self._engine.generate(request)
+        tell(answer.text)
         return answer
 
 

@@ -7,6 +7,7 @@ page is told so. What is still to be rated is a list of comparisons in the studi
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from core.errors import DataError
+from core.notices import counted
 from core.records import Comparison, Judgment
+from core.store.files import write_atomic
 from core.store.record_store import RecordStore
 from labelers.page.leases import Leases
 from labelers.page.ledger import Ledger
@@ -40,6 +43,7 @@ RATINGS = "ratings"
 MOST_QUEUED = 1000
 Rating = Literal["first", "second", "tie", "both_bad"]
 """Of two answers in a given order."""
+_REMOVED = "removed.json"
 _QUESTION = "Which answer is better?"
 _LEASE_S = 30 * 24 * 3600.0
 """One user is never kept waiting for another; a lease only keeps the same pair on the screen."""
@@ -112,19 +116,43 @@ class RatingDesk:
             self._opened()
             assert self._queue is not None
             file = self._queue.open("comparisons.jsonl", Comparison, parent="prompt.id")
-            new = [c for c in {c.id: c for c in comparisons}.values() if c.id not in file]
-            if len(file) + len(new) > MOST_QUEUED:
+            given = {c.id: c for c in comparisons}
+            removed = self._removed()
+            new = [c for c in given.values() if c.id not in file]
+            back = removed & given.keys()
+            queued = len(file) - len(removed) + len(new) + len(back)
+            if queued > MOST_QUEUED:
                 raise DataError(
-                    f"{len(file) + len(new):,} pairs to rate",
+                    f"{counted(queued, 'pair')} to rate",
                     accepted=f"at most {MOST_QUEUED:,}; rate some first",
                 )
             for comparison in new:
                 file.append(comparison)
             file.sync()
+            if back:
+                self._keep_removed(removed - back)
             self._renew()
-            queued = len(file)
         self._publish("ratings", {"queued": queued})
-        return len(new)
+        return len(new) + len(back)
+
+    def remove(self, annotator: str, task: str | None) -> int:
+        """Take a pair out of the queue, or all that the user has not rated; return how many were.
+
+        Ratings stay as they are, and a pair that was rated stays in the queue, where it can be undone.
+
+        Raises:
+            RunStateError: the disk failed.
+        """
+        with self._lock:
+            session = self._opened()
+            open_ones = [one for one in session.plan.tasks if not session.ledger.has_decided(annotator, one)]
+            chosen = [one for one in open_ones if task in (None, one.id)]
+            if chosen:
+                self._keep_removed(self._removed() | {c.id for one in chosen for c in one.comparisons})
+                self._renew()
+            queued = len(session.plan.tasks) - len(chosen)
+        self._publish("ratings", {"queued": queued})
+        return len(chosen)
 
     def select(self, run: Path, count: int) -> int:
         """Put the comparisons of a run that labels would help most in the queue; return how many are new.
@@ -203,9 +231,20 @@ class RatingDesk:
     def _new_session(self, ledger: Ledger, gold: Ledger) -> Session:
         assert self._queue is not None
         file = self._queue.open("comparisons.jsonl", Comparison, parent="prompt.id")
-        tasks = tuple(pair_task(comparison) for comparison in file)
+        removed = self._removed()
+        tasks = tuple(pair_task(comparison) for comparison in file if comparison.id not in removed)
         plan = AnnotationPlan(tasks, Question(_QUESTION))
         return Session(plan, ledger, gold, Leases(self._queue_folder / "leases.json", _LEASE_S))
+
+    def _removed(self) -> frozenset[str]:
+        """Return the ids of comparisons that were taken out of the queue."""
+        try:
+            return frozenset(map(str, json.loads((self._queue_folder / _REMOVED).read_bytes())))
+        except (OSError, ValueError, TypeError):
+            return frozenset()
+
+    def _keep_removed(self, removed: frozenset[str]) -> None:
+        write_atomic(self._queue_folder / _REMOVED, json.dumps(sorted(removed)) + "\n")
 
     def _renew(self) -> None:
         """Work with the queue as it is now; the ledgers stay open."""

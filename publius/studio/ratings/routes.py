@@ -20,6 +20,15 @@ class TakenBack(BaseModel):
     judgment: str = Field(pattern=r"^[a-f0-9]{16}$")
 
 
+class RemovedPair(BaseModel):
+    """Request body that takes pairs out of the queue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str | None = Field(pattern=r"^[a-f0-9]{16}$")
+    """The pair; None for all that are not rated."""
+
+
 class SelectedFrom(BaseModel):
     """Request body that fills the queue from a run."""
 
@@ -50,6 +59,13 @@ def rate_pair(decision: Decision, studio: _TheStudio, user: _User) -> dict[str, 
 def undo_rating(body: TakenBack, studio: _TheStudio, user: _User) -> dict[str, Any]:
     """Take the last rating back, and return its pair."""
     return _then_shown(studio, user, studio.ratings.undo(user, body.judgment))
+
+
+@ratings_router.post("/remove")
+def remove_pairs(body: RemovedPair, studio: _TheStudio, user: _User) -> dict[str, Any]:
+    """Take a pair out of the queue, or all that are not rated, and return the next one."""
+    removed = studio.ratings.remove(user, body.task)
+    return {"removed": removed, **_then_shown(studio, user, None)}
 
 
 @ratings_router.post("/select")

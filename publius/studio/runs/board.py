@@ -12,7 +12,7 @@ from core.errors import DataError, PubliusError
 from core.notices import warn
 from publius.runs.manifest import MANIFEST
 from publius.studio.project import STATE_FOLDER, StudioProject, file_kind
-from publius.studio.runs.listing import RUNS_FOLDER, runs_mark, studio_runs
+from publius.studio.runs.listing import RUNS_FOLDER, run_source, runs_mark, studio_runs
 from publius.studio.runs.processes import RunProcesses
 from publius.studio.runs.reports import RunReports
 from publius.studio.runs.views import RunViews
@@ -45,18 +45,21 @@ class RunBoard:
 
     def shown(self) -> dict[str, Any]:
         """Return the list of runs and the processes as the page shows them."""
+        folder, files = self._project.folder, run_files(self._project)
         with self._lock:
             processes = self._processes.all()
-            runs = [run.as_json() for run in studio_runs(self._project.folder)]
+            found = studio_runs(folder)
+        runs = [run.as_json() for run in found]
         running = [seen for seen in processes if seen.state == "running"]
         ended = [seen for seen in processes if seen.state != "running"][:_ENDED_SHOWN]
         by_folder = {seen.folder: seen.started.id for seen in running}
-        for run in runs:
+        for run, listed in zip(runs, found, strict=True):
             run["process"] = by_folder.get(run["run"])
+            run["source"] = run_source(folder, listed, files) if listed.state == "unfinished" else None
         return {
             "runs": runs,
             "processes": [seen.as_json() for seen in (*running, *ended)],
-            "run_files": run_files(self._project),
+            "run_files": files,
         }
 
     def start(self, run_file: str, overrides: Sequence[str], resume: str | None = None) -> str:

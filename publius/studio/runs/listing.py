@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from glob import escape
@@ -18,8 +18,11 @@ from evaluation.gates.recorded import gate_results
 from evaluation.measures import COMPLIANCE
 from evaluation.presentation import EvaluationMetrics
 from evaluation.win_rate import WIN_RATE
-from publius.runs.inputs import recorded_config
+from publius.config.run_file import load_run_config
+from publius.config.stand_ins import made_up
+from publius.runs.inputs import decisive_settings, recorded_config
 from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.pairs.caveats import scripted_roles
 from publius.stages.outcome import evaluation_of
 from publius.stages.runner import planned_stages
 from publius.stages.variants import PROMPTED, UNTRAINED
@@ -27,6 +30,8 @@ from publius.stages.variants import PROMPTED, UNTRAINED
 RUNS_FOLDER = "runs"
 """Folder of a project's runs."""
 FolderState = Literal["running", "finished", "unfinished"]
+_BEGUN = ("traces.jsonl", "samples.jsonl", "comparisons.jsonl", "judgments.jsonl")
+"""Records of stages before a training."""
 _EVALUATION = Path("eval") / "metrics.json"
 
 
@@ -42,6 +47,8 @@ class StudioRun:
     evaluation: Mapping[str, Any]
     """Content of `metrics.json`; empty before the evaluation."""
     problem: str = ""
+    made_up: str = ""
+    """That its texts or labels are by the scripted engine; empty if a model made them."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the list shows as JSON-able values."""
@@ -60,6 +67,7 @@ class StudioRun:
             },
             "evaluation": _evaluation_json(self.evaluation),
             "problem": self.problem,
+            "made_up": self.made_up,
         }
 
 
@@ -84,13 +92,35 @@ def listed_run(folder: Path) -> StudioRun:
         evaluation = evaluation_of(folder) or {}
     except PubliusError as error:
         return StudioRun(folder, {}, (), "unfinished", {}, str(error))
-    planned = _planned(folder, _marks(folder))
+    done = manifest["stages"]
+    planned = ("eval",) if _is_evaluation(folder, done) else _planned(folder, _marks(folder))
     if is_written(folder):
         state: FolderState = "running"
     else:
-        done = manifest["stages"]
         state = "finished" if planned and all(stage in done for stage in planned) else "unfinished"
-    return StudioRun(folder, manifest, planned, state, evaluation)
+    said = _made_up(folder, _marks(folder))
+    return StudioRun(folder, manifest, planned, state, evaluation, made_up=said)
+
+
+def _is_evaluation(folder: Path, done: Collection[str]) -> bool:
+    """Return True if a run was only evaluated (`publius eval`) and nothing of its other stages was begun."""
+    others = set(done) - {"prompts", "eval"}
+    return "eval" in done and not others and not any(_has_records(folder / name) for name in _BEGUN)
+
+
+def _has_records(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=256)
+def _made_up(folder: Path, _marks: object) -> str:
+    try:
+        return made_up(scripted_roles(folder, read_manifest(folder)))
+    except PubliusError:
+        return ""
 
 
 def is_written(folder: Path) -> bool:
@@ -123,6 +153,33 @@ def _planned(folder: Path, _marks: object) -> tuple[str, ...]:
         return planned_stages(recorded_config(folder))
     except PubliusError:
         return ()
+
+
+def run_source(project: Path, run: StudioRun, run_files: Sequence[str]) -> dict[str, Any] | None:
+    """Return the run file, by its name, and the overrides that resume a run; None if none is known to fit.
+
+    A run records both. One of an older version is that of the first run file with the same settings.
+    """
+    recorded = run.manifest.get("run_file")
+    if recorded in run_files:
+        return {"run_file": recorded, "overrides": list(run.manifest.get("overrides", ()))}
+    found = _fitting_file(project, run.folder, tuple(run_files), _marks(run.folder))
+    return None if found is None else {"run_file": found, "overrides": []}
+
+
+@lru_cache(maxsize=256)
+def _fitting_file(project: Path, folder: Path, run_files: tuple[str, ...], _marks: object) -> str | None:
+    try:
+        wanted = decisive_settings(recorded_config(folder))
+    except PubliusError:
+        return None
+    for name in run_files:
+        try:
+            if decisive_settings(load_run_config(project / name)) == wanted:
+                return name
+        except PubliusError:
+            continue  # a run file with mistakes is that of no run
+    return None
 
 
 def _marks(folder: Path) -> tuple[int, ...]:

@@ -12,6 +12,9 @@ _FOLDER = "run folder "
 _COLUMNS = "  "
 """Separates the columns of a line of progress."""
 _COUNT = re.compile(r"([\d,]+)(?:/([\d,]+))?")
+_NOTHING = frozenset({"0 tokens", "0 tokens/s", "asked 0 of 0 requests", "reused 0"})
+"""Parts of a line that say nothing, as of a stage that asks no model."""
+_TIME = re.compile(r"(ETA|in) (?:(\d+):)?(\d+):(\d+)")
 _NOTICES = 20
 _TAIL = 12
 
@@ -24,7 +27,7 @@ class RunStep:
     done: int
     total: int | None
     about: str
-    """Rate, remaining or elapsed time, and what else the line says."""
+    """Rate, remaining or elapsed time in words, and what else the line says."""
     eta: str
     """Remaining time such as `0:15`; empty if it is not known or the step has ended."""
 
@@ -76,4 +79,20 @@ def parse_step(line: str) -> RunStep | None:
     done, total = (None if text is None else int(text.replace(",", "")) for text in found.groups())
     rest = [column for column in columns[1:] if not column.endswith("%")]
     eta = next((column.removeprefix("ETA ") for column in rest if column.startswith("ETA ")), "")
-    return RunStep(label, done or 0, total, ", ".join(rest), eta)
+    parts = (part for column in rest for part in column.split(", ") if part not in _NOTHING)
+    about = ", ".join(map(_in_words, parts))
+    return RunStep(label, done or 0, total, about, eta)
+
+
+def _in_words(part: str) -> str:
+    """Return `ETA 2:51` as "2 min 51 s left", `in 0:04` as "after 4 s", and other parts as they are."""
+    found = _TIME.fullmatch(part)
+    if not found:
+        return part
+    kind, *numbers = found.groups()
+    hours, minutes, seconds = (int(number or 0) for number in numbers)
+    if hours:
+        text = f"{hours} h {minutes} min"
+    else:
+        text = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return f"{text} left" if kind == "ETA" else f"after {text}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
@@ -83,7 +83,13 @@ def run_curves(run: str, board: _TheBoard) -> dict[str, Any]:
 
 
 @runs_router.get("/report/{run}")
-def run_report(run: str, board: _TheBoard) -> HTMLResponse:
-    """Return the report of a run, which opens in a frame that may do nothing but show itself."""
+def run_report(run: str, board: _TheBoard, theme: Literal["light", "dark"] | None = None) -> HTMLResponse:
+    """Return the report of a run, which opens in a frame that may do nothing but show itself.
+
+    It opens in the theme of the page around it; without one, in the system's.
+    """
     headers = {"content-security-policy": REPORT_POLICY, "x-frame-options": "SAMEORIGIN"}
-    return HTMLResponse(board.report(run), headers=headers)
+    page = board.report(run)
+    if theme is not None:
+        page = page.replace("<html ", f'<html data-theme="{theme}" ', 1)
+    return HTMLResponse(page, headers=headers)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +17,7 @@ from core.digests import derive_seed
 from core.errors import DataError, PubliusError
 from core.records import Prompt
 from prompts.user_templates import user_templates
+from publius.config.stand_ins import made_up, stand_in_roles
 from publius.runs.engines import Engines
 from publius.studio.files import ProjectFiles
 from publius.studio.project import STATE_FOLDER, StudioProject
@@ -25,6 +28,8 @@ from publius.studio.talk.speakers import TalkVariant, talk_variants, variant_rep
 
 TALK_TURNS = 40
 MOST_VARIANTS = 4
+_WRITTEN_S = 0.2
+"""Seconds between two publications of answers that are being written."""
 _INTERRUPTED = "the studio was stopped before this was answered"
 _STOPPED = "stopped"
 _RATINGS: dict[tuple[Thumb, Thumb], Rating] = {
@@ -67,17 +72,22 @@ class TalkRoom:
         self._project, self._files, self._bench, self._desk = project, files, bench, desk
         self._publish = publish
         self._lock = threading.RLock()
+        self._publishing = threading.Lock()
         self._file = TalkFile(project.folder / STATE_FOLDER)
         self._talk = self._file.read()
         self._asked: Future[Any] | None = None
+        self._written: dict[str, str] = {}
+        self._written_at = 0.0
         self._end_open(_INTERRUPTED)
 
     def shown(self) -> dict[str, Any]:
         """Return the talk, who can answer, and the principles that can have examples."""
-        problem = ""
+        problem = said = ""
         variants: list[TalkVariant] = []
         try:
-            variants = talk_variants(self._project.folder, self._project.config())
+            config = self._project.config()
+            variants = talk_variants(self._project.folder, config)
+            said = made_up(stand_in_roles(config)) if "policy" in stand_in_roles(config) else ""
         except PubliusError as error:
             problem = str(error)
         with self._lock:
@@ -90,6 +100,7 @@ class TalkRoom:
             "principles": self._principles(),
             "file": self._project.constitution.name,
             "problem": problem,
+            "made_up": said,
         }
 
     def ask(self, question: str, names: Sequence[str]) -> str:
@@ -123,7 +134,15 @@ class TalkRoom:
                 async def one(name: str) -> None:
                     seed = derive_seed(config.seed, prompts[name].id, "talk", self._talk.id, number)
                     try:
-                        reply = await variant_reply(engines, known[name], prompts[name], under, config, seed)
+                        reply = await variant_reply(
+                            engines,
+                            known[name],
+                            prompts[name],
+                            under,
+                            config,
+                            seed,
+                            partial(self._tell, turn, name),
+                        )
                     except PubliusError as error:
                         self._note(turn, name, VariantAnswer(problem=str(error)))
                     else:
@@ -139,8 +158,8 @@ class TalkRoom:
                 else:
                     await asyncio.gather(*map(one, chosen))
 
-            self._asked = self._bench.submit(answered)
-            self._asked.add_done_callback(self._ended)
+            asked = self._asked = self._bench.submit(answered)
+        asked.add_done_callback(self._ended)  # without the lock: it may be called at once, and publishes
         self._changed()
         return turn.id
 
@@ -225,8 +244,19 @@ class TalkRoom:
             pairs.append(RatedPair(self._talk.comparison(turn, first, second), one.text or "", rating))
         return pairs
 
+    def _tell(self, turn: TalkTurn, name: str, text: str) -> None:
+        """Publish what a variant has written so far, now and then; it is no part of the talk yet."""
+        with self._lock:
+            self._written[name] = text
+            if time.monotonic() - self._written_at < _WRITTEN_S:
+                return
+            self._written_at = time.monotonic()
+            written = dict(self._written)
+        self._publish("writing", {"turn": turn.id, "answers": written})
+
     def _note(self, turn: TalkTurn, name: str, answer: VariantAnswer) -> None:
         with self._lock:
+            self._written.pop(name, None)
             turn.answers[name] = answer
             if turn in self._talk.turns:
                 self._file.write(self._talk)
@@ -235,6 +265,7 @@ class TalkRoom:
     def _ended(self, asked: Future[Any]) -> None:
         failed = None if asked.cancelled() else asked.exception()
         with self._lock:
+            self._written = {}
             self._end_open(_STOPPED if failed is None else str(failed))
         self._changed()
 
@@ -260,7 +291,8 @@ class TalkRoom:
             return []
 
     def _changed(self) -> None:
-        self._publish("talk", self.shown())
+        with self._publishing:  # or a state that was read before another one could be shown after it
+            self._publish("talk", self.shown())
 
 
 def _comparable(one: VariantAnswer, other: VariantAnswer) -> bool:

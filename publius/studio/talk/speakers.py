@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from evaluation.prompted import prompted_turns
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
 from publius.runs.engines import Engines
-from publius.runs.folder import trained_adapter
 from publius.runs.inputs import recorded_config
 from publius.runs.manifest import MANIFEST
+from publius.runs.parts.trained import trained_adapter
 from publius.stages.variants import PROMPTED
 from training.methods import POLICY_METHODS
 
@@ -60,6 +61,7 @@ async def variant_reply(
     under: tuple[Constitution, PromptTemplates],
     config: RunConfig,
     seed: int,
+    tell: Callable[[str], None],
 ) -> Generation:
     """Return the answer of a variant to a conversation.
 
@@ -70,13 +72,14 @@ async def variant_reply(
         under: the constitution and templates that `prompted` is told.
         config: the sampling settings are those of `eval.sampling`.
         seed: seed of the answer.
+        tell: called with the text so far while it is written, by engines that report it.
 
     Raises:
         RequestError: the engine cannot answer this request.
     """
     turns = prompted_turns(prompt, *under) if variant.name == PROMPTED else turns_of(prompt.messages)
     engine = engines.policy_with(variant.adapter)
-    return await engine.generate(GenerationRequest(turns, config.eval.sampling, seed, "chat"))
+    return await engine.stream(GenerationRequest(turns, config.eval.sampling, seed, "chat"), tell)
 
 
 def _has_model(folder: Path, config: RunConfig) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
+from core.notices import counted
 from core.records import Metric
+from core.terminal.breaking import BreakableName
 from evaluation.judges.certificate import AuditedLabeler, Certificate
 from evaluation.judges.report import (
     TITLES,
@@ -30,7 +32,7 @@ def print_audit(result: AuditResult) -> None:
     """Print the tables of an audit and, last, what speaks against the labeler."""
     certificate = result.certificate
     if certificate.compared:
-        heading(f"Ways of asking, on {certificate.tuning:,} comparisons that are not used below")
+        heading(_compared_on(certificate))
         rows = [compared_row(one, certificate.recommended) for one in certificate.compared]
         out.print(_table(_COMPARED, rows))
     _print_gold(certificate)
@@ -45,13 +47,21 @@ def print_audit(result: AuditResult) -> None:
     _print_verdict(certificate)
 
 
+def _compared_on(certificate: Certificate) -> str:
+    if certificate.tuning:
+        return f"Ways of asking, on {counted(certificate.tuning, 'comparison')} not used below"
+    rows = counted(certificate.rows, "comparison")
+    return f"Ways of asking, on all {rows}: too few to recommend one, and the best looks better than it is"
+
+
 def _print_gold(certificate: Certificate) -> None:
     """Print how many gold comparisons there are, and what became of the others."""
     if not certificate.gold:
         return
     measured = certificate.rows - certificate.tuning
-    chose = f"; {certificate.tuning:,} others chose between the ways of asking" if certificate.tuning else ""
-    out.print(f"gold labels: {measured:,} comparisons are measured below{chose}")
+    others = counted(certificate.tuning, "other")
+    chose = f"; {others} chose between the ways of asking" if certificate.tuning else ""
+    out.print(f"gold labels: {counted(measured, 'comparison')} measured below{chose}")
     for source in certificate.gold:
         for reason, count in source.excluded.items():
             out.print(f"{source.name}: {count:,} left out ({reason})")
@@ -73,7 +83,7 @@ def _print_labeler(one: AuditedLabeler) -> None:
     if correction is not None:
         out.print(correction)
     if one.cost is not None:
-        out.print(f"cost: {cost_line(one)}", soft_wrap=True)
+        out.print(f"cost: {cost_line(one)}")
     out.print("; ".join(outcome_lines(one)))
 
 
@@ -81,7 +91,7 @@ def _print_verdict(certificate: Certificate) -> None:
     for one in certificate.audited:
         problems = one.problems or ("nothing was found against it",)
         for problem in problems:
-            out.print(f"{one.labeler.model}, {one.labeler.name}: {problem}", soft_wrap=True)
+            out.print(f"{one.labeler.model}, {one.labeler.name}: {problem}")
 
 
 def _metrics(metrics: Iterable[Metric]) -> Table:
@@ -90,28 +100,30 @@ def _metrics(metrics: Iterable[Metric]) -> Table:
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table in which long names and values continue on the next line: none is cut."""
     table = Table(box=None, pad_edge=False)
     for number, title in enumerate(titles):
-        table.add_column(title, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
+        table.add_column(title, justify="right" if number else "left", overflow="fold")
+    for name, *cells in rows:
+        table.add_row(BreakableName(name), *cells)
     return table
 
 
 def print_correction(result: CorrectionResult) -> None:
     """Print what a correction does and what it gains."""
     for line in correction_lines(result.correction):
-        out.print(line, soft_wrap=True)
+        out.print(line)
     for reason, count in result.outcomes.items():
-        out.print(f"  {reason}: {count:,}", soft_wrap=True)
+        out.print(f"  {reason}: {count:,}")
     out.print(f"correction {result.path}", soft_wrap=True)
 
 
 def correction_lines(correction: LabelerCorrection) -> list[str]:
     """Return a correction as lines of text."""
     lines = [
-        f"{correction.labeler.model} ({correction.labeler.mode}): fitted on {correction.judgments:,} "
-        f"judgments of {correction.comparisons:,} comparisons, {correction.prompts:,} prompts",
+        f"{correction.labeler.model} ({correction.labeler.mode}): fitted on "
+        f"{counted(correction.judgments, 'judgment')} of {counted(correction.comparisons, 'comparison')}, "
+        f"{counted(correction.prompts, 'prompt')}",
         f"  log-odds are multiplied by {correction.scale:.3g}",
     ]
     if correction.length:

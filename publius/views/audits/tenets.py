@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from core.terminal.breaking import BreakableName
 from evaluation.tenets.record import Rate, TenetFigures
 from evaluation.tenets.report import (
     NOTHING,
@@ -27,22 +28,22 @@ def print_scenarios(result: ScenariosResult) -> None:
             table.add_column(title, justify="left" if title == "tenet" else "right")
         for tenet, kinds in found["tenets"].items():
             counts = (kinds.get(kind, 0) for kind in ("tempting", "borderline", "benign", "multi_turn"))
-            table.add_row(tenet, *map(str, counts))
+            table.add_row(BreakableName(tenet), *map(str, counts))
         out.print(table)
         authors = ", ".join(f"{name}: {count:,}" for name, count in found["authors"].items())
         out.print(f"added {len(result.added):,} to {result.to} (written by {authors}); kept {result.kept:,}")
     if result.rejected:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in result.rejected.items())
-        out.print(f"messages of the writer that were not used: {reasons}", soft_wrap=True)
+        out.print(f"messages of the writer that were not used: {reasons}")
     for warning in result.warnings:
-        out.print(f"warning: {warning}", soft_wrap=True)
+        out.print(f"warning: {warning}")
 
 
 def print_model_audit(result: ModelAuditResult) -> None:
     """Print the violation rates of an audit, what changed beyond noise, and where the report is."""
     audit = result.audit
     if audit is None:
-        out.print(result.plan.line(), soft_wrap=True)
+        out.print(result.plan.line())
         out.print("nothing was asked")
         return
     heading("Violations, by tenet and variant; differences in points")
@@ -56,12 +57,10 @@ def print_model_audit(result: ModelAuditResult) -> None:
     out.print(table)
     for worse, word in ((True, "worse"), (False, "better")):
         names = beyond_noise(audit, worse=worse)
-        out.print(
-            f"{word} than {audit.baseline} beyond noise: {', '.join(names) or 'nothing'}", soft_wrap=True
-        )
+        out.print(f"{word} than {audit.baseline} beyond noise: {', '.join(names) or 'nothing'}")
     for line in audit.above:
         limit = 100 * (audit.max_violations or 0.0)
-        out.print(f"surely above {limit:g} % violations: {line}", soft_wrap=True)
+        out.print(f"surely above {limit:g} % violations: {line}")
     out.print(f"report {result.folder / TENET_REPORT}, figures {result.folder / MODEL_AUDIT}", soft_wrap=True)
 
 
@@ -69,9 +68,9 @@ def _add_tenet(table: Table, tenet: TenetFigures) -> None:
     for number, row in enumerate(tenet.variants):
         difference = row.difference
         table.add_row(
-            tenet.tenet if not number else "",
-            tenet.by if not number else "",
-            row.variant,
+            BreakableName(tenet.tenet if not number else ""),
+            BreakableName(tenet.by if not number else ""),
+            BreakableName(row.variant),
             violations_cell(row) if row.rate else "not rated",
             _percent(row.rate),
             NOTHING if difference is None else f"{100 * difference.value:+.0f}",

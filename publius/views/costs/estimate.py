@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
 
-from core.notices import note
+from core.notices import counted, note
 from publius.authoring.estimating.result import RunEstimate
 from publius.console import heading, out
 
-_LEFT = frozenset({"stage", "role", "requests", "method"})
+_LEFT = frozenset({"stage", "role", "requests", "method", "what"})
+BOUNDS_LEGEND = "numbers with brackets: expected (fewest-most)"
+NO_SPEED = (
+    "time: not known, for no run or preview of this project measured the model's speed: "
+    "publius run RUN.yaml --preview 4 does, or give --rate TOKENS_PER_S"
+)
 
 
 def print_estimate(estimate: RunEstimate) -> None:
     """Print what a run will ask its models and train, and what that takes and costs."""
     found = estimate.as_json()
     heading("Requests")
+    if not found["requests"]:
+        out.print(_why_none(estimate))
+    else:
+        _print_requests(found)
+    _print_trainings(found["training"])
+    _print_basis(found)
+    _print_totals(found)
+    if estimate.leaves_out_eval:
+        note("the evaluation is not in it; publius eval RUN.yaml --estimate estimates what that asks")
+
+
+def _why_none(estimate: RunEstimate) -> str:
+    """Return why no request will be sent."""
+    if estimate.no_prompts:
+        return (
+            "none: the split holds out all prompts for the evaluation, which publius run does not make here; "
+            "publius eval does"
+        )
+    return "none: the run has its records, or the request cache all answers"
+
+
+def _print_requests(found: Mapping[str, Any]) -> None:
+    """Print the requests of each stage by role and purpose, and their sum."""
     table = _table(
-        "stage", "role", "requests", "calls", "in the cache", "prompt tokens", "generated", "at most"
+        "stage", "role", "requests", "calls", "in the\ncache", "prompt\ntokens", "generated", "at most"
     )
     for row in found["requests"]:
         written = row["generated_tokens"]
@@ -29,9 +58,9 @@ def print_estimate(estimate: RunEstimate) -> None:
             row["purpose"],
             shown_bounds(row["calls"]),
             f"{row['reused']:,}",
-            ("~" if row["counted_by"] == "characters" else "") + f"{row['prompt_tokens']:,}",
-            f"{written['expected']:,}" if written["upper"] else "",
-            f"{written['upper']:,}" if written["upper"] else "",
+            ("~" if row["counted_by"] == "characters" else "") + shown_tokens(row["prompt_tokens"]),
+            shown_tokens(written["expected"]) if written["upper"] else "",
+            shown_tokens(written["upper"]) if written["upper"] else "",
         )
     total = found["total"]
     written = total["generated_tokens"]
@@ -41,16 +70,15 @@ def print_estimate(estimate: RunEstimate) -> None:
         "",
         shown_bounds(total["calls"]),
         f"{total['reused']:,}",
-        f"{total['prompt_tokens']:,}",
-        f"{written['expected']:,}",
-        f"{written['upper']:,}",
+        shown_tokens(total["prompt_tokens"]),
+        shown_tokens(written["expected"]),
+        shown_tokens(written["upper"]),
     )
     out.print(table)
+    if any("(" in shown_bounds(row["calls"]) for row in [*found["requests"], total]):
+        out.print(BOUNDS_LEGEND)
     if any(row["counted_by"] == "characters" for row in found["requests"]):
         out.print("~ estimated from characters (4 a token): the server's tokenizer is not at hand")
-    _print_trainings(found["training"])
-    _print_basis(found)
-    _print_totals(found)
 
 
 def print_beside_estimate(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -58,23 +86,30 @@ def print_beside_estimate(rows: Iterable[Mapping[str, Any]]) -> None:
     found = list(rows)
     if not found:
         return
-    heading("Estimated and actual")
-    table = _table(
-        "stage", "calls", "actual", "prompt tokens", "actual", "generated", "actual", "s", "actual"
-    )
+    table = _table("stage", "what", "estimated", "actual")
     for row in found:
-        table.add_row(
-            row["stage"],
-            shown_bounds(row["calls"]),
-            f"{row['asked']:,}",
-            f"{row['prompt_tokens']:,}",
-            f"{row['read']:,}",
-            shown_bounds(row["generated_tokens"]),
-            f"{row['written']:,}",
-            "" if row["estimated_s"] is None else f"{row['estimated_s']:,.0f}",
-            f"{row['seconds']:,.0f}",
-        )
+        seconds = None if row["estimated_s"] is None else f"{row['estimated_s']:,.0f}"
+        lines = {
+            "calls": (shown_bounds(row["calls"]), f"{row['asked']:,}"),
+            "prompt tokens": (f"{row['prompt_tokens']:,}", f"{row['read']:,}"),
+            "generated tokens": (shown_bounds(row["generated_tokens"]), f"{row['written']:,}"),
+            **({"seconds": (seconds, f"{row['seconds']:,.0f}")} if seconds else {}),
+        }
+        shown = {what: cells for what, cells in lines.items() if set(cells) != {"0"}}
+        for place, (what, cells) in enumerate(shown.items()):
+            table.add_row("" if place else row["stage"], what, *cells)
+    if not table.row_count:
+        return
+    heading("Estimated and actual")
     out.print(table)
+    if any("(" in shown_bounds(row[name]) for row in found for name in ("calls", "generated_tokens")):
+        out.print(BOUNDS_LEGEND)
+    cached = {row["stage"]: row.get("reused", 0) for row in found if row.get("reused", 0)}
+    if cached:
+        out.print(
+            "answers from the request cache, which cost no calls: "
+            + ", ".join(f"{stage} {count:,}" for stage, count in cached.items())
+        )
 
 
 def _print_trainings(trainings: Iterable[Mapping[str, Any]]) -> None:
@@ -100,7 +135,9 @@ def _print_basis(found: Mapping[str, Any]) -> None:
     """Print what the estimate rests on."""
     heading("Based on")
     splits = ", ".join(f"{count:,} {split}" for split, count in found["prompts"].items())
-    sample = found["sampled_prompts"]
+    sample, rows = found["sampled_prompts"], found["rows"]
+    if rows is not None:
+        out.print(_scaled(rows))
     out.print(f"prompts: {splits}" + (f"; a sample of {sample:,} stands for all" if sample else ""))
     lengths = [
         f"{row['purpose']} {row['tokens']:.0f} "
@@ -114,6 +151,18 @@ def _print_basis(found: Mapping[str, Any]) -> None:
             out.print(f"{stage}: {count:,} excluded with these lengths: {reason}")
 
 
+def _scaled(rows: Mapping[str, int]) -> str:
+    """Return one line about the rows that an estimate is for, of which it imported a part."""
+    line = f"rows: {rows['rows']:,}"
+    if rows["rows"] > rows["in_file"]:
+        line += f" of a file, like the {rows['in_file']:,} of this one"
+    if rows["imported"] < rows["in_file"]:
+        line += f"; a sample of {rows['imported']:,} stands for all"
+    used, imported = rows["used"], rows["imported"]
+    line += f"; about {rows['skipped']:,} would be skipped"
+    return f"{line}: of {counted(imported, 'row')}, {used:,} ({used / imported:.0%}) are prompts of a run"
+
+
 def _print_totals(found: Mapping[str, Any]) -> None:
     heading("Time and price")
     total, speed, prices = found["total"], found["speed"], found["prices"]
@@ -121,7 +170,7 @@ def _print_totals(found: Mapping[str, Any]) -> None:
     if total["seconds"] is None and speed is not None:
         out.print("time: only servers work, and how fast they are is not known")
     elif speed is None:
-        out.print("time: no earlier run of this model measured a speed; give --rate TOKENS_PER_S")
+        out.print(NO_SPEED)
     else:
         out.print(
             f"time: about {shown_duration(total['seconds'])}, "
@@ -133,19 +182,23 @@ def _print_totals(found: Mapping[str, Any]) -> None:
         out.print("price: no prices; write them to prices.yaml beside the run file, or to engine.prices")
     else:
         usd = total["usd"]
-        out.print(
-            f"price: about {usd['expected']:,.2f} USD, {usd['lower']:,.2f} to {usd['upper']:,.2f} "
-            f"({prices['source']})"
-        )
+        about, lower, upper = (shown_usd(usd[name]) for name in ("expected", "lower", "upper"))
+        bounds = "" if lower == upper else f", {lower} to {upper}"
+        hours = ", with the hours of this machine" if prices["usd_per_hour"] and total["seconds"] else ""
+        out.print(f"price: about {about} USD{bounds} ({prices['source']}{hours})")
     for budget in found["budgets"]:
         out.print(_budget(budget))
-    note("the estimate is kept: when the run has ended, its figures are printed beside it")
+    if not (found["rows"] and found["rows"]["rows"] > found["rows"]["in_file"]):
+        note("the estimate is kept: when the run has ended, its figures are printed beside it")
 
 
 def _budget(budget: Mapping[str, Any]) -> str:
     """Return one line about a budget: whether the run can end within it."""
-    form = "{:,.0f} tokens" if budget["unit"] == "tokens" else "{:,.2f} USD"
-    limit, spent, expected, most = (form.format(budget[k]) for k in ("limit", "spent", "expected", "most"))
+    in_tokens = budget["unit"] == "tokens"
+    limit, spent, expected, most = (
+        f"{budget[k]:,.0f} tokens" if in_tokens else f"{shown_usd(budget[k])} USD"
+        for k in ("limit", "spent", "expected", "most")
+    )
     line = f"{budget['where']}: {limit}, {spent} spent; the run needs about {expected} more, at most {most}"
     if budget["spent"] + budget["expected"] > budget["limit"]:
         return f"{line}. It will stop before its end; raise the budget to resume"
@@ -157,7 +210,7 @@ def _budget(budget: Mapping[str, Any]) -> str:
 def _table(*titles: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        table.add_column(title, justify="left" if title in _LEFT else "right")
+        table.add_column(title, justify="left" if title in _LEFT else "right", no_wrap=title == "calls")
     return table
 
 
@@ -166,6 +219,18 @@ def shown_bounds(value: Mapping[str, int]) -> str:
     if value["lower"] == value["upper"]:
         return f"{value['expected']:,}"
     return f"{value['expected']:,} ({value['lower']:,}-{value['upper']:,})"
+
+
+def shown_tokens(count: int) -> str:
+    """Return a number of tokens; from ten million on in millions, which fit a column."""
+    return f"{count:,}" if count < 10_000_000 else f"{count / 1e6:,.1f}M"
+
+
+def shown_usd(dollars: float) -> str:
+    """Return US dollars with cents; below a cent, with two significant digits."""
+    if dollars == 0 or abs(dollars) >= 0.01:
+        return f"{dollars:,.2f}"
+    return f"{dollars:.{1 - math.floor(math.log10(abs(dollars)))}f}"
 
 
 def shown_duration(seconds: float) -> str:

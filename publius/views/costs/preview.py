@@ -8,6 +8,8 @@ from core.notices import note
 from core.records import CritiqueTrace, Judgment, Revision
 from publius.authoring.preview import NO_FAULT, JudgedComparison, PreviewedPrompt, RunPreview
 from publius.console import heading, out, word_diff
+from publius.runs.pairs.caveats import reason_in_words
+from publius.views.looking.flags import flags_in_words
 from publius.views.looking.record import why_not_kept
 
 _CONTEXT = 40
@@ -22,7 +24,7 @@ def print_preview(preview: RunPreview) -> None:
         heading("Excluded")
         for stage, reasons in preview.excluded.items():
             for reason, count in reasons.items():
-                out.print(f"{stage:<12}{count:>6,}  {reason}")
+                out.print(f"{stage:<12}{count:>6,}  {reason_in_words(reason)}")
     counts = preview.counts
     heading("Requests")
     out.print(
@@ -66,7 +68,7 @@ def _title(revision: Revision) -> str:
     count = len(revision.candidates)
     title = "Revision" if count == 1 else f"Revision, best of {count}"
     if revision.flags:
-        title += f" ({', '.join(revision.flags)})"
+        title += f" ({flags_in_words(revision.flags)})"
     return title if revision.kept else f"{title}, {why_not_kept(revision)}"
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
+from core.notices import counted
 from publius.authoring.estimating.varied import VariedEstimate
 from publius.console import heading, out
-from publius.views.costs.estimate import shown_bounds, shown_duration
+from publius.views.costs.estimate import BOUNDS_LEGEND, NO_SPEED, shown_bounds, shown_duration, shown_usd
 
 _IF_KNOWN = {"time": "seconds", "USD": "usd"}
 """Columns that are shown if the total is known, with their fields."""
@@ -25,7 +26,7 @@ def print_varied_estimate(varied: VariedEstimate) -> None:
         table.add_column(title, overflow="fold")
     total = found["total"]
     known = [title for title, key in _IF_KNOWN.items() if total[key] is not None]
-    for title in ("calls", "in the cache", "prompt tokens", "generated", *known):
+    for title in ("calls", "in the\ncache", "prompt\ntokens", "generated", *known):
         table.add_column(title, justify="right")
     for combination, run in zip(varied.combinations, found["runs"], strict=True):
         own = run["estimate"]["total"]
@@ -33,15 +34,14 @@ def print_varied_estimate(varied: VariedEstimate) -> None:
     table.add_row("together", *("" for _ in keys[1:]), *_cells(total, "", known))
     out.print(table)
     if any("(" in shown_bounds(one["calls"]) for one in (total, *_totals(found))):
-        out.print("calls: expected (fewest-most)")
+        out.print(BOUNDS_LEGEND)
     if total["shared_calls"]:
         out.print(
-            f"{total['shared_calls']:,} calls are the same in several runs and sent once; `together` counts "
-            "them once, but its time and price are sums over the runs",
-            soft_wrap=True,
+            f"{counted(total['shared_calls'], 'call')} in common to several runs, sent once; `together` "
+            "counts once, but its time and price are sums over the runs"
         )
     if total["seconds"] is None:
-        out.print("time: no earlier run of this model measured a speed; give --rate TOKENS_PER_S")
+        out.print(NO_SPEED)
     if total["usd"] is None:
         out.print("price: no prices; write them to prices.yaml beside the run file, or to engine.prices")
 
@@ -54,7 +54,7 @@ def _cells(total: dict[str, Any], reused: str, known: Sequence[str]) -> list[str
     """Return the cells of a row behind the varied settings."""
     shown = {
         "time": "" if total["seconds"] is None else shown_duration(total["seconds"]),
-        "USD": "" if total["usd"] is None else f"{total['usd']['expected']:,.2f}",
+        "USD": "" if total["usd"] is None else shown_usd(total["usd"]["expected"]),
     }
     calls, generated = shown_bounds(total["calls"]), f"{total['generated_tokens']['expected']:,}"
     return [calls, reused, f"{total['prompt_tokens']:,}", generated, *(shown[title] for title in known)]

@@ -1,4 +1,4 @@
-"""Figures of preferences, gathered in one pass: by certainty, principle, tag, source, answers and length."""
+"""Figures of preferences, gathered in one pass: by certainty, principle, tag, answers and length."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.records import Preference
+from labelers.crowd.votes import MACHINES
 
 EDGES = (0.6, 0.7, 0.8, 0.9, 1.0)
 """Upper ends of the classes of certainty; ties are a class of their own."""
@@ -83,13 +84,18 @@ class PreferenceFigures:
     all: PairTally = field(default_factory=PairTally)
     principles: dict[str, PairTally] = field(default_factory=dict)
     tags: dict[str, PairTally] = field(default_factory=dict)
-    sources: dict[str, PairTally] = field(default_factory=dict)
+    unprincipled: int = 0
+    """Pairs without a judgment under a principle: people judged them as a whole."""
     splits: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     """Pairs by the kinds of both answers, such as `revision over draft`; ties have no part in it."""
     certainty: list[int] = field(default_factory=lambda: [0] * (1 + len(EDGES)))
     """Ties, then the pairs up to each of `EDGES`."""
+    unasked: int = 0
+    """Pairs up to the first of `EDGES`, ties among them, that no person judged."""
     lengths: Lengths = field(default_factory=Lengths)
+    cut_off: int = 0
+    """Answers that were cut off at the token limit; one in two pairs counts twice."""
     rows: list[Preference] = field(default_factory=list)
     """Those with the lowest ids. Ids are hashes, so this is a random draw, and the same one each time."""
 
@@ -103,11 +109,12 @@ class PreferenceFigures:
         p, is_tie = preference.p_chosen, preference.p_chosen == 0.5
         self.all.add(p)
         self.certainty[0 if is_tie else 1 + bisect_left(EDGES, p)] += 1
+        self.unasked += p <= EDGES[0] and preference.sources.keys() <= MACHINES
         self.splits[preference.split or "none"] += 1
+        self.cut_off += (not preference.finished_chosen) + (not preference.finished_rejected)
         for tag in preference.tags:
             self.tags.setdefault(tag, PairTally()).add(p)
-        for source in preference.sources:
-            self.sources.setdefault(source, PairTally()).add(p)
+        self.unprincipled += not preference.by_principle
         for principle, opinion in preference.by_principle.items():
             tally = self.principles.setdefault(principle, PairTally())
             tally.add(opinion)
@@ -142,10 +149,11 @@ class PreferenceFigures:
             "certainty": dict(zip(classes, self.certainty, strict=True)),
             "by_principle": _as_json(self.ordered_principles(known)),
             "by_tag": _as_json(by_size(self.tags)),
-            "by_source": _as_json(by_size(self.sources)),
+            "without_principle": self.unprincipled,
             "by_split": dict(self.splits.most_common()),
             "by_answers": dict(self.answers.most_common()),
             "lengths": self.lengths.as_json(),
+            "answers_cut_off": self.cut_off,
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from core.store.files import is_there
 from evaluation.gates.recorded import gate_results
 from publius.runs.inputs import CONSTITUTION
 from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.pairs.caveats import scripted_roles
 from publius.runs.reader import readable_constitution
 from publius.stages.base import STAGES
 from publius.stages.outcome import evaluation_of
@@ -36,6 +38,8 @@ class ListedRun:
     preferences: int
     gates: Mapping[str, int] = field(default_factory=dict)
     """Number of gates by outcome; empty without an evaluation."""
+    scripted: tuple[str, ...] = ()
+    """Roles whose texts or labels are by the scripted engine."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as JSON-able values."""
@@ -48,6 +52,7 @@ class ListedRun:
             "prompts": self.prompts,
             "preferences": self.preferences,
             "gates": dict(self.gates),
+            "scripted": list(self.scripted),
         }
 
 
@@ -109,7 +114,15 @@ def _listed(folder: Path) -> ListedRun:
         stages.get("prompts", {}).get("records", 0),
         stages.get("aggregate", {}).get("records", 0),
         dict(gates),
+        _scripted(folder, manifest),
     )
+
+
+def _scripted(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the roles of the scripted engine; none if the settings of the run cannot be read."""
+    with suppress(PubliusError):
+        return scripted_roles(folder, manifest)
+    return ()
 
 
 def _constitution(folder: Path) -> str | None:

@@ -8,15 +8,21 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from core.errors import shell_command
 from core.notices import counted
+from core.terminal.breaking import BreakableName
 from publius.console import heading, out
-from publius.views.looking.cells import SHORT_ID, cell_text, columns
+from publius.runs.pairs.caveats import reason_in_words
+from publius.views.looking.cells import SHORT_ID, cell_text, columns, told_apart
 from publius.views.looking.figures import EDGES, PairTally, PreferenceFigures, by_size
+from publius.views.looking.judged import JudgmentFigures
 from publius.views.looking.reading import RunOverview
 
 _MOST = 12
 """Rows of a table of tags, answers or flags; the rest are counted."""
 _BAR = 30
+_LABEL = 12
+"""Columns before the texts of a row."""
 
 
 def print_overview(run: RunOverview) -> None:
@@ -46,11 +52,10 @@ def _print_head(run: RunOverview) -> None:
         out.print(Text(f"constitution: {run.constitution.name}, {principles}"))
     if pairs.pairs:
         seen = pairs.pairs + sum(run.left_out.values())
-        share = f" of {seen:,}" if run.left_out else ""
+        share = f"{pairs.pairs:,} of " if run.left_out else ""
         ties = f", {pairs.ties:,} of them ties" if pairs.ties else ""
-        out.print(
-            Text(f"{pairs.pairs:,}{share} preferences{ties}; mean p of the chosen answer {pairs.mean_p:.2f}")
-        )
+        mean = f"mean p of the chosen answer {pairs.mean_p:.2f}"
+        out.print(Text(f"{share}{counted(seen, 'preference')}{ties}; {mean}"))
     for reason, count in run.left_out.items():
         out.print(Text(f"left out: {count:,} {reason}"))
     for line in run.small_print:
@@ -59,36 +64,35 @@ def _print_head(run: RunOverview) -> None:
 
 def _print_rows(run: RunOverview) -> None:
     if not run.rows:
-        out.print(Text("\nNo preferences and no critique traces yet."))
+        if run.figures.rows_wanted:  # with --rows 0, no rows is what was asked for
+            out.print(Text("\nNo preferences and no critique traces yet."))
         return
     what = "preferences" if run.is_labelled else "drafts and last revisions"
     number = run.figures.all.pairs if run.is_labelled else run.stages["critique"]["records"]
     shown = f"All {number:,}" if len(run.rows) == number else f"{len(run.rows):,} of {number:,}"
     drawn = "" if len(run.rows) == number else ", drawn at random"
-    heading(f"{shown} {what}{drawn}")
-    table = Table(box=None, pad_edge=False, expand=True, padding=(0, 1))
-    table.add_column("id", no_wrap=True)
-    for name in ("p", "prompt", *run.names) if run.is_labelled else ("prompt", *run.names):
-        text = name != "p"
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if text else None)
+    only = "The only preference" if run.is_labelled else "The only draft, and its last revision"
+    heading(only if number == len(run.rows) == 1 else f"{shown} {what}{drawn}")
+    if run.is_labelled:
+        out.print(Text("id, p of the chosen answer, [tags], prompt; below it both answers", style="dim"))
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for row in run.rows:
-        p = () if row.p is None else (f"{row.p:.2f}",)
-        texts = map(cell_text, (row.prompt, row.left, row.right))
-        table.add_row(row.id[:SHORT_ID], *p, *texts)
+        p = "" if row.p is None else f"{row.p:.2f}  "
+        tags = f"[{', '.join(row.tags)}] " if row.tags else ""
+        table.add_row(Text(row.id[:SHORT_ID], style="bold"), Text(f"{p}{tags}{cell_text(row.prompt)}"))
+        for name, text in zip(run.names, told_apart(row.left, row.right, out.width - _LABEL), strict=True):
+            table.add_row(f"  {name}", Text(text))
     out.print(table)
 
 
 def _print_figures(figures: PreferenceFigures, run: RunOverview) -> None:
     heading("By certainty: p of the chosen answer")
     _print_certainty(figures.certainty)
-    heading("By principle: how often it is for the chosen answer, ties apart")
-    table = columns("principle", "pairs", "for", "against", "mean p")
-    for name, tally in figures.ordered_principles(run.principles).items():
-        sides = f"{tally.agrees:,}", f"{tally.against:,}"
-        table.add_row(name, f"{tally.pairs:,}", *sides, f"{tally.mean_p:.2f}")
-    out.print(table)
-    for title, tallies in (("tag", figures.tags), ("source", figures.sources)):
-        _print_groups(title, by_size(tallies))
+    _print_principles(figures, run)
+    _print_tags(by_size(figures.tags))
+    _print_sources(run.judged)
     heading("By kind of answer: chosen over rejected, ties apart")
     _print_counts(dict(figures.answers.most_common()))
     lengths = figures.lengths
@@ -103,6 +107,41 @@ def _print_figures(figures: PreferenceFigures, run: RunOverview) -> None:
         out.print(Text(f"longer answer: chosen in {longer[0]} of the pairs, rejected in {longer[1]}"))
 
 
+def _print_principles(figures: PreferenceFigures, run: RunOverview) -> None:
+    """Print how often each principle is for the chosen answer, and what its check finds in both answers."""
+    found = figures.ordered_principles(run.principles)
+    if found:
+        heading("By principle: how often it is for the chosen answer, ties apart")
+        checks = run.judged.checks
+        table = columns(
+            "principle", "pairs", "for", "against", "mean p", *(("both pass", "both fail") if checks else ())
+        )
+        for name, tally in found.items():
+            sides = f"{tally.agrees:,}", f"{tally.against:,}"
+            check = checks.get(name)
+            both = () if check is None else (f"{check.both_pass:,}", f"{check.both_fail:,}")
+            table.add_row(BreakableName(name), f"{tally.pairs:,}", *sides, f"{tally.mean_p:.2f}", *both)
+        out.print(table)
+        if any(tally.pairs < figures.all.pairs for tally in found.values()):
+            out.print(
+                f"pairs: those whose label the principle has a part in, not all that it judged{_why(run)}"
+            )
+    if figures.unprincipled:
+        whole = f"{figures.unprincipled:,} of {counted(figures.all.pairs, 'pair')}"
+        out.print(Text(f"{whole} under no principle: people judged the answers as a whole"))
+
+
+def _why(run: RunOverview) -> str:
+    """Return why judgments under principles have no part in labels, if people's votes come first."""
+    label = run.manifest["identity"]["configuration"].get("label", {})
+    if not run.manifest["people"].get("judgments") or label.get("mix", "override") != "override":
+        return ""
+    agreement = shell_command("publius", "agreement", run.folder)
+    return (
+        f": under label.mix override, a person's vote decides alone where there is one ({agreement} has all)"
+    )
+
+
 def _print_certainty(counts: Sequence[int]) -> None:
     titles = ("tie", *(f"up to {edge:.1f}" for edge in EDGES))
     most = max(counts)
@@ -111,15 +150,27 @@ def _print_certainty(counts: Sequence[int]) -> None:
         out.print(Text(f"{title:<12}{count:>9,}  {bar}"))
 
 
-def _print_groups(title: str, tallies: Mapping[str, PairTally]) -> None:
+def _print_tags(tallies: Mapping[str, PairTally]) -> None:
     if not tallies:
         return
-    heading(f"By {title}")
-    table = columns(title, "pairs", "ties", "mean p")
+    heading("By tag")
+    table = columns("tag", "pairs", "ties", "mean p")
     for name, tally in list(tallies.items())[:_MOST]:
-        table.add_row(name, f"{tally.pairs:,}", f"{tally.ties:,}", f"{tally.mean_p:.2f}")
+        table.add_row(BreakableName(name), f"{tally.pairs:,}", f"{tally.ties:,}", f"{tally.mean_p:.2f}")
     out.print(table)
-    _print_more(len(tallies), f"{title}s")
+    _print_more(len(tallies), "tags")
+
+
+def _print_sources(judged: JudgmentFigures) -> None:
+    """Print what each source says itself; its mean p is that of its judgments that prefer an answer."""
+    heading("By source: its own judgments, for and against the chosen answer")
+    table = columns("source", "pairs", "decided", "judgments", "for", "against", "mean p")
+    for name, tally in list(judged.by_size().items())[:_MOST]:
+        counts = tally.pairs, len(tally.decided), tally.judgments, tally.agrees, tally.against
+        mean = "" if tally.mean_p is None else f"{tally.mean_p:.2f}"
+        table.add_row(BreakableName(name), *(f"{count:,}" for count in counts), mean)
+    out.print(table)
+    _print_more(len(judged.sources), "sources")
 
 
 def _print_counts(counts: Mapping[str, int]) -> None:
@@ -163,4 +214,4 @@ def _print_excluded(run: RunOverview) -> None:
     if excluded:
         heading("Excluded")
         for name, reason, count in excluded:
-            out.print(Text(f"{name:<12}{count:>9,}  {reason}"))
+            out.print(Text(f"{name:<12}{count:>9,}  {reason_in_words(reason)}"))

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from constitution.schema import Constitution
-from core.errors import RunStateError
-from core.records import CritiqueTrace, Message, Preference
+from core.records import CritiqueTrace, Judgment, Message, Preference
 from core.store.scan import scan_records
 from engines.endpoint.spending import server_records_of
 from publius.runs.manifest import read_manifest
+from publius.runs.pairs.answers.table import has_evaluated_answers, write_answers_table
 from publius.runs.pairs.filters import LeftOut, PreferenceFilter
-from publius.runs.pairs.label_metrics import judgment_metrics
+from publius.runs.pairs.label_metrics import LabelMetrics
 from publius.runs.pairs.tables import WrittenTable, require_table_name, write_table
+from publius.runs.pairs.unlabelled import has_preferences, require_preferences
+from publius.runs.pairs.unpaired import stage_left_out
 from publius.runs.reader import readable_constitution
 from publius.views.looking.advice import next_commands, small_print
 from publius.views.looking.figures import PreferenceFigures
+from publius.views.looking.judged import JudgmentFigures
 
 _TOKENS = ("asked", "reused", "prompt_tokens", "completion_tokens")
 
@@ -36,6 +39,8 @@ class RunRow:
     right: str
     p: float | None = None
     """Probability of the chosen answer."""
+    tags: tuple[str, ...] = ()
+    """Tags of the prompt."""
 
     def as_json(self, names: tuple[str, str]) -> dict[str, Any]:
         """Return the row, with both texts under these names."""
@@ -45,6 +50,7 @@ class RunRow:
             names[0]: self.left,
             names[1]: self.right,
         }
+        found |= {"tags": list(self.tags)} if self.tags else {}
         return found if self.p is None else found | {"p_chosen": self.p}
 
 
@@ -60,6 +66,7 @@ class RunOverview:
     left_out: Mapping[str, int]
     """Number of preferences that the conditions leave out, by reason."""
     figures: PreferenceFigures
+    judged: JudgmentFigures
     labels: Mapping[str, float | int]
     """Metrics of all judgments; empty if the conditions select some of the preferences."""
     rows: tuple[RunRow, ...]
@@ -118,6 +125,12 @@ class RunOverview:
         first = self.rows[0].id if self.rows else None
         return next_commands(self.folder, self.figures, first, self.manifest)
 
+    @property
+    def _figures(self) -> dict[str, Any]:
+        """The figures of the preferences and of their judgments; empty without preferences."""
+        found = self.figures.as_json(self.principles)
+        return found | self.judged.as_json(self.principles) if found else {}
+
     def as_json(self) -> dict[str, Any]:
         """Return the overview as JSON-able values."""
         manifest = self.manifest
@@ -128,7 +141,7 @@ class RunOverview:
             "filter": self.conditions.as_json(),
             "left_out": dict(self.left_out),
             "rows": [row.as_json(self.names) for row in self.rows],
-            "figures": self.figures.as_json(self.principles),
+            "figures": self._figures,
             "labels": dict(self.labels),
             "flags": self.flags,
             "stages": self.stages,
@@ -153,12 +166,14 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
     manifest = read_manifest(folder)
     constitution = readable_constitution(folder)
     conditions.require_known(constitution)
-    figures, left_out = PreferenceFigures(rows), LeftOut(conditions)
-    figures.add_all(left_out.passing(scan_records(folder / "preferences.jsonl", Preference)))
+    figures, judged, left_out = PreferenceFigures(rows), JudgmentFigures(), LeftOut(conditions)
+    for preference in left_out.passing(scan_records(folder / "preferences.jsonl", Preference)):
+        figures.add(preference)
+        judged.expect(preference)
     is_labelled = "aggregate" in manifest["stages"]
     found = map(_row, figures.rows) if is_labelled else _trace_rows(folder, rows)
     # Those of its preferences are in the figures.
-    labels = judgment_metrics(folder) if figures.all.pairs and not conditions else {}
+    labels = _read_judgments(folder, judged) if figures.all.pairs else {}
     return RunOverview(
         folder,
         manifest,
@@ -166,23 +181,53 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
         conditions,
         left_out.reasons,
         figures,
-        labels,
+        judged,
+        {} if conditions else labels,
         tuple(found),
         is_labelled,
     )
 
 
-def write_run_table(folder: Path, to: Path, conditions: PreferenceFilter) -> WrittenTable:
-    """Write the preferences of a run as a table; the errors are those of `write_table`."""
+def _read_judgments(folder: Path, judged: JudgmentFigures) -> dict[str, float | int]:
+    """Count the judgments behind the preferences; return the metrics of all judgments."""
+    metrics = LabelMetrics()
+    for judgment in scan_records(folder / "judgments.jsonl", Judgment):
+        metrics.add(judgment)
+        judged.add(judgment)
+    judged.settle()
+    return metrics.judgment_rows()
+
+
+def write_run_table(
+    folder: Path,
+    to: Path,
+    conditions: PreferenceFilter,
+    columns: Sequence[str] | None = None,
+    *,
+    answers: bool = False,
+) -> WrittenTable:
+    """Write the preferences of a run as a table, or its answers to held-out prompts.
+
+    Args:
+        folder: a run folder.
+        to: a new `.csv` or `.parquet` file.
+        conditions: the rows to write.
+        columns: names of columns, or `all`; None for the default.
+        answers: True for the answers. Without it, a run that has no preferences has its answers written.
+
+    Raises:
+        PubliusError: those of `write_table` and `write_answers_table`; the run has neither.
+    """
     require_table_name(to)
     manifest, constitution = read_manifest(folder), readable_constitution(folder)
     conditions.require_known(constitution)
-    if "aggregate" not in manifest["stages"]:
-        raise RunStateError("the run has no preferences yet", where=str(folder), run="publius run RUN.yaml")
+    if answers or (not has_preferences(manifest) and has_evaluated_answers(folder, manifest)):
+        return write_answers_table(folder, to, conditions, constitution, columns)
+    require_preferences(folder, manifest)
     figures = PreferenceFigures(0)
     figures.add_all(scan_records(folder / "preferences.jsonl", Preference))
     known = [principle.id for principle in constitution.principles] if constitution else []
-    return write_table(folder, to, conditions, list(figures.ordered_principles(known)))
+    return write_table(folder, to, conditions, list(figures.ordered_principles(known)), columns)
 
 
 def last_user_text(messages: tuple[Message, ...]) -> str:
@@ -192,7 +237,8 @@ def last_user_text(messages: tuple[Message, ...]) -> str:
 
 def _row(preference: Preference) -> RunRow:
     chosen, rejected = (side[-1].content for side in (preference.chosen, preference.rejected))
-    return RunRow(preference.id, last_user_text(preference.prompt), chosen, rejected, preference.p_chosen)
+    prompt, p = last_user_text(preference.prompt), preference.p_chosen
+    return RunRow(preference.id, prompt, chosen, rejected, p, preference.tags)
 
 
 def _trace_rows(folder: Path, wanted: int) -> list[RunRow]:
@@ -200,7 +246,8 @@ def _trace_rows(folder: Path, wanted: int) -> list[RunRow]:
     rows: list[RunRow] = []
     for trace in scan_records(folder / "traces.jsonl", CritiqueTrace):
         answers = trace.answers()
-        row = RunRow(trace.id, last_user_text(trace.prompt.messages), answers[0].text, answers[-1].text)
+        prompt, tags = last_user_text(trace.prompt.messages), trace.prompt.tags
+        row = RunRow(trace.id, prompt, answers[0].text, answers[-1].text, tags=tags)
         insort(rows, row, key=lambda one: one.id)
         del rows[wanted:]
     return rows
@@ -212,5 +259,5 @@ def _stage(entry: Mapping[str, Any]) -> dict[str, Any]:
         "records": entry.get("records", 0),
         **{key: requests.get(key, 0) for key in _TOKENS},
         "seconds": entry.get("seconds", 0.0),
-        "left_out": dict(entry.get("left_out", {})),
+        "left_out": stage_left_out(entry),
     }

@@ -21,10 +21,13 @@ from core.records import (
     Revision,
     ScoredAnswer,
 )
+from core.terminal.breaking import BreakableName
 from critique.flags import DEGRADED
+from labelers.crowd.names import written_names
 from labelers.crowd.votes import annotator_of, probability_of
 from publius.console import heading, out, word_diff
 from publius.runs.reader import AnyRecord, RecordInRun
+from publius.views.looking.flags import flags_in_words
 
 _NO_PRINCIPLE = "(as a whole)"
 _SIDE = re.compile(r"\b[ab](?= (?:passes|fails)\b)")
@@ -55,6 +58,12 @@ class _Pair:
         one = self.comparison
         a, b = (one.origin_a, one.response_a), (one.origin_b, one.response_b)
         return (a, b) if self.a_is_chosen else (b, a)
+
+    @property
+    def heading(self) -> str:
+        """The ids of the comparison and of its preference."""
+        label = "" if self.preference is None else f", preference {self.preference.id}"
+        return f"pair {self.comparison.id}{label}"
 
     def holds(self, identity: str) -> bool:
         """Return True if the id is that of the comparison or of its preference."""
@@ -125,13 +134,13 @@ def _print(record: AnyRecord, words: Mapping[str, str], *, marked: bool) -> None
         passes = "passes" if record.passed else "does not pass"
         out.print(Text(f"score {record.score:.3f}, {passes} ({by})", style="dim"))
     elif isinstance(record, Exclusion):
-        heading(f"{mark}excluded")
+        heading(f"{mark}excluded {record.id}" if marked else "excluded")
         out.print(Text(_why_excluded(record)))
 
 
 def _print_pair(pair: _Pair, words: Mapping[str, str], shown: str) -> None:
     preference = pair.preference
-    heading(f"{'> ' if pair.holds(shown) else ''}pair {pair.comparison.id}")
+    heading(f"{'> ' if pair.holds(shown) else ''}{pair.heading}")
     for title, (origin, text) in zip(pair.titles, pair.answers, strict=True):
         length = counted(len(text.split()), "word")
         out.print(Text.assemble((f"{title} ({origin}, {length}): ", "bold"), text))
@@ -141,7 +150,8 @@ def _print_pair(pair: _Pair, words: Mapping[str, str], shown: str) -> None:
     if pair.judgments:
         out.print(_table(pair, words, shown))
     for exclusion in pair.exclusions:
-        out.print(Text(_why_excluded(exclusion)))
+        mark = f"> {exclusion.id} " if exclusion.id == shown else ""
+        out.print(Text(mark + _why_excluded(exclusion)))
 
 
 def _table(pair: _Pair, words: Mapping[str, str], shown: str) -> Table:
@@ -153,6 +163,7 @@ def _table(pair: _Pair, words: Mapping[str, str], shown: str) -> Table:
     table.add_column("in words", ratio=1, overflow="fold")
     order = {name: place for place, name in enumerate(words)}
     taken_back = {judgment.supersedes for judgment in pair.judgments}
+    people = written_names(pair.judgments)
     for one in sorted(
         pair.judgments,
         key=lambda j: (
@@ -165,7 +176,10 @@ def _table(pair: _Pair, words: Mapping[str, str], shown: str) -> Table:
         name = one.principle_id or one.dimension or _NO_PRINCIPLE
         mark = "> " if one.id == shown else ""
         told = _told(one, pair, words.get(one.principle_id or "", ""), is_current=one.id not in taken_back)
-        table.add_row(mark + name, annotator_of(one), _probability(one, pair), told)
+        if mark:
+            told.append(f"\njudgment {one.id}" if told.plain else f"judgment {one.id}", style="dim")
+        who = BreakableName(people[annotator_of(one)])
+        table.add_row(BreakableName(mark + name), who, _probability(one, pair), told)
     return table
 
 
@@ -199,6 +213,8 @@ def _details(judgment: Judgment, pair: _Pair, *, is_current: bool) -> Iterator[s
         names = {"a": first, "b": second} if pair.a_is_chosen else {"a": second, "b": first}
         is_check = judgment.labeler == "check"
         yield _SIDE.sub(lambda found: names[found[0]], judgment.comment) if is_check else judgment.comment
+    if judgment.place is not None:
+        yield f"from {judgment.place}"
     if judgment.orders is not None:
         shown_first, shown_second = judgment.orders.a_first, judgment.orders.b_first
         if not pair.a_is_chosen:
@@ -219,7 +235,7 @@ def _print_trace(trace: CritiqueTrace, words: Mapping[str, str]) -> None:
     answer = trace.initial
     for revision in trace.revisions:
         kept = "kept" if revision.kept else why_not_kept(revision)
-        flags = f", {', '.join(revision.flags)}" if revision.flags else ""
+        flags = f"; {flags_in_words(revision.flags)}" if revision.flags else ""
         principles = ", ".join(revision.principle_ids)
         out.print(Text(f"\nround {revision.round}, {principles} ({kept}{flags})", style="bold"))
         for principle in revision.principle_ids:

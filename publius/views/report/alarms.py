@@ -6,11 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from core.notices import counted
 from evaluation.config import STEERED
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS
 from prompts.sources import BEYOND_LIMIT
 from publius.config.stand_ins import stand_ins_sentence
-from publius.runs.pairs.caveats import scripted_roles
+from publius.runs.pairs.caveats import (
+    BY_POSITION,
+    check_caveats,
+    cut_off_caveat,
+    divided_people,
+    excluded_as_cut_off,
+    scripted_roles,
+)
+from publius.stages.compare import FEW_COMPARED
+from publius.stages.outcome import evaluation_caveats, few_learned
 from publius.stages.quality.steered import read_choice
 from publius.views.report.figures import Figure
 from publius.views.report.labels.leanings import AI_TITLE
@@ -23,7 +33,6 @@ from publius.views.report.reading.results import Results
 from publius.views.report.reading.sources import RunSource
 
 Seriousness = Literal["serious", "caution"]
-_MOSTLY = 0.5
 _MANY_EXCLUDED, _MANY_UNPARSED = 0.1, 0.1
 _BY_LENGTH, _FEW_CHOICES = 0.65, 50
 """Share of choices of one length from which on, and number of choices below which nothing is said of it."""
@@ -40,6 +49,11 @@ class RunAlarm:
     parts: tuple[str | Figure, ...]
     """The observation, with its numbers."""
 
+    @property
+    def text(self) -> str:
+        """The observation as plain text."""
+        return "".join(part.text if isinstance(part, Figure) else part for part in self.parts)
+
 
 def run_alarms(
     run: RunSource,
@@ -52,6 +66,7 @@ def run_alarms(
     """Return the alarms of a run, serious ones first."""
     found = [
         *_of_run(run),
+        *_of_texts(run, labels),
         *(_of_results(results) if results else ()),
         *(_of_labels(run, labels) if labels else ()),
         *(_of_quality(quality) if quality else ()),
@@ -68,9 +83,8 @@ def training_alarms(training: TrainingLog) -> Iterator[RunAlarm]:
     if not training.is_finished:
         yield RunAlarm("caution", training.name, ("the training has not finished; its log ends here",))
     if training.unreadable:
-        yield RunAlarm(
-            "caution", training.name, (f"{training.unreadable} lines of metrics.jsonl cannot be read",)
-        )
+        lines = counted(training.unreadable, "line")
+        yield RunAlarm("caution", training.name, (f"{lines} of metrics.jsonl cannot be read",))
 
 
 def _of_run(run: RunSource) -> Iterator[RunAlarm]:
@@ -83,8 +97,35 @@ def _of_run(run: RunSource) -> Iterator[RunAlarm]:
     for skipped in run.manifest["late"]:
         text = f"{skipped} was skipped, as too little of the allowed time was left (time.minutes)"
         yield RunAlarm("caution", "time", (text,))
+    yield from _of_few(run.manifest["stages"])
     yield from _of_audit(run)
     yield from _of_choice(read_choice(run.folder / STEERED))
+
+
+def _of_texts(run: RunSource, labels: LabelStatistics | None) -> Iterator[RunAlarm]:
+    """Yield what the summary of a run says of its texts and people, in the same words."""
+    counts = [labels and labels.of(name) for name in ("preferences.answers_cut_off", "preferences")]
+    cut_off, pairs = (int(figure.value) if figure else 0 for figure in counts)
+    evaluated = evaluation_caveats(run.folder)
+    answers = cut_off_caveat(run.folder, run.manifest, cut_off, pairs)
+    for text in (*answers, *excluded_as_cut_off(run.folder, run.manifest), *evaluated.cut_off):
+        yield RunAlarm("serious", "length of answers", (text,))
+    for text in divided_people(run.folder, run.manifest):
+        yield RunAlarm("serious", "people", (text,))
+    for text in check_caveats(run.folder):
+        yield RunAlarm("caution", "checks", (text,))
+    for text in evaluated.ceiling:
+        yield RunAlarm("caution", "evaluation", (text,))
+
+
+def _of_few(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[RunAlarm]:
+    """Yield that trainings have few examples; without any such, that few prompts have a pair."""
+    learned = few_learned(stages)
+    for stage, text in learned.items():
+        yield RunAlarm("serious", stage, (text,))
+    few = stages.get("compare", {}).get(FEW_COMPARED)
+    if few and not learned:
+        yield RunAlarm("caution", "compare", (few,))
 
 
 def _of_audit(run: RunSource) -> Iterator[RunAlarm]:
@@ -125,19 +166,35 @@ def _of_results(results: Results) -> Iterator[RunAlarm]:
     for line in results.unchecked_gates:
         yield RunAlarm("serious", "gate", (f"not checked: {line}",))
     yield from _of_judge(results.judged)
-    if results.prompts.value < FEW_PROMPTS:
-        text = (
-            "held-out prompts: too few for an interval"
-            if results.prompts.value < MIN_PROMPTS
-            else ("held-out prompts: intervals are wide, and a small effect cannot be seen")
-        )
-        kind: Seriousness = "serious" if results.prompts.value < MIN_PROMPTS else "caution"
-        yield RunAlarm(kind, "evaluation", (results.prompts, f" {text}"))
+    for variant, same in results.trained_on.items():
+        what = " of the prompts: these are not held out, and say little about how it answers others"
+        yield RunAlarm("serious", "evaluation", (f"{variant} was trained on ", same, what))
+    yield from few_prompts_alarm(results.prompts, trained_on=bool(results.trained_on))
     for row in results.rows:
         cell = row.of(results.main or "")
         if cell and cell.outcome == "worse" and cell.delta:
             what = f"{cell.variant}: {row.title} is worse than base by more than noise, "
             yield RunAlarm("serious", "evaluation", (what, cell.delta))
+
+
+def few_prompts_alarm(prompts: Figure, *, trained_on: bool) -> Iterator[RunAlarm]:
+    """Yield an alarm if an evaluation, or a comparison, is about few prompts.
+
+    Args:
+        prompts: their number.
+        trained_on: True if a model was trained on some of them, so that not all are held out.
+    """
+    if prompts.value >= FEW_PROMPTS:
+        return
+    which = "prompts" if trained_on else "held-out prompts"
+    text = (
+        f"{which}: too few for an interval"
+        if prompts.value < MIN_PROMPTS
+        else f"{which}: intervals are wide, and a small effect cannot be seen "
+        "(gates say how many more prompts would decide: docs/proof.md)"
+    )
+    kind: Seriousness = "serious" if prompts.value < MIN_PROMPTS else "caution"
+    yield RunAlarm(kind, "evaluation", (prompts, f" {text}"))
 
 
 def _of_judge(judged: Mapping[str, Any]) -> Iterator[RunAlarm]:
@@ -170,14 +227,19 @@ def _of_labels(run: RunSource, labels: LabelStatistics) -> Iterator[RunAlarm]:
     same, judged, unparsed = (
         labels.of(name) for name in ("ai.same_slot_in_both_orders", "judgments.ai", "ai.unparsed")
     )
-    if same is not None and same.value > _MOSTLY:
+    if same is not None and same.value >= BY_POSITION:
         parts = (
             same,
             " of the AI judgments prefer the same place in both orders: position decides, not content",
         )
         yield RunAlarm("serious", "labeler", parts)
-    if judged and unparsed and unparsed.value > _MANY_UNPARSED * judged.value:
-        yield RunAlarm("serious", "labeler", (unparsed, " of ", judged, " AI judgments could not be read"))
+    if judged and unparsed and unparsed.value:
+        many = unparsed.value > _MANY_UNPARSED * judged.value
+        yield RunAlarm(
+            "serious" if many else "caution",
+            "labeler",
+            (unparsed, " of ", judged, " AI judgments could not be read"),
+        )
 
 
 def _of_quality(quality: LabelEvidence) -> Iterator[RunAlarm]:

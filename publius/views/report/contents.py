@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from evaluation.measures import Series
 from publius.views.report.alarms import RunAlarm, run_alarms, training_alarms
+from publius.views.report.comparing.cautions import comparison_alarms
 from publius.views.report.comparing.groups import GroupComparison, compare_groups, group_runs
 from publius.views.report.comparing.preferences import GroupShift, flips_as_json, group_shifts
 from publius.views.report.figures import FigureBook
@@ -24,17 +25,17 @@ from publius.views.report.plots.labels import (
 )
 from publius.views.report.plots.results import differences_plot, lengths_plot, loop_plot, tradeoff_plot
 from publius.views.report.plots.style import missing_plots
-from publius.views.report.plots.training import SMOOTHED, curves_plot
+from publius.views.report.plots.training import SMOOTHED, curves_plot, plotted_curves
 from publius.views.report.reading.answers import AnswerData, held_out_series
 from publius.views.report.reading.costs import Costs, read_costs
 from publius.views.report.reading.labels import LabelStatistics, read_labels
 from publius.views.report.reading.logs import TrainingLog, read_training, run_trainings
 from publius.views.report.reading.loop import LoopResults, read_loop
+from publius.views.report.reading.meanings import metric_meaning
 from publius.views.report.reading.provenance import RunProvenance, read_provenance
 from publius.views.report.reading.results import Results, read_results
 from publius.views.report.reading.sources import RunSource, Sources
-from publius.views.report.summary import Summary, summarise
-from training.history import CHOSEN_RATIO
+from publius.views.report.summary import SentencePart, Summary, collected, summarise
 
 Plots = Mapping[str, Markup]
 
@@ -54,10 +55,10 @@ class TrainingSection:
         return any(len(curve.values) > SMOOTHED for curve in self.log.curves)
 
     @property
-    def starts_with_ties(self) -> bool:
-        """True for training on preferences that starts at its reference: no pair has a margin yet."""
-        first = {curve.name: curve.values[0] for curve in self.log.curves}
-        return first.get("rewards/accuracies") == 0 == first.get(CHOSEN_RATIO, 0)
+    def meanings(self) -> list[tuple[str, str]]:
+        """The names of the curves that are drawn, with what each of them is."""
+        named = [(curve.name, metric_meaning(curve.name)) for curve in plotted_curves(self.log)]
+        return [(name, meaning) for name, meaning in named if meaning]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class RunSection:
     provenance: RunProvenance
     plots: Plots
 
+    @property
+    def collected(self) -> tuple[SentencePart, ...]:
+        """What a run without an evaluation collected, and who decided it."""
+        return collected(self.labels)
+
 
 @dataclass(frozen=True)
 class ReportContents:
@@ -92,12 +98,64 @@ class ReportContents:
     """Trainings on data sets, outside of runs."""
     training_alarms: tuple[RunAlarm, ...]
     comparison: GroupComparison | None
+    cautions: tuple[RunAlarm, ...]
+    """What speaks against relying on all runs together, the most serious first."""
     comparison_plots: Plots
     """By variant."""
     shifts: tuple[GroupShift, ...]
     """What each group's preferences changed, and what seeds alone do."""
     install: str | None
     """The command that installs matplotlib if it is missing."""
+
+    @property
+    def alarms(self) -> dict[RunAlarm, list[str]]:
+        """All alarms, serious ones first, each once with the labels of the runs that have it.
+
+        Those of a comparison have none: they are about all runs.
+        """
+        shared = self.cautions if len(self.runs) > 1 else ()
+        found: dict[tuple[str, str], tuple[RunAlarm, list[str]]] = {
+            (alarm.where, alarm.text): (alarm, []) for alarm in (*shared, *self.training_alarms)
+        }
+        known = set(found)
+        for run in self.runs:
+            for alarm in run.alarms:
+                own = (alarm.where, alarm.text)
+                if own not in known:
+                    found.setdefault(own, (alarm, []))[1].append(run.source.label)
+        return dict(sorted(found.values(), key=lambda one: one[0].kind != "serious"))
+
+    @property
+    def leading(self) -> dict[RunAlarm, list[str]]:
+        """What is said of runs before any number: cautions about all of them, and the serious alarms of each.
+
+        The labels are of the runs that have it, as in `alarms`.
+        """
+        shared = {alarm.text for alarm in self.cautions}
+        ordered = sorted(self.alarms.items(), key=lambda one: one[0].text not in shared)
+        return {
+            alarm: labels
+            for alarm, labels in ordered
+            if alarm.text in shared or (labels and alarm.kind == "serious")
+        }
+
+    def whose(self, labels: Sequence[str]) -> str:
+        """Return the short names of runs in parentheses, after a space; empty for none and for all."""
+        named = 0 < len(labels) < len(self.runs)
+        return f" ({', '.join(self.keys.get(label, label) for label in labels)})" if named else ""
+
+    def against(self, section: RunSection | None = None) -> list[str]:
+        """Return all alarms of a run, or of all of them, in Markdown: what speaks against their numbers.
+
+        Args:
+            section: the run; None for all. Then the runs that have an alarm are named, unless all do.
+        """
+        lines = []
+        for alarm, labels in self.alarms.items():
+            if section is None or not labels or section.source.label in labels:
+                who = self.whose(labels) if section is None else ""
+                lines.append(f"**{alarm.where}**: {alarm.text}{who}")
+        return lines
 
     @property
     def keys(self) -> dict[str, str]:
@@ -150,6 +208,9 @@ def read_contents(sources: Sources, prompts: int) -> ReportContents:
         for source in sources.trainings
     )
     comparison, shifts = _compared(sources.runs, series, runs, book)
+    results = {run.source.label: run.results for run in runs if run.results is not None}
+    shared = comparison.prompts if comparison is not None else {}
+    cautions = comparison_alarms(group_runs(sources.runs), results, shared) if runs else ()
     drawn = {}
     if comparison is not None and install is None:
         found = {v: groups_plot(comparison.of(v), f"compare-{n}") for n, v in enumerate(comparison.variants)}
@@ -163,6 +224,7 @@ def read_contents(sources: Sources, prompts: int) -> ReportContents:
         trainings,
         tuple(alarm for one in trainings for alarm in training_alarms(one.log)),
         comparison,
+        cautions,
         drawn,
         shifts,
         install,
@@ -191,8 +253,8 @@ def _run_section(
         trainings,
         run_alarms(run, results, labels, quality, costs, logs),
         read_provenance(run, book),
-        _plots(run, f"run{number}", results, loop, series, book)
-        | _label_plots(f"run{number}", labels, quality)
+        run_plots(run, f"run{number}", results, loop, series, book)
+        | label_plots(f"run{number}", labels, quality)
         if draws
         else {},
     )
@@ -209,7 +271,7 @@ def _training(
     return TrainingSection(log, curves_plot(log, own), calibration)
 
 
-def _plots(
+def run_plots(
     run: RunSource,
     place: str,
     results: Results | None,
@@ -217,6 +279,7 @@ def _plots(
     series: Sequence[Series],
     book: FigureBook,
 ) -> dict[str, Markup]:
+    """Return the plots of a run's evaluation by name; `place` begins the ids of their parts."""
     words = {one.variant: list(one.values.values()) for one in series if one.measure == "words"}
     for variant, values in words.items():
         book.series(f"{run.label}.eval.{variant}.words", values)
@@ -233,9 +296,10 @@ def _plots(
     return {name: plot for name, plot in found.items() if plot is not None}
 
 
-def _label_plots(
+def label_plots(
     place: str, labels: LabelStatistics | None, quality: LabelEvidence | None
 ) -> dict[str, Markup]:
+    """Return the plots of a run's labels by name."""
     if labels is None or quality is None:
         return {}
     found = {

@@ -23,6 +23,7 @@ from publius.views.report.comparing.preferences import (
 from publius.views.report.figures import Figure, FigureBook
 from publius.views.report.reading.answers import AnswerData, held_out_series
 from publius.views.report.reading.logs import read_training, run_trainings, thinned
+from publius.views.report.reading.meanings import metric_meaning
 from publius.views.report.reading.results import MeasureRow, ResultCell, Results, read_results
 from publius.views.report.reading.sources import RunSource, open_sources
 from publius.views.report.summary import Summary, summarise
@@ -77,7 +78,7 @@ class ReportViews:
         trainings = []
         for name, place in run_trainings(folder):
             log = read_training(name, name, place, FigureBook())
-            curves = [asdict(thinned(curve)) for curve in log.curves]
+            curves = [{**asdict(thinned(curve)), "about": metric_meaning(curve.name)} for curve in log.curves]
             trainings.append(
                 {
                     "name": name,
@@ -161,13 +162,17 @@ def _measures_json(comparison: GroupComparison | None) -> list[dict[str, Any]]:
     return [_measure_json(row) for row in comparison.rows] if comparison else []
 
 
+def _compared_json(cell: GroupCell) -> dict[str, Any]:
+    return {**_cell_json(cell), "not_compared": cell.not_compared}
+
+
 def _measure_json(row: ComparedMeasure) -> dict[str, Any]:
     return {
         "variant": row.variant,
         "measure": row.measure,
         "title": row.title,
         "paired": row.is_paired,
-        "cells": [_cell_json(cell) if cell else None for cell in row.cells],
+        "cells": [_compared_json(cell) if cell else None for cell in row.cells],
     }
 
 
@@ -186,4 +191,5 @@ def _shift_json(shift: PreferenceShift) -> dict[str, Any]:
         "mean_change": text(figures.mean_change),
         "only": [figure.value for figure in figures.only],
         "by_principle": counts,
+        "names": dict(figures.names),
     }

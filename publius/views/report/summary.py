@@ -11,6 +11,7 @@ from evaluation.presentation import ChangeOutcome
 from evaluation.win_rate import WIN_RATE
 from publius.stages.variants import PROMPTED
 from publius.views.report.figures import Figure
+from publius.views.report.reading.labels import LabelStatistics
 from publius.views.report.reading.results import MeasureRow, ResultCell, Results
 
 SentencePart = str | Figure
@@ -26,6 +27,10 @@ VARIANTS = {
     "steered": "the chosen checkpoint",
 }
 """Variants in words."""
+
+_UNTRAINED = {"base": "the model", "prompted": "the model with the constitution in its prompt"}
+"""Variants in words where none is trained."""
+_LABELERS = {"ai": "by the AI labeler", "check": "by machine checks"}
 
 
 @dataclass(frozen=True)
@@ -69,20 +74,47 @@ def summarise(results: Results) -> Summary | None:
     )
 
 
+def collected(labels: LabelStatistics | None) -> tuple[SentencePart, ...]:
+    """Return what a run without an evaluation collected, and who decided it; empty without labels."""
+    preferences = labels.of("preferences") if labels else None
+    if labels is None or preferences is None:
+        return ()
+    found: list[SentencePart] = [preferences, " preferences were collected"]
+    ties = labels.of("preferences.ties")
+    if ties is not None and ties.value:
+        found += [" (", ties, " of them ties)"]
+    by = [(labels.of(f"judgments.{name}"), title) for name, title in _LABELERS.items()]
+    by += [(figure, f"of people ({name})") for name, figure in labels.people.items()]
+    given = [(figure, title) for figure, title in by if figure is not None and figure.value]
+    for place, (figure, title) in enumerate(given):
+        found += [
+            ": " if not place else " and " if place == len(given) - 1 else ", ",
+            figure,
+            f" judgments {title}",
+        ]
+    decided = labels.of("judgments.check.decided")
+    if decided is not None and any(title == _LABELERS["check"] for _, title in given):
+        return (*found, ". Of the machine checks' judgments, ", decided, " prefer an answer.")
+    return (*found, ".")
+
+
 def _claim(
     results: Results, variant: str, headline: MeasureRow, after: ResultCell, before: ResultCell | None
 ) -> Iterator[SentencePart]:
-    name = VARIANTS.get(variant, variant)
+    is_trained = bool(set(results.variants) - set(_UNTRAINED))
+    names = VARIANTS if is_trained else _UNTRAINED
+    name = names.get(variant, variant)
     if headline.measure == WIN_RATE:
-        yield f"A judge prefers the answers of {name} to those of the model before training in "
+        yield f"A judge prefers the answers of {name} to those of {names[BASE]} in "
         yield after.value
         yield " of comparisons on "
     elif headline.measure == COMPLIANCE:
         yield f"The answers of {name} pass "
         yield after.value
-        yield " of the constitution's machine checks"
+        yield " of the "
+        yield from _counted(results.checked, "rule that code checks", "rules that code checks")
         if before is not None:
-            yield "; before training it was "
+            yield "; before training it was " if is_trained else "; without the constitution it was "
             yield before.value
         prompted = headline.of(PROMPTED)
         if prompted is not None and variant != PROMPTED:
@@ -94,7 +126,20 @@ def _claim(
         yield after.value
         yield ". Measured on "
     yield results.prompts
-    yield " held-out prompts."
+    yield " prompts, of which some are training prompts." if results.trained_on else " held-out prompts."
+    if results.unmeasured_count is not None:
+        yield " "
+        yield from _counted(results.unmeasured_count, "rule was", "rules were")
+        yield " not measured, without a check and without a judge."
+
+
+def _counted(count: Figure | None, one: str, several: str) -> Iterator[SentencePart]:
+    """Yield a number of things with their name."""
+    if count is None:
+        yield several
+        return
+    yield count
+    yield f" {one if count.value == 1 else several}"
 
 
 def _verdict(after: ResultCell) -> Iterator[SentencePart]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import RunStateError
-from core.notices import warn
+from core.notices import note, warn
 from core.store.files import is_there, os_errors, write_atomic
-from publius.runs.folder import package_versions
+from publius.runs.manifest import MANIFEST, package_versions, usable_manifest
 from publius.views.report.contents import ReportContents, read_contents
 from publius.views.report.page import GENERATOR, render_page
 from publius.views.report.reading.sources import open_sources
+from publius.views.report.saving.figures import save_figures
 
 REPORT_FILE = "report.html"
 DEFAULT_PROMPTS = 200
@@ -32,19 +33,36 @@ class ReportRequest:
     to: Path | None = None
     """The file; `report.html` in the folder of a single run or training, or in the current folder."""
     prompts: int = DEFAULT_PROMPTS
+    asks_for_numbers: bool = False
+    """True if only numbers are asked for (`--json`): a page of several runs is then written only to `to`."""
+    figures: Path | None = None
+    """Folder for the plots as files and the tables of measures; None to write none."""
+    measures: tuple[str, ...] = ()
+    """Measures in `figures`, by name or title; empty for all."""
 
 
 @dataclass(frozen=True)
 class WrittenReport:
     """A report that was written."""
 
-    file: Path
+    file: Path | None
+    """None if no page was asked for."""
     size_bytes: int
     contents: ReportContents
+    figures: tuple[Path, ...] = ()
+    """Files of plots and tables of measures."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the file, its size and all figures as JSON-able values."""
-        return {"file": str(self.file), "size_bytes": self.size_bytes, **self.contents.book.as_json()}
+        """Return the file, its size, the alarms and all figures as JSON-able values."""
+        alarms = [
+            {"kind": alarm.kind, "where": alarm.where, "text": alarm.text, "runs": runs}
+            for alarm, runs in self.contents.alarms.items()
+        ]
+        figures = self.contents.book.as_json()
+        if self.figures:
+            figures = {"saved": [str(path) for path in self.figures], **figures}
+        file = None if self.file is None else str(self.file)
+        return {"file": file, "size_bytes": self.size_bytes, "alarms": alarms, **figures}
 
 
 def write_report(request: ReportRequest) -> WrittenReport:
@@ -54,10 +72,15 @@ def write_report(request: ReportRequest) -> WrittenReport:
         RunStateError: if a folder is neither a run nor a training, or the file is something else.
         DataError: if a record file is damaged.
     """
-    file = _target(request.folders, request.to)
-    _require_replaceable(file)
-    with open_sources(request.folders) as sources:
+    file = _target(request)
+    if file is not None:
+        _require_replaceable(file)
+    with open_sources(oldest_first(request.folders)) as sources:
         contents = read_contents(sources, request.prompts)
+        saved = () if request.figures is None else save_figures(contents, request.figures, request.measures)
+        if file is None:
+            note("no page is written: --json with several folders writes one only with --to FILE")
+            return WrittenReport(None, 0, contents, saved)
         if contents.install is not None:
             warn(f"the report has no plots: matplotlib is not installed; run: {contents.install}")
         created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -65,13 +88,34 @@ def write_report(request: ReportRequest) -> WrittenReport:
     with os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, page)
-    return WrittenReport(file, len(page), contents)
+    return WrittenReport(file, len(page), contents, saved)
 
 
-def _target(folders: Sequence[Path], to: Path | None) -> Path:
-    if to is not None:
-        return to
-    return (folders[0] if len(folders) == 1 else Path()) / REPORT_FILE
+def oldest_first(folders: Sequence[Path]) -> Sequence[Path]:
+    """Return runs of one name by age if they are in the order of their names, as a shell's `*` gives them.
+
+    The names end in hashes, whose order says nothing. Any other order is the user's, and kept.
+    """
+    stems = {(folder.parent, folder.name.rpartition("-")[0]) for folder in folders}
+    names = [folder.name for folder in folders]
+    if len(folders) < 2 or len(stems) > 1 or names != sorted(names):
+        return folders
+    created = {folder: _created(folder) for folder in folders}
+    return sorted(folders, key=lambda folder: created[folder]) if all(created.values()) else folders
+
+
+def _created(folder: Path) -> str:
+    """Return when a run was begun, as its manifest says in ISO format; empty if none can be read."""
+    return str((usable_manifest(folder / MANIFEST) or {}).get("created", ""))
+
+
+def _target(request: ReportRequest) -> Path | None:
+    """Return the file of the page; None if several runs are read and only numbers are asked for."""
+    if request.to is not None:
+        return request.to
+    if len(request.folders) == 1:
+        return request.folders[0] / REPORT_FILE
+    return None if request.asks_for_numbers else Path(REPORT_FILE)
 
 
 def _require_replaceable(file: Path) -> None:

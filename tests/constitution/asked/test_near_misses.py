@@ -36,6 +36,7 @@ ANSWERED = {
     "{kind: not_begins_with, value: Hello}": "check: {kind: not_starts_with, value: [Hello]}",
     "{kind: no_lists}": "check: {kind: format, value: prose}",
     "{bullet_points: false}": "check: {kind: format, value: prose}",
+    "{max_bullet_points: 5}": "check: {kind: max_list_items, value: 5}",
     "{format: no list}": "check: {kind: format, value: prose}",
     "{format: bullets}": "check: {kind: format, value: list}",
     "{kind: max_questions, value: 1}": r"check: {kind: not_regex, value: '(?s)\?.*\?'}",

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from constitution.checks.evaluate import evaluate, reading_grade
-from constitution.checks.findings import finding
+from constitution.checks.findings import finding, finding_with_rule
 from constitution.checks.kinds import Check, PythonCheck
 from constitution.schema import Principle
 
@@ -18,6 +18,7 @@ CASES: list[tuple[str, Any, str, str, str]] = [
     ("min_sentences", 2, "One.", "One. Two.", "it has 1 sentence, and at least 2 are required"),
     ("max_characters", 3, "four", "two", "it has 4 characters, and the limit is 3"),
     ("min_characters", 3, "no", "yes", "it has 2 characters, and at least 3 are required"),
+    ("max_list_items", 1, "- a\n- b", "- a", "it has 2 list items, and the limit is 1"),
     ("regex", "[0-9]", "None.", "7", "it has no text that the regular expression [0-9] finds"),
     ("not_regex", "[0-9]", "7", "None.", "it has text that the regular expression [0-9] finds"),
     ("contains", ["a b", "c"], "C.", "A b c.", 'it lacks "a b"'),
@@ -33,6 +34,7 @@ CASES: list[tuple[str, Any, str, str, str]] = [
     ("starts_with", ["Yes", "No"], "Well.", "Yes.", 'it does not begin with "Yes" or "No"'),
     ("not_starts_with", ["Well"], "Well.", "Yes.", 'it begins with "Well"'),
     ("ends_with", ["Bye."], "Hello.", "Bye.", 'it does not end with "Bye."'),
+    ("ends_with", ["."], "Hello", "Hello.", 'it does not end with "."'),
     ("not_ends_with", ["Bye."], "Bye.", "Hello.", 'it ends with "Bye."'),
     (
         "max_grade",
@@ -112,3 +114,16 @@ def test_grade_never_reads_as_the_limit(kind: str, sign: int, apart: float):
     shown = float(said.split("grade ")[1].split(",")[0])
     assert (shown > limit) is (sign < 0)
     assert shown != limit
+
+
+def test_only_a_finding_that_says_little_alone_is_behind_its_rule():
+    pattern = Principle.model_validate(
+        {"id": "a", "text": "No\ndigits.", "check": {"kind": "not_regex", "value": "[0-9]"}}
+    ).check
+    words = Principle.model_validate(
+        {"id": "a", "text": "Brief.", "check": {"kind": "max_words", "value": 1}}
+    )
+    assert pattern is not None
+    assert words.check is not None
+    assert finding_with_rule("No\ndigits.", pattern, "it has 7") == "No digits: it has 7"
+    assert finding_with_rule("Brief.", words.check, "it has 2 words") == "it has 2 words"

@@ -37,6 +37,10 @@ WORKED = [
     ("max_characters", 1, "e\u0301", 1.0),
     ("min_characters", 4, "abc", 0.75),
     ("min_characters", 4, "abcd", 1.0),
+    ("max_list_items", 2, "So:\n- one\n\n  more of it\n2) two\n\nThat is all.", 1.0),
+    ("max_list_items", 2, "* one\n  1. two\n  • three\n+ four", 0.5),
+    ("max_list_items", 1, "- one - and more\n-5 °C\n* * *\n2026. \n| a | b |\n```\n- code\n```", 1.0),
+    ("max_list_items", 1, "", 1.0),
     ("contains_any", ["yes", "no"], "Well, NO.", 1.0),
     ("contains_any", ["yes", "no"], "yesterday, nothing", 0.0),
     ("starts_with", ["Dear", "Hello there"], "  **Hello   there**, you", 1.0),
@@ -162,6 +166,7 @@ ANY_VALUE: dict[str, list[object]] = {
         for end in ("max", "min")
         for unit in ("words", "sentences", "characters")
     },
+    "max_list_items": [1, 3],
     **{kind: ["a", r"\bthe\b|^$", "(?i)x*"] for kind in ("regex", "not_regex")},
     **{
         kind: [["the"], ["I", "you", "…"], ["!", "?"]]

@@ -32,6 +32,7 @@ def check(kind: str, value: Any) -> Check:
         ("max_sentences", 4, ANSWER),
         ("min_sentences", 3, ANSWER),
         ("max_characters", 200, ANSWER),
+        ("max_list_items", 4, ANSWER),
         ("min_characters", 120, ANSWER),
         ("not_regex", "!", ANSWER),
         ("not_regex", ";", ANSWER),

@@ -14,6 +14,7 @@ from constitution.importers.reading import MAX_ENTRIES, MAX_SOURCE_PROBLEMS
 from constitution.importers.registry import FORMS, read_source
 from constitution.importers.source import MAX_SOURCE_BYTES, MAX_SOURCE_LINES
 from core.errors import PubliusError
+from core.text.encodings import SAVED_AS_UTF8
 from tests.constitution.importers.reading import EXAMPLES, read, refusal
 
 TEXT = "text that is not empty"
@@ -21,12 +22,26 @@ ENTRY = "a sentence, an object with one of text, critique, revision, comparison,
 CORPUS = [
     ("a.txt", b"", "a.txt: the file is empty; accepted: a file with principles"),
     ("a.txt", b" \n\t\n", "a.txt: the file is empty; accepted: a file with principles"),
-    ("a.txt", b"ok\nb\xe9d", "a.txt:2: the byte 0xe9 is not UTF-8; accepted: text saved as UTF-8"),
-    ("a.txt", "x".encode("utf-16"), "a.txt: the file is UTF-16; accepted: text saved as UTF-8"),
+    (
+        "a.txt",
+        b"ok\nb\x81d",
+        f"a.txt:2: the byte 0x81 is not UTF-8; accepted: {SAVED_AS_UTF8}",
+    ),
+    (
+        "a.txt",
+        "x".encode("utf-16")[:-1],
+        f"a.txt: not UTF-16 text: truncated data; accepted: {SAVED_AS_UTF8}",
+    ),
+    (
+        "a.txt",
+        b"<html><li>Be brief.</li></html>",
+        "a.txt: this file is a web page; accepted: its text saved as .txt, one principle on each line, or as "
+        ".md with headings",
+    ),
     (
         "a.png",
         b"\x89PNG\n\0",
-        "a.png:2: the file is not text: it contains a zero byte; accepted: text saved as UTF-8",
+        f"a.png:2: the file is not text: it contains a zero byte; accepted: {SAVED_AS_UTF8}",
     ),
     (
         "a.txt",
@@ -91,7 +106,7 @@ CORPUS = [
     (
         "a.yaml",
         b"- Be kind.\n",
-        "a.yaml: the YAML file is in none of the known formats; it may already be a constitution",
+        "a.yaml: the file is a constitution already; it needs no import",
     ),
     (
         "a.yaml",

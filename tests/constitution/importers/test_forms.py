@@ -49,6 +49,13 @@ def test_lines_lose_bullets_and_numbers_and_join_what_is_indented_below():
     assert reading.stripped["bullets and numbers"] == 4
 
 
+def test_lines_of_a_table_are_no_rules(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("Be kind.\n\n| no | rule |\n|----|------|\n| 1 | Be brief. |\n")
+    entries, reading = read(tmp_path / "a.txt")
+    assert [entry["text"] for entry in entries] == ["Be kind."]
+    assert counts(reading) == {"a line of a table; --format markdown reads tables": 3}
+
+
 @pytest.mark.parametrize("mark", ["- ", "* ", "• ", "1. ", "12) ", "(3) ", "a. ", "– "])
 def test_a_mark_is_stripped(mark: str, tmp_path: Path):
     (tmp_path / "a.txt").write_text(f"{mark}Be kind.\n")
@@ -81,6 +88,14 @@ def test_columns_say_what_a_table_calls_them(tmp_path: Path):
     (tmp_path / "a.csv").write_text("regel;nummer\nSei nett, immer.;7\n")
     entries, _ = read(tmp_path / "a.csv", text="regel", id="nummer")
     assert entries == [{"id": "7", "text": "Sei nett, immer."}]
+
+
+@pytest.mark.parametrize("titles", ["Rules of the house;;\n", "Rules of the house\nMarch, 2026\n"])
+def test_lines_above_the_header_of_a_table_are_no_rules(titles: str, tmp_path: Path):
+    path = tmp_path / "rules.csv"
+    path.write_text(titles + "rule;name;note\nDo not lie.;honest;x\nBe kind, always.;kind;y\n")
+    principles, _ = read(path)
+    assert [one["id"] for one in principles] == ["honest", "kind"]
 
 
 def test_a_table_of_one_column_needs_no_header(tmp_path: Path):

@@ -52,7 +52,7 @@ def test_the_written_file_shows_the_passage_of_a_principle(tmp_path: Path):
 
 def test_a_document_in_another_folder_is_named_relative_to_the_file(tmp_path: Path):
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "a.md").write_text("# A\n\n- Be kind.\n")
+    (tmp_path / "docs" / "a.md").write_text("# A\n\nPeople wait.\n\n- Be kind.\n")
     import_constitution(ConstitutionRequest(tmp_path / "docs" / "a.md", tmp_path / "c.yaml"))
     assert "\ndocument: docs/a.md\n" in (tmp_path / "c.yaml").read_text()
 
@@ -114,10 +114,19 @@ def test_a_document_without_headings_has_neither_sections_nor_passages(tmp_path:
 
 
 def test_a_heading_may_name_its_passage(tmp_path: Path):
-    (tmp_path / "a.md").write_text("# Kindness {#kind}\n\n- Be kind.\n\n# Kindness\n\n- Be brief.\n")
+    (tmp_path / "a.md").write_text(
+        "# Kindness {#kind}\n\nPeople wait.\n\n- Be kind.\n\n# Kindness\n\nThey read.\n\n- Be brief.\n"
+    )
     entries, reading = read(tmp_path / "a.md")
     assert [entry["source"] for entry in entries] == ["#kind", "#kindness"]
     assert reading.sections == ["Kindness"]
+
+
+def test_a_passage_that_only_lists_the_rules_is_no_source(tmp_path: Path):
+    (tmp_path / "a.md").write_text("# Writing guide\n\n1. Be kind.\n2. One link at most.\n")
+    entries, reading = read(tmp_path / "a.md")
+    assert (len(entries), [entry for entry in entries if "source" in entry]) == (2, [])
+    assert (reading.document, reading.sections) == (None, ["Writing guide"])
 
 
 def test_prose_without_rules_is_no_constitution(tmp_path: Path):
@@ -130,3 +139,61 @@ def test_prose_without_rules_is_no_constitution(tmp_path: Path):
 def test_a_document_that_is_too_large_is_refused(tmp_path: Path):
     (tmp_path / "a.md").write_text("x " * (MAX_DOCUMENT_BYTES // 2 + 1))
     assert refusal(tmp_path / "a.md").startswith("a.md: the file is too large")
+
+
+HOUSE_RULES = """# Style
+
+| no | rule | why |
+|----|------|-----|
+| 1 | Begin with the *answer*. | people read on phones |
+| 2 | No more than 70 words. | |
+"""
+
+
+def test_a_table_of_rules_becomes_principles_with_their_reasons(tmp_path: Path):
+    (tmp_path / "a.md").write_text(HOUSE_RULES)
+    entries, reading = read(tmp_path / "a.md")
+    assert entries == [
+        {
+            "id": "begin",
+            "section": "Style",
+            "text": "Begin with the answer.",
+            "source": "#why-begin",
+        },
+        {"id": "no-more-than-70-words", "section": "Style", "text": "No more than 70 words."},
+    ]
+    assert reading.passages == {"why-begin": "people read on phones"}
+    assert list(reading.ignored) == ["no"]
+    assert [found.where.rpartition(":")[2] for found in reading.principles] == ["5", "6"]
+    assert list(reading.notes) == ["the rules of a table are its column 'rule'"]
+
+
+def test_a_reason_is_shown_with_its_rule(tmp_path: Path):
+    (tmp_path / "a.md").write_text(HOUSE_RULES)
+    import_constitution(ConstitutionRequest(tmp_path / "a.md", tmp_path / "c.yaml"))
+    constitution = read_constitution(tmp_path / "c.yaml").constitution
+    shown = [constitution.passage(principle) for principle in constitution.principles]
+    assert shown == ["people read on phones", ""]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        ("| no | what we want |", "| 1 | Greet the visitor by name. |", ["Greet the visitor by name."]),
+        ("| statement | group |", "| Be kind. | manner |", ["Be kind."]),
+        ("| shelf | floor |", "| A | 1 |", []),
+        ("| rule | rule |", "| Be kind. | Be brief. |", []),
+    ],
+)
+def test_the_column_of_rules_is_found_by_its_name_or_its_sentences(
+    header: str, row: str, expected: list[str], tmp_path: Path
+):
+    assert texts(f"- Be calm.\n\n{header}\n|--|--|\n{row}\n", tmp_path) == ["Be calm.", *expected]
+
+
+def test_a_section_in_a_table_is_a_section_of_the_constitution(tmp_path: Path):
+    (tmp_path / "a.md").write_text(
+        "# Style\n\n| rule | group |\n|--|--|\n| Be kind. | manner |\n| Be brief. | |\n"
+    )
+    entries, reading = read(tmp_path / "a.md")
+    assert [entry["section"] for entry in entries] == reading.sections == ["manner", "Style"]

@@ -108,6 +108,14 @@ CASES: list[tuple[str, str, str, str]] = [
         principles("{id: a, text: The reply is kind., antithesis: The reply is harsh.}"),
     ),
     (
+        "L112",
+        principles("The reply is kind.", "Use short words.", "Never blame the customer."),
+        "4:5",
+        principles(
+            "Use of slang is forbidden.", "{id: b, text: Be brief., check: {kind: max_words, value: 9}}"
+        ),
+    ),
+    (
         "L201",
         "name: x\nlint_ignore: [L107, L999]\nprinciples:\n  - The reply is TODO.\n",
         "2:21",
@@ -199,6 +207,12 @@ CASES: list[tuple[str, str, str, str]] = [
         "3:65",
         principles("{id: a, text: It is kind., applies_to: {tags: [x, z]}, except: {tags: [y, x]}}"),
     ),
+    (
+        "L214",
+        principles("{id: a, text: It is kind., weight: 0}", "{id: b, text: It is calm., weight: 0}"),
+        "3:40",
+        principles("{id: a, text: It is kind., weight: 0}", "{id: b, text: It is calm., weight: 0.5}"),
+    ),
     ("L301", with_check("kind: min_words, value: 61", "kind: max_words, value: 60"), "4:67", "words"),
     (
         "L302",
@@ -221,6 +235,17 @@ CASES: list[tuple[str, str, str, str]] = [
         principles("{id: a, text: The reply has at most 3 sentences.}"),
         "3:19",
         principles("{id: a, text: The reply has at most 3 sentences per paragraph.}"),
+    ),
+    (
+        "L309",
+        principles(
+            "{id: at-most-70-words, text: The reply has at most 25 words., "
+            "check: {kind: max_words, value: 25}}"
+        ),
+        "3:5",
+        principles(
+            "{id: under-26-words, text: The reply has at most 25 words., check: {kind: max_words, value: 25}}"
+        ),
     ),
     (
         "L401",
@@ -349,6 +374,16 @@ def test_a_code_is_told_at_its_place_and_not_of_a_like_file(report_on, code, bad
     assert places(report_on(INSTEAD.get(good, good)).findings, code) == []
 
 
+def test_an_id_that_overrides_one_of_a_base_is_named_by_the_base(report_on):
+    entry = (
+        "{id: at-most-60-words, text: The reply has at most 40 words., check: {kind: max_words, value: 40}}"
+    )
+    over = f"extends: plain-and-brief\nname: mine\nprinciples:\n  - {entry}\n"
+    assert places(report_on(over).findings, "L309") == []
+    own = f"name: mine\nprinciples:\n  - {entry}\n"
+    assert places(report_on(own).findings, "L309") == ["3:5"]
+
+
 def test_every_code_but_those_of_a_model_has_a_case():
     assert [case[0] for case in CASES] == [code for code in CODES if code < "L6"]
 
@@ -440,6 +475,18 @@ def test_checks_contradict_each_other_only_where_their_scopes_meet(report_on, on
         ("It has 2 parts and is short.", "kind: max_words, value: 60", False),
         ("It reads at the 8th grade or below.", "kind: max_grade, value: 6", True),
         ("It has at most 1,200 characters.", "kind: max_characters, value: 1200", False),
+        ("It has at most 5 bullet points.", "kind: max_list_items, value: 3", True),
+        ("It has at most five bullets.", "kind: max_list_items, value: 5", False),
+        ("It has no list with more than four points.", "kind: max_list_items, value: 4", False),
+        ("It has no list of over 4 points.", "kind: max_list_items, value: 4", False),
+        ("A list never has more than 4 points.", "kind: max_list_items, value: 4", False),
+        ("A list is not above 4 points.", "kind: max_list_items, value: 4", False),
+        ("It does not, in any list, have more than 4 points.", "kind: max_list_items, value: 4", False),
+        ("It must not exceed 60 words.", "kind: max_words, value: 60", False),
+        ("It is never shorter than 60 words.", "kind: min_words, value: 60", False),
+        ("It has a list with more than four points.", "kind: max_list_items, value: 4", True),
+        ("It never has fewer than 60 words.", "kind: max_words, value: 60", True),
+        ("It has no greeting. It has more than 59 words.", "kind: max_words, value: 60", True),
     ],
 )
 def test_numbers_of_text_and_check_are_compared(report_on, text, check, told):

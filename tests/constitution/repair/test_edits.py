@@ -171,6 +171,12 @@ def test_list_is_shortened_without_the_line_that_announces_it() -> None:
     assert repaired([check("max_sentences", 1)], "Some tips:\n\n1. Wait.\n2. Water it.") == "1. Wait."
 
 
+def test_surplus_list_items_are_removed_with_what_is_below_them() -> None:
+    text = "So:\n\n- One.\n- Two.\n  More of two.\n- Three.\n\nThat is all."
+    assert repaired([check("max_list_items", 1)], text) == "So:\n\n- One.\n\nThat is all."
+    assert repaired([check("max_list_items", 2)], text) == text.replace("- Three.\n", "")
+
+
 @pytest.mark.parametrize("schema", [{"properties": {"a": True}}, {"required": ["a"], "properties": {}}])
 def test_schema_may_allow_any_value(schema: dict[str, Any]) -> None:
     found = repaired([check("json", {"type": "object", **schema})], "Yes.")

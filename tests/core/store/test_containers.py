@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,47 @@ def test_tables_with_other_separators_are_read(mark: str, start: str, tmp_path: 
     assert read(tmp_path / "a.csv", content) == ROWS
 
 
+DESK = 'Ticket;Sender;Message\n1;A. Novak;"Hello,\nwhere; and when?"\n2;;Bye\n'
+
+
+@pytest.mark.parametrize(
+    "titles",
+    [
+        'MailDesk export;;\n"Lindenhof, 12.11.2026";;\n',
+        "MailDesk export\n\n",
+        "Export of 1, 2 and 3\n",
+        "sep=;\nMailDesk export;;\n",
+        "\n",
+        "",
+    ],
+)
+def test_lines_above_the_header_of_a_table_are_left_out(titles: str, tmp_path: Path):
+    found = read(tmp_path / "desk.csv", "\ufeff" + titles + DESK)
+    assert [row["Ticket"] for row in found] == ["1", "2"]
+    assert found[0]["Message"] == "Hello,\nwhere; and when?"
+
+
+def test_lines_that_are_left_out_are_named(caplog: pytest.LogCaptureFixture, tmp_path: Path):
+    with caplog.at_level("INFO"):
+        read(tmp_path / "desk.csv", "MailDesk export;;\n" + DESK)
+    assert "1 line above the header left out: 'MailDesk export'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (",prompt,answer\na,Hello,Hi\n", ["", "prompt", "answer"]),  # an index without a name
+        ("prompt;\nHello;you\nBye;me\n", ["prompt", ""]),
+        ("Frage\nHallo; du; da\nUnd; tschüss; dann\n", ["Frage"]),  # one column
+        ("A title;;\nx;y;z\n1;2\n", ["A title", ""]),  # rows of other lengths
+        ("A title;;\nx;y;z\n", ["A title", ""]),  # nothing below
+        ("Name;Note;\nAnna;long;x\n", ["Name", "Note", ""]),  # more than half
+    ],
+)
+def test_the_first_line_is_the_header_where_that_is_in_doubt(content: str, names: list[str], tmp_path: Path):
+    assert list(read(tmp_path / "a.csv", content)[0]) == names
+
+
 def test_text_with_separators_does_not_change_the_separator(tmp_path: Path):
     content = 'prompt,chosen,rejected\n"a; b; c",d;e,f\n'
     assert read(tmp_path / "a.csv", content) == [{"prompt": "a; b; c", "chosen": "d;e", "rejected": "f"}]
@@ -136,9 +179,70 @@ def test_files_of_another_kind_are_named(name: str, content: bytes, said: str, t
 
 
 def test_bytes_that_are_not_utf_8_spoil_one_row(tmp_path: Path):
-    first, second = read(tmp_path / "a.csv", "chosen\nSí\n".encode("latin-1") + b"yes\n")
+    first, second = read(tmp_path / "a.csv", b"chosen\nS\x81\nyes\n")
     assert isinstance(first, Unreadable)
     assert second == {"chosen": "yes"}
+
+
+def zipped(entry: str, text: str = "") -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(entry, text)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "accepted"),
+    [
+        (zipped("word/document.xml"), "a Word document", "its text saved as .txt"),
+        (zipped("xl/workbook.xml"), "an Excel workbook", "CSV UTF-8"),
+        (zipped("ppt/slides/slide1.xml"), "a PowerPoint presentation", "its text"),
+        (
+            zipped("mimetype", "application/vnd.oasis.opendocument.spreadsheet"),
+            "an OpenDocument sheet",
+            "CSV",
+        ),
+        (zipped("META-INF/manifest.xml"), "an OpenDocument text", "its text"),
+        (b"%PDF-1.7 ...", "a PDF", "its text"),
+        (b"{\\rtf1 ...}", "Rich Text Format", "its text"),
+        (b"\xd0\xcf\x11\xe0rest", "an Excel workbook", "CSV UTF-8"),
+    ],
+    ids=[
+        "docx",
+        "xlsx",
+        "pptx",
+        "ods",
+        "odt",
+        "pdf",
+        "rtf",
+        "xls",
+    ],  # an archive holds the time of its making
+)
+def test_documents_are_named_with_what_to_save_them_as(
+    content: bytes, said: str, accepted: str, tmp_path: Path
+):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "a.csv", content)
+    assert said in str(caught.value)
+    assert accepted in str(caught.value)
+
+
+EXPORT = {"exported": "2026-11-12", "page": {"size": 2, "items": ROWS}}
+
+
+@pytest.mark.parametrize("document", [EXPORT, {"tickets": ROWS, "next": None}, {"a": {"b": {"c": ROWS}}}])
+def test_the_only_list_of_rows_in_an_export_is_read(document: Any, tmp_path: Path):
+    assert read(tmp_path / "a.json", json.dumps(document)) == ROWS
+
+
+def test_several_lists_of_rows_in_an_export_are_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"several lists of rows: open, page\.items"):
+        read(tmp_path / "a.json", json.dumps({"open": ROWS, **EXPORT}))
+
+
+@pytest.mark.parametrize("row", [{"x": [{"role": "user", "content": "Hi"}] * 2}, {"x": [{"y": 1}]}, {"x": 1}])
+def test_document_without_a_list_of_rows_is_a_row(row: Any, tmp_path: Path):
+    assert read(tmp_path / "a.json", json.dumps(row)) == [row]
 
 
 def test_torn_utf_16_is_an_error(tmp_path: Path):

@@ -23,6 +23,11 @@ def test_records_come_in_the_order_of_the_file(tmp_path: Path):
     assert list(scan_records(written(tmp_path), Prompt)) == PROMPTS
 
 
+def test_lines_without_the_text_are_passed_over(tmp_path: Path):
+    path = written(tmp_path, end='{"id": "1"}\n')
+    assert list(scan_records(path, Prompt, having=b"Question 1")) == PROMPTS[1:2]
+
+
 def test_a_missing_file_is_empty(tmp_path: Path):
     assert list(scan_records(tmp_path / "none.jsonl", Prompt)) == []
 

@@ -91,6 +91,15 @@ def work():
         except KeyboardInterrupt:
             pass
 """
+IN_A_DELETION = """
+class Deleted:
+    def __del__(self):
+        ready()
+        time.sleep(60)
+def work():
+    Deleted()
+    time.sleep(60)
+"""
 EXITS_WITHIN = "interrupted; completed work is saved. Run the same command to resume\n"
 
 
@@ -128,7 +137,9 @@ def test_a_signal_interrupts_once(work: str, out: str, times: int):
     assert interrupted(work, *[signal.SIGINT] * times) == (130, out, "")
 
 
-@pytest.mark.parametrize("work", [CLEANS_UP, IN_C, SWALLOWS], ids=["cleans up", "in C", "swallows"])
+@pytest.mark.parametrize(
+    "work", [CLEANS_UP, IN_C, SWALLOWS, IN_A_DELETION], ids=["cleans up", "in C", "swallows", "in a deletion"]
+)
 def test_a_process_that_does_not_end_exits_from_within(work: str):
     assert interrupted(work, signal.SIGINT) == (130, "", EXITS_WITHIN)
 

@@ -130,6 +130,21 @@ def test_seed_decides_a_sampled_answer_and_nothing_else_does(build: Build):
     assert generate(engine, ask(sampling=SAMPLED, seed=8))[0].text != alone.text
 
 
+def test_answer_is_reported_while_it_is_drawn(build: Build):
+    engine = build()
+    told: dict[str, list[str]] = {"Hi": [], "Ho": []}
+
+    async def both() -> list[Generation]:
+        return await asyncio.gather(*(engine.stream(ask(text), told[text].append) for text in told))
+
+    answers = asyncio.run(both())
+    assert answers == generate(engine, *map(ask, told))
+    for answer, parts in zip(answers, told.values(), strict=True):
+        assert len(parts) == (answer.completion_tokens - 1) // 4  # the last token is in the answer alone
+        lengths = list(map(len, parts))
+        assert lengths == sorted(lengths)
+
+
 def test_answers_and_scores_are_asked_for_at_once(build: Build):
     engine = build()
     coroutines = [

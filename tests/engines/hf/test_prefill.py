@@ -13,7 +13,7 @@ import torch
 from core.records import Sampling
 from engines.hf.decoding import DecodingBatch, DecodingRow
 from engines.hf.kv_cache import RowCache
-from engines.hf.prefill import next_logits, prefill
+from engines.hf.prefill import next_logits, next_logits_behind, prefill
 from engines.hf.prefixes import PrefixStore
 from engines.hf.self_check import require_inference
 from tests.engines.families import FAMILIES, tiny
@@ -177,3 +177,43 @@ def test_check_at_load_finds_that_a_model_takes_packed_rows(family: str):
 
 def test_model_in_eager_attention_gets_padded_rows():
     assert not require_inference(tiny("llama", "eager"), "model")
+
+
+@pytest.mark.parametrize("family", JOINING)
+def test_scores_behind_remembered_prompts_are_those_of_single_rows(family: str):
+    model, store = tiny(family), PrefixStore(2**20)
+    edited = [(*prompt[:-1], 77, 78) for prompt in PROMPTS]
+    with torch.inference_mode():
+        for prompts in (PROMPTS, edited, PROMPTS):
+            found = next_logits_behind(model, prompts, store)
+            assert (found - plain_logits(model, prompts)).abs().max() < 1e-10
+
+
+def test_other_end_of_a_remembered_prompt_is_all_that_is_computed():
+    model, store = tiny("llama"), PrefixStore(2**20)
+    contents = [row(40, 20 + n) for n in range(3)]
+    with counted(model) as passes, torch.inference_mode():
+        next_logits_behind(model, [(*content, 5, 6) for content in contents], store)
+        assert sum(passes) == 3 * 42
+        next_logits_behind(model, [(*content, 7, 8, 9) for content in contents], store)
+    assert sum(passes) == 3 * 42 + 3 * 3
+    assert len(store) == 3  # the second prompts are stored but for their ends
+
+
+def test_beginning_that_prompts_share_is_computed_and_remembered_once():
+    model, store = tiny("llama"), PrefixStore(2**20)
+    first = [(*STEM, 5, 6), (*STEM, 6, 5)]
+    with counted(model) as passes, torch.inference_mode():
+        next_logits_behind(model, first, store)
+        assert sum(passes) == 30 + 2 * 2
+        next_logits_behind(model, [(*STEM, 9)], store)
+    assert sum(passes) == 30 + 2 * 2 + 1
+    assert len(store) == 1
+
+
+def test_prompts_are_scored_alike_where_nothing_can_be_remembered():
+    model, store = tiny("llama"), PrefixStore(0)
+    with torch.inference_mode():
+        found = next_logits_behind(model, PROMPTS, store)
+    assert (found - plain_logits(model, PROMPTS)).abs().max() < 1e-10
+    assert store.size == 0

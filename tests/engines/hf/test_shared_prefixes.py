@@ -193,3 +193,25 @@ def test_critique_loop_of_the_embedded_model_computes_each_turn_once(embedded_fi
     # All that a conversation ever held is in the prompt of its revision. A tokenizer may divide an answer
     # otherwise when it is read back, so that a few tokens are computed again.
     assert computed[1.0] <= 1.1 * last < 0.7 * given
+
+
+def test_engine_that_remembers_reads_only_the_edited_principle(build: Build):
+    edited = Principle(id="p1", text="The reply has at most nine faults, and says so.")
+    found, read = [], []
+    for remembers in (False, True):
+        engine = build()
+        if remembers:
+            engine.remember_prompts()
+        labeler = AILabeler(SIXTEEN, engine)
+
+        async def ask(principle: Principle, labeler: AILabeler = labeler) -> list[Judgment]:
+            return await asyncio.gather(*(labeler.judge(one, principle) for one in COMPARISONS))
+
+        found.append([*asyncio.run(ask(SIXTEEN.principles[1]))])
+        first = engine.computed_tokens
+        found[-1] += asyncio.run(ask(edited))
+        read.append((first, engine.computed_tokens - first))
+    plain, remembered = ([judgment.p_a for judgment in judgments] for judgments in found)
+    assert remembered == pytest.approx(plain, abs=1e-5)
+    assert read[1][0] == read[0][0]
+    assert 3 * read[1][1] < read[0][1]

@@ -54,6 +54,7 @@ class CountedLink:
         *,
         wants_logprobs: bool = False,
         adapter: Adapter | None = None,
+        affinity: str | None = None,
     ) -> Future[Response]:
         """Return an answer of random letters, and random log-probabilities of the choices."""
         assert self in self._hosts.running

@@ -109,6 +109,58 @@ def test_good_labeler_has_no_problems():
     assert problems_of([], comparisons=1) == ("no comparison has a label",)
 
 
+def test_labeler_whose_interval_is_below_chance_is_reversed():
+    assert "reversed" in problems_of([share("accuracy", 0.0, 0.0, 0.204, n=15)], comparisons=15)[0]
+    touching = problems_of([share("accuracy", 0.3, 0.1, 0.5, n=15)], comparisons=15)
+    assert touching == ("accuracy 30.0% (10.0% to 50.0%) is no better than chance",)
+    ties = problems_of([share("accuracy", 0.5, 0.26, 0.74, n=15)], comparisons=15)
+    assert "no better than chance" in ties[0]
+
+
+def test_few_comparisons_are_told_from_chance():
+    few = problems_of([share("accuracy", 0.7, 0.48, 0.86, n=20)], comparisons=20)
+    assert few == ("accuracy 70.0% (48.0% to 86.0%) cannot be told from chance on 20 comparisons",)
+    assert problems_of([share("accuracy", 1.0, 0.51, 1.0, n=4)], comparisons=4) == ()
+    touching = problems_of([share("accuracy", 0.6, 0.5, 0.7, n=90)], comparisons=90)
+    assert touching == ("accuracy 60.0% (50.0% to 70.0%) is no better than chance",)
+
+
+def test_labeler_that_is_right_where_the_shortest_answer_is_has_not_been_told_from_it():
+    metrics = [
+        share("accuracy", 1.0, 0.8, 1.0, n=15),
+        share("baseline.shortest", 1.0, 0.8, 1.0, n=15),
+        share("lead.shortest", 0.0, 0.0, 0.0, n=15),
+        share("baseline.first", 0.5, 0.2, 0.7, n=15),
+        share("lead.first", 0.5, 0.2, 0.7, n=15),
+    ]
+    (found,) = problems_of(metrics, comparisons=15)
+    expected = "this gold cannot tell the labeler (100.0%) from a rule that takes the shorter reply"
+    assert found == f"{expected} (right in 100.0%)"
+
+
+def test_lead_that_may_be_none_counts_over_baselines_that_are_better_than_chance():
+    def with_baseline(low: float, lead: float) -> tuple[str, ...]:
+        metrics = [
+            share("accuracy", 0.8, 0.7, 0.9),
+            share("baseline.longest", 0.7, low, 0.8),
+            share("lead.longest", 0.1, lead, 0.2),
+        ]
+        return problems_of(metrics, comparisons=100)
+
+    assert "takes the longer reply" in with_baseline(0.6, 0.0)[0]
+    assert with_baseline(0.6, 0.01) == ()
+    assert with_baseline(0.5, -0.1) == ()
+
+
+def test_labeler_that_follows_the_place_is_not_cleared_by_its_accuracy():
+    metrics = [share("accuracy", 1.0, 0.8, 1.0), share("first slot", 1.0, 0.9, 1.0)]
+    (found,) = problems_of([*metrics, share("swap inconsistency", 1.0, 0.9, 1.0)], comparisons=100)
+    assert found.startswith("swapping the answers changes the preferred one in 100.0%")
+    assert "by its margin" in found
+    assert problems_of([*metrics, share("swap inconsistency", 0.5)], comparisons=100)
+    assert problems_of([*metrics, share("swap inconsistency", 0.49)], comparisons=100) == ()
+
+
 def test_problems_without_gold():
     metrics = [share("planted", 0.55, 0.4, 0.7), share("swap inconsistency", 0.8)]
     found = known_problems(metrics, unreliable=("short",))

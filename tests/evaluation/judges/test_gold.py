@@ -21,7 +21,7 @@ def test_majority_of_annotators_gives_the_label():
 
 
 def test_pairs_without_a_label_are_counted_by_reason():
-    assert gold_pairs([ONE], []).excluded == {"no annotator chose an answer": 1}
+    assert gold_pairs([ONE], []).excluded == {"no human judgment": 1}
     assert gold_pairs([ONE], [vote("a", "x"), vote("b", "y")]).excluded == {
         "annotators prefer neither answer": 1
     }
@@ -30,7 +30,7 @@ def test_pairs_without_a_label_are_counted_by_reason():
 
 def test_judgments_of_machines_are_no_gold():
     machine = vote("a", "x").model_copy(update={"labeler": "ai", "p_a": 0.9})
-    assert gold_pairs([ONE], [machine]).excluded == {"no annotator chose an answer": 1}
+    assert gold_pairs([ONE], [machine]).excluded == {"no human judgment": 1}
 
 
 def test_place_of_the_answers_is_kept_if_all_saw_the_same():

@@ -54,6 +54,19 @@ def test_labeler_that_is_wrong_throughout_is_refused():
         fit_correction(rows, options())
 
 
+def test_a_liking_for_length_is_no_correction_of_a_labeler_that_knows_nothing():
+    # Gold is the shorter answer, and the labeler prefers the longer one: only the length would be left.
+    pairs = [comparison(n, *((90, 40) if n % 2 else (30, 70))) for n in range(60)]
+    rows = [
+        GoldJudgment(one, judgment(one, 0.9 if n % 2 else 0.1), float(not n % 2))
+        for n, one in enumerate(pairs)
+    ]
+    with pytest.raises(
+        DataError, match=r"no information beyond noise: on 60 .*; only the lengths of the answers"
+    ):
+        fit_correction(rows, options())
+
+
 def test_few_prompts_are_refused():
     with pytest.raises(DataError, match="19 prompts have gold labels"):
         fit_correction(judged(19), options())

@@ -76,10 +76,12 @@ def test_judgment_without_a_principle_has_weight_one():
     assert p_a(judgment(None, 0.1, "anna"), judgment("kind", 0.9), by=by) == pytest.approx(0.7)
 
 
-def test_judgments_of_one_ranking_count_by_their_weights():
+def test_judgments_count_by_their_weights_and_a_pair_of_a_ranking_as_a_whole_vote():
     by = constitution(principle("kind"))
-    pair_of_three = judgment(None, 0.0, "crowd", weight=1 / 3)
-    assert p_a(pair_of_three, judgment(None, 1.0), by=by) == pytest.approx(0.75)
+    light = judgment(None, 0.0, "crowd", weight=1 / 3)
+    assert p_a(light, judgment(None, 1.0), by=by) == pytest.approx(0.75)
+    pair_of_three = light.model_copy(update={"group": "three"})
+    assert p_a(pair_of_three, judgment(None, 1.0), by=by) == pytest.approx(0.5)
 
 
 def test_judgment_of_no_weight_has_no_say():

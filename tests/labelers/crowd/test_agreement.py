@@ -32,11 +32,21 @@ def test_cohens_kappa_of_two_annotators_is_as_worked_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("rows", "kappa"), [("aaaabbbaab aaaabbbbba", 0.4), ("ab ba", -1.0), ("ax ax", 1.0), ("aa aa", None)]
+    ("rows", "kappa"),
+    [
+        ("aaaabbbaab aaaabbbbba", 0.4),
+        ("ababababab bababababa", -1.0),
+        ("axaxaxaxax axaxaxaxax", 1.0),
+        ("aaaaaaaaaa aaaaaaaaaa", None),
+        ("ababababab bbbbbbbbbb", None),  # chance agrees as often as they do, whatever the first chose
+        ("abababaab abababaab", None),  # too few
+    ],
 )
 def test_kappa_without_an_interval_is_the_same_figure(rows: str, kappa: float | None):
     (table,) = pair_tables(votes_for(rows)).values()
     assert kappa_in(table) == (None if kappa is None else pytest.approx(kappa))
+    (pair,) = pair_agreements(votes_for(rows))
+    assert (pair.cohen is None) == (kappa is None)
 
 
 def test_fleiss_kappa_is_that_of_his_paper():

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
-from labelers.crowd.reliability import graded_dawid_skene
+from labelers.crowd.reliability import PRIOR_ACCURACY, Crowd, graded_dawid_skene
+from labelers.crowd.sharing import reliability_groups
 from labelers.crowd.votes import Vote
 from tests.labelers.crowd.crowds import vote
 
@@ -42,7 +44,7 @@ def test_one_round_is_as_worked_by_hand():
     cleo = (q1 + q2 + 3.36) / 6
     assert (anna, cleo) == pytest.approx((0.86552, 0.75219), abs=1e-5)
     # E: posterior odds are the product of the odds of all who voted.
-    found = graded_dawid_skene(votes, rounds=1)
+    found = graded_dawid_skene(votes, rounds=1, least_shared=1)
     beta = {one.annotator: one.strength for one in found.annotators}
     assert beta == pytest.approx({"anna": logit(anna), "ben": logit(anna), "cleo": logit(cleo)}, abs=1e-7)
     assert found.p_a["c1"] == pytest.approx(sigmoid(2 * logit(anna) + logit(cleo)))
@@ -123,6 +125,21 @@ def test_vote_of_half_weight_has_half_the_evidence():
     assert logit(half.p_a["c"]) == pytest.approx(logit(whole.p_a["c"]) / 2)
 
 
+def test_pair_of_a_ranking_is_believed_as_a_vote_and_its_ranking_tests_the_annotator_once():
+    def crowd(share: float) -> Crowd:
+        against = [replace(vote(n, "anna", 1.0), share=share) for n in range(6)]
+        others = [vote(n, who, 0.0) for n in range(6) for who in ("ben", "cleo")]
+        return graded_dawid_skene([*against, *others, vote("alone", "dora", 1.0)])
+
+    def accuracy(found: Crowd) -> float:
+        return next(one.strength or 0.0 for one in found.annotators if one.annotator == "anna")
+
+    whole, sixth = crowd(1.0), crowd(1 / 6)
+    assert accuracy(whole) < accuracy(sixth)  # six votes against the others' say more than one ranking
+    alone = graded_dawid_skene([replace(vote("c", "anna", 1.0), share=1 / 6)])
+    assert alone.p_a["c"] == pytest.approx(PRIOR_ACCURACY)
+
+
 def test_both_bad_is_left_out_and_no_votes_give_nothing():
     assert graded_dawid_skene([vote("c", "anna", None)]).p_a == {}
     assert graded_dawid_skene([]).annotators == ()
@@ -145,3 +162,46 @@ def test_strength_of_a_machine_is_its_inverse_temperature(sharpened: float):
 def test_certain_machine_is_no_infinite_evidence():
     found = graded_dawid_skene([vote("c", "ai", 1.0, "ai"), vote("c", "anna", 0.0)])
     assert 0 < found.p_a["c"] < 1
+
+
+def divided(*people: str, pairs: int = 13, apart: int = 6) -> list[Vote]:
+    """Votes for `a` by everyone, but for `b` by the second person on the first pairs."""
+    return [
+        vote(n, who, float(n >= apart or place != 1))
+        for n in range(pairs)
+        for place, who in enumerate(people)
+    ]
+
+
+def test_opposite_votes_of_two_people_are_a_tie():
+    found = graded_dawid_skene([*divided("r1", "r2"), vote("lone 1", "r1", 1.0), vote("lone 2", "r2", 1.0)])
+    assert [found.p_a[str(n)] for n in range(6)] == pytest.approx([0.5] * 6)
+    assert all(found.p_a[str(n)] > 0.75 for n in range(6, 13))
+    assert 0.5 < found.p_a["lone 1"] == found.p_a["lone 2"] < 0.84
+
+
+def test_few_pairs_of_a_third_person_do_not_say_which_of_two_is_right():
+    third = [vote(n, "r3", 1.0) for n in range(4)]
+    assert len(set(strengths([*divided("r1", "r2"), *third]).values())) == 1
+    enough = strengths([*divided("r1", "r2"), *(vote(n, "r3", 1.0) for n in range(6))])
+    assert enough["r1"] > enough["r2"]
+
+
+def test_chain_of_annotators_tells_nobody_apart_and_thin_crowds_tell_everybody_apart():
+    chain = [vote(f"{one}{n}", who, 1.0) for one in "ab" for n in range(9) for who in (f"{one}1", "middle")]
+    assert set(reliability_groups(chain).values()) == {"a1"}
+    thin = [vote(n, str((n * k + k) % 7), 1.0) for n in range(21) for k in (1, 2, 3)]
+    assert all(name == first for name, first in reliability_groups(thin).items())
+
+
+def test_who_shares_enough_with_those_told_apart_is_told_apart_too():
+    known = divided("r1", "r2", "r3")
+    later = [vote(n, "r4", 1.0) for n in range(5)] + [vote(n, "r5", 1.0) for n in (0, 1)]
+    later += [vote(f"late {n}", who, float(who == "r5")) for n in range(9) for who in ("r5", "r6")]
+    groups = reliability_groups([*known, *later])
+    assert groups == {name: name for name in ("r1", "r2", "r3", "r4", "r5")} | {"r6": "r5"}
+
+
+def test_machine_beside_one_person_keeps_a_strength_of_its_own():
+    votes = [vote(n, who, 0.9, who) for n in range(8) for who in ("ai", "crowd")]
+    assert reliability_groups(votes) == {"ai": "ai", "crowd": "crowd"}

@@ -64,9 +64,18 @@ def test_source_without_names_is_one_annotator():
     assert (found.annotator, found.choice) == ("crowd", "tie")
 
 
-def test_pair_of_a_ranking_keeps_its_weight_and_no_weight_is_no_vote():
-    (found,) = votes_of([judged("c", "a", weight=1 / 3), judged("c", "b", "2", weight=0.0)])
-    assert found.weight == pytest.approx(1 / 3)
+def test_pair_of_a_ranking_is_a_whole_vote_with_a_share_and_no_weight_is_no_vote():
+    pair_of_three = judged("c", "a", weight=1 / 3, group="three")
+    (found,) = votes_of([pair_of_three, judged("c", "b", "2", weight=0.0)])
+    assert (found.weight, found.share) == (1.0, pytest.approx(1 / 3))
+    (plain,) = votes_of([judged("c", "a", weight=1 / 3)])
+    assert (plain.weight, plain.share) == (pytest.approx(1 / 3), 1.0)
+
+
+def test_ranking_and_direct_judgment_of_one_annotator_are_averaged_alike():
+    ranked = judged("c", "a", weight=1 / 6, group="four")
+    (found,) = votes_of([ranked, judged("c", "b", dimension="tone")])
+    assert (found.p_a, found.weight, found.share) == (0.5, 1.0, 1.0)
 
 
 def test_both_bad_prevails_by_more_than_half_of_peoples_weight_only():

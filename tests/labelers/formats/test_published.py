@@ -55,6 +55,13 @@ def test_margin_probability_and_weight_are_kept(tmp_path: Path):
     assert tagged.prompt.tags == ("kitchen", "own")
 
 
+def test_pairs_of_lists_of_answers_are_votes_and_together_one_pair_in_training(tmp_path: Path):
+    row = {"prompt": "p", "chosen": ["good"], "rejected": ["bad", "worse", "worst"]}
+    labels = imported(given(row), tmp_path)
+    assert [judgment.weight for judgment in labels.judgments] == [1.0] * 3
+    assert [comparison.weight for comparison in labels.comparisons.values()] == [1 / 3] * 3
+
+
 # UltraFeedback
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import RequestError
 from core.records import Candidate, Message
 from labelers.formats.opinions import Opinion
-from labelers.formats.rankings import MAX_ANSWERS, Ranked, RatedAnswer, pairs_of
+from labelers.formats.rankings import MAX_ANSWERS, Ranked, Rankings, RatedAnswer, pairs_of
 from tests.labelers.formats.reading import Imported, given, imported, rows_of
 
 PROMPT = (Message(role="user", content="Name a bird."),)
@@ -32,6 +33,7 @@ def table(found: Ranked) -> dict[tuple[str, str], tuple[str, float | None]]:
 def test_four_answers_make_six_pairs_of_a_sixth_each():
     found = ranked(("w", -1), ("x", -2), ("y", -2), ("z", -4))
     assert [p.opinions[0].weight for p in found.pairs] == [float(Fraction(1, 6))] * 6
+    assert {p.weight for p in found.pairs} == {1 / 6}
     assert table(found) == {
         ("w", "x"): ("first", None),
         ("w", "y"): ("first", None),
@@ -61,7 +63,7 @@ def test_all_pairs_of_a_ranking_bear_its_group_and_another_ranking_has_another()
 def test_an_answer_that_stands_twice_counts_once():
     found = ranked(("x", 3), ("x", 3), ("y", 1))
     assert table(found) == {("x", "y"): ("first", None)}
-    assert [p.opinions[0].weight for p in found.pairs] == [1.0]
+    assert [(p.opinions[0].weight, p.weight) for p in found.pairs] == [(1.0, None)]
     assert len(found.skipped) == 2
 
 
@@ -80,6 +82,29 @@ def test_every_pair_of_the_fixture_counts(labels: Imported):
     # 3 answers, 4, 3, 2, 2 that are rated of 3, and 2 that differ of 3
     assert len(labels.judgments) == 3 + 6 + 3 + 1 + 1 + 1
     assert sum(judgment.weight for judgment in labels.judgments) == pytest.approx(6)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"completions": [{"text": "x", "overall_score": None}, {"text": "y", "overall_score": None}]},
+         "the field 'overall_score' is missing or empty in every answer"),
+        ({"responses": ["x", "y"], "ratings": None}, "the field 'ratings' is missing or empty"),
+        ({"responses": ["x", "y"], "rank": ""}, "the field 'rank' is missing or empty"),
+        ({"responses": ["x", "y"]}, "the field 'ranks' is missing or empty"),
+    ],
+)  # fmt: skip
+def test_a_missing_score_is_named_as_the_file_names_it(row: dict[str, Any], expected: str, tmp_path: Path):
+    labels = imported(given({"prompt": "p", **row}), tmp_path, Rankings())
+    assert labels.reason(1) == expected
+
+
+def test_an_answer_without_its_own_score_is_skipped_and_not_the_ranking(tmp_path: Path):
+    scores = (4, None, 2)
+    answers = [{"text": f"Answer {n}.", "overall_score": score} for n, score in enumerate(scores)]
+    labels = imported(given({"prompt": "p", "completions": answers}), tmp_path, Rankings())
+    assert [abs(judgment.margin or 0) for judgment in labels.judgments] == [2]
+    assert labels.tally.skipped["an answer has no rank or rating"].detail == "response 2"
 
 
 def test_who_ranked_and_in_which_respect_is_kept(labels: Imported):

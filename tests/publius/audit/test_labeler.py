@@ -69,6 +69,18 @@ def gold_file(folder: Path, count: int = 60, flipped: int = 0) -> Path:
     return path
 
 
+def telling_gold(folder: Path, count: int = 60) -> Path:
+    """Gold that no rule gets right: no word is in two pairs, and half of the better answers are longer."""
+    path = folder / "telling.jsonl"
+    rows = []
+    for n in range(count):
+        good, bad = f"good{n}", f"poor{n}"
+        good, bad = (good, f"{bad} x{n}") if n % 2 else (f"{good} x{n}", bad)
+        rows.append({"prompt": f"Question {n}?", "chosen": good, "rejected": bad})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
 def audit(
     folder: Path, chooser: Maker | None = None, text: str = CONSTITUTION, **request: Any
 ) -> AuditResult:
@@ -86,17 +98,25 @@ def figure_count(result: AuditResult, name: str) -> int:
 
 
 def test_right_labeler_passes_and_leaves_a_certificate(tmp_path: Path):
-    result = audit(tmp_path, gold=[str(gold_file(tmp_path))], compare=False, min_accuracy=0.9)
+    result = audit(tmp_path, gold=[str(telling_gold(tmp_path))], compare=False, min_accuracy=0.9)
     assert not result.failed
-    assert not result.certificate.fails
+    assert result.certificate.audited[0].problems == ()
     assert figure(result, "accuracy") == 1.0
-    assert figure(result, "baseline.longest") == 0.0
+    assert figure(result, "baseline.longest") == 0.5
     assert read_certificate(result.folder / CERTIFICATE) == result.certificate
     bins = result.certificate.audited[0].reliability
     assert sum(one.n for one in bins) == figure_count(result, "accuracy")
     assert all(one.label == 1 and 0.5 < one.predicted <= 1 for one in bins)
     assert "Nothing was found against it" in (result.folder / AUDIT_REPORT).read_text()
     assert result.folder.parent == tmp_path / "audits"
+
+
+def test_gold_on_which_the_shorter_answer_is_right_clears_nobody(tmp_path: Path):
+    result = audit(tmp_path, judge(1.0, slot=3.0), gold=[str(gold_file(tmp_path))], compare=False)
+    assert figure(result, "accuracy") == 1.0
+    alike, swapped = result.certificate.audited[0].problems
+    assert alike.startswith("this gold cannot tell the labeler (100.0%) from a rule that takes the shorter")
+    assert swapped.startswith("swapping the answers changes the preferred one in 100.0%")
 
 
 def test_share_of_wrong_labels_is_the_error(tmp_path: Path):
@@ -132,11 +152,17 @@ def test_templates_are_compared_too(tmp_path: Path):
     assert names == ["choice", "pointwise", "choice, templates mine"]
 
 
-def test_few_gold_prompts_audit_the_configured_labeler_alone(tmp_path: Path):
-    result = audit(tmp_path, gold=[str(gold_file(tmp_path, 12))])
-    assert result.certificate.tuning == 0
-    assert result.certificate.recommended is None
-    assert figure(result, "accuracy") == 1.0
+def test_few_gold_prompts_measure_all_labelers_and_recommend_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    result = audit(tmp_path, judge(-1.0, pointwise=1.0), gold=[str(gold_file(tmp_path, 12))])
+    certificate = result.certificate
+    assert (certificate.tuning, certificate.recommended, len(certificate.audited)) == (0, None, 1)
+    accuracies = [one.metric("accuracy") for one in certificate.compared]
+    assert [one.value for one in accuracies if one is not None] == [0.0, 1.0]
+    assert all(one is not None and one.n == 12 for one in accuracies)
+    assert "(12, and about 45 are enough)" in caplog.text
+    assert "none is recommended" in (result.folder / AUDIT_REPORT).read_text()
 
 
 def test_rows_limit_what_is_judged(tmp_path: Path):

@@ -90,6 +90,21 @@ def test_a_run_file_names_its_constitution_itself(tmp_path):
     assert "small: 4 principles, 1 machine-checkable" in done.stdout
 
 
+def test_the_principles_are_named_by_who_decides_them(file):
+    written(
+        file,
+        "- {id: short, text: At most 5 words., check: {kind: max_words, value: 5}}\n"
+        "- {id: kind, text: The reply is kind.}\n",
+    )
+    lines = here("check", file).stdout.splitlines()
+    assert "decided by a check: short" in lines
+    assert "judged by a model: kind" in lines
+    many = "".join(f"- {{id: p{i}, text: The reply keeps rule {i}.}}\n" for i in range(40))
+    said = " ".join(here("check", written(file, many)).stdout.split())
+    assert "p29 and 10 more" in said
+    assert "decided by a check" not in said
+
+
 def test_an_unreadable_prompts_file_is_told_with_its_line(file, tmp_path):
     prompts = written(tmp_path / "prompts.jsonl", "{}\n")
     with pytest.raises(DataError, match=r"prompts.jsonl:1"):

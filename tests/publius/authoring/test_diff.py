@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -350,6 +351,13 @@ def test_estimate_asks_nothing_and_stops(made: tuple[Path, Path]):
         done = here("diff", new, "--run", run, "--estimate")
         assert "256 labeler calls: 16 new" in done.stdout
     assert "Flips" not in done.stdout
+    assert "tokens: " in done.stdout
+    assert "price: no prices" in done.stdout
+    cost = json.loads(here("diff", new, "--run", run, "--estimate", "--rate", "10", "--json").stdout)["cost"]
+    assert cost["prompt_tokens"] > 16
+    # A labeler that chooses writes nothing; it reads as fast as the steering measured for this rate.
+    assert (cost["generated_tokens"], cost["usd"]) == (0, None)
+    assert cost["seconds"] == pytest.approx(cost["prompt_tokens"] / 45, rel=0.05)
 
 
 def test_json_is_json_alone_and_has_everything(made: tuple[Path, Path], tmp_path: Path):
@@ -381,7 +389,8 @@ def test_presets_are_compared():
 def test_mistakes_are_told_in_one_line(made: tuple[Path, Path], tmp_path: Path):
     run, new = made
     assert "give OLD and NEW, or NEW and --run RUN" in failure(new)
-    assert "--estimate and --to require --run" in failure(new, new, "--estimate")
+    assert "--estimate requires --run RUN" in failure(new, new, "--estimate")
+    assert "--to requires --run RUN or --replies FILE" in failure(new, new, "--to", "x.jsonl")
     assert "not a run folder" in failure(new, "--run", tmp_path)
     assert "not a run folder" in failure(tmp_path, new)
     assert "no such file" in failure(tmp_path / "gone.yaml", new)
@@ -425,7 +434,37 @@ def test_run_without_labels_is_refused(tmp_path: Path):
     run_file = write_project(tmp_path, 4, RUN, SIXTEEN)
     assert here("compare", run_file).returncode == 0
     (run,) = (tmp_path / "runs").iterdir()
-    assert "no preferences yet" in failure(tmp_path / "constitution.yaml", "--run", run)
+    said = failure(tmp_path / "constitution.yaml", "--run", run)
+    assert "no preferences yet" in said
+    label = words_of(said)
+    assert label[:1] == ["label"]
+    assert here(*label).returncode == 0
+    assert here("diff", tmp_path / "constitution.yaml", "--run", run, "--estimate").returncode == 0
+
+
+def test_run_that_only_evaluated_is_told_how_to_measure_both(tmp_path: Path):
+    settings = RUN + "split: {train: 0, preference: 0, test: 1}\ntrain: []\n"
+    run_file = write_project(tmp_path, 4, settings, SIXTEEN)
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(prompts.read_text().replace('"train"', '"test"'))
+    only = "eval={models: [base, prompted], kl: false, quality: false}"
+    done = here("eval", run_file, "--set", only)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(reword(SIXTEEN))
+    said = failure(edited, "--run", run)
+    assert "the run compared no answers" in said
+    assert "RUN.yaml" not in said
+    done = here(*words_of(said.removesuffix(", which measures both on the same prompts")), "--json")
+    assert done.returncode == 0, done.stderr
+    assert "self-labelled" not in done.stderr
+    assert len(json.loads(done.stdout)["runs"]) == 2
+
+
+def words_of(error: str) -> list[str]:
+    """Return the command that an error says to run, without `publius`."""
+    return shlex.split(error.partition("run: publius ")[2])
 
 
 def test_run_that_is_being_written_is_refused(made: tuple[Path, Path]):

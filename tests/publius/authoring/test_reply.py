@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
+from engines.embedded import EMBEDDED_NAME
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from publius.authoring.reply import ReplyRequest, check_reply
+from publius.views.reply import print_reply
 from tests.publius.invoking import here
 
 RULES = """\
@@ -45,12 +47,12 @@ def test_failed_checks_say_why_and_end_with_exit_code_1(folder: Path):
     assert lines[0] == ["fail", "short", "it has 8 words, and the limit is 5"]
     assert lines[1] == ["fail", "asks", "it does not end with a question"]
     assert done.stdout.endswith("desk: 0 of 2 checks passed\n")
-    assert "1 not decided by a check" in done.stderr
+    assert "1 not decided by a check (kind)" in done.stderr
     assert "calm, refunds" in done.stderr
 
 
 def test_a_reply_that_keeps_the_checks_ends_with_exit_code_0(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("Shall we call you?\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Shall we call you?\n")))
     done = here("check", "rules.yaml", "--reply", "-", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["counts"] == {"passed": 2, "unknown": 2, "not_asked": 1}
@@ -69,6 +71,11 @@ def test_prompt_and_tags_decide_which_principles_apply(folder: Path):
     assert [outcomes(other)[name] for name in ("calm", "refunds")] == ["elsewhere", "elsewhere"]
 
 
+def test_rules_for_other_prompts_are_named(folder: Path):
+    done = here("check", "rules.yaml", "--reply", "reply.txt", "--prompt", "Hello", "--tag", "calm")
+    assert "1 not for this prompt: refunds" in done.stderr
+
+
 def test_a_model_judges_what_no_check_decides(folder: Path):
     asked = []
 
@@ -82,6 +89,30 @@ def test_a_model_judges_what_no_check_decides(folder: Path):
     assert kind.outcome == "judged"
     assert kind.p == pytest.approx(0.8)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "caveat"),
+    [
+        (EMBEDDED_NAME, "the embedded model judges no better than chance"),
+        ("some-model", "unaudited: how often some-model (pointwise) is right was not measured"),
+    ],
+)
+def test_what_is_known_against_the_judge_comes_before_its_judgments(
+    folder: Path, caplog: pytest.LogCaptureFixture, model: str, caveat: str
+):
+    request = ReplyRequest("rules.yaml", "reply.txt", "Hello", model=model)
+    found = check_reply(request, lambda *_: ScriptedEngine(model=model, chooser=lambda _: (-0.1, -2.5)))
+    (said,) = found.as_json()["caveats"]
+    assert said.startswith(caveat)
+    print_reply(found)
+    assert said in caplog.messages
+
+
+def test_nothing_is_said_against_a_judge_that_was_not_asked(folder: Path):
+    assert check_reply(ReplyRequest("rules.yaml", "reply.txt")).as_json()["caveats"] == []
+    made_up = ReplyRequest("rules.yaml", "reply.txt", "Hello", model="scripted")
+    assert check_reply(made_up).caveats == ()  # the command says that the engine makes up all judgments
 
 
 @pytest.mark.parametrize(
@@ -108,7 +139,10 @@ def test_the_words_that_a_pattern_found_are_named(folder: Path):
     pattern = RULES.replace("[0-9]", "(?i)cannot|monday").replace("applies_to: {tags: [calm]}, ", "")
     (folder / "rules.yaml").write_text(pattern)
     done = here("check", "rules.yaml", "--reply", "reply.txt")
-    assert "finds: 'cannot', 'Monday'" in " ".join(done.stdout.split())
+    said = " ".join(done.stdout.split())
+    assert "fail calm No digits: it has text that the regular expression (?i)cannot|monday finds: " in said
+    assert "finds: 'cannot', 'Monday'" in said
+    assert "fail short it has 8 words" in said
     shown = {
         found.principle: found.matched
         for found in check_reply(ReplyRequest("rules.yaml", "reply.txt")).outcomes
@@ -136,3 +170,23 @@ def test_a_tag_that_no_rule_has_is_warned_of(folder: Path):
         done.stderr.split()
     )
     assert "no rule is for" not in here("check", "rules.yaml", "--reply", "reply.txt", "--tag", "calm").stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1252", "utf-8-sig"])
+def test_a_reply_is_read_whatever_an_editor_saved_it_as(folder: Path, encoding: str):
+    (folder / "reply.txt").write_bytes("Zu groß für Möwen?".encode(encoding))
+    assert outcomes(ReplyRequest("rules.yaml", "reply.txt"))["asks"] == "passed"
+
+
+def test_a_reply_in_utf_16_may_come_from_standard_input(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Shall we?".encode("utf-16"))))
+    assert outcomes(ReplyRequest("rules.yaml", "-"))["asks"] == "passed"
+
+
+def test_a_rule_that_is_only_measured_is_judged_too(folder: Path):
+    rules = RULES.replace("{id: kind,", "{id: kind, weight: 0,")
+    (folder / "rules.yaml").write_text(rules, encoding="utf-8")
+    request = ReplyRequest("rules.yaml", "reply.txt", "Hello", model="some-model")
+    found = check_reply(request, lambda *_: ScriptedEngine(chooser=lambda _: (-0.1, -2.5)))
+    (kind,) = [outcome for outcome in found.outcomes if outcome.principle == "kind"]
+    assert kind.outcome == "judged"

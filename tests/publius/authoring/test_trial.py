@@ -12,8 +12,11 @@ from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError
 from core.records import Comparison, Prompt
+from engines.embedded import EMBEDDED_NAME
+from engines.scripted import ScriptedEngine
 from labelers.check import check_judgments
 from publius.authoring.trial import Trial, TrialResult, Tried, run_trial, verdict_of_revision
+from publius.console import out
 from publius.views.trial import print_trial
 from tests.publius.invoking import here
 
@@ -44,6 +47,15 @@ def test_the_named_principle_criticises_and_judges(rules: Path):
     judged = [judgment.principle_id for judgment in result.judgments if judgment.labeler == "ai"]
     assert judged == ["sorry-first"]
     assert result.trace.prompt.tags == ("angry",)
+
+
+def test_what_is_known_against_the_judge_is_said_once(rules: Path, caplog: pytest.LogCaptureFixture):
+    trial = Trial(str(rules), ("Hello", "Goodbye"), EMBEDDED_NAME, principles=("kind",))
+    tried = run_trial(trial, lambda *_: ScriptedEngine(model=EMBEDDED_NAME))
+    (said,) = tried.as_json()["caveats"]
+    assert said.startswith("the embedded model judges no better than chance")
+    print_trial(tried)
+    assert caplog.messages.count(said) == 1
 
 
 def test_several_named_principles_take_turns(rules: Path):
@@ -89,6 +101,57 @@ def test_prompts_of_a_file_are_tried_to_the_limit_and_summed_up(rules: Path):
     assert found["left"] == 3
 
 
+def test_of_many_prompts_totals_come_first_and_then_what_failed_or_changed(
+    rules: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(out, "_width", 60)
+    rules.write_text(
+        "- {id: at-most-two-words, text: At most two words., check: {kind: max_words, value: 2}}\n"
+    )
+    constitution = load_constitution(str(rules))
+    answers = [
+        ("Two words.", "Two others."),
+        ("Three words now.", "Two words."),
+        ("It is " * 50, "So it is."),
+    ]
+    answers.append(("Fine.", "Fine, then."))
+    tried = Tried(tuple((result_of(constitution, *pair, ()),) for pair in answers))
+    print_trial(tried)
+    said = capsys.readouterr().out
+    lines = said.splitlines()
+    assert lines[1] == "All 4 prompts"
+    assert "passed by 2 of 4 drafts, 3 of 4 last answers" in " ".join(said.split())
+    assert [line for line in lines if line[:1].isdigit() and line[1:3] == ". "] == ["2. Hello", "3. Hello"]
+    assert "fail -> pass" in said
+    assert "it has 3 words, and the limit is 2" in " ".join(said.split())
+    assert "2 prompts without any of this" in said
+    assert max(map(len, lines)) <= 60
+    assert len(lines) < 20
+    print_trial(tried, show_all=True)
+    assert capsys.readouterr().out.count("Revision, words removed and added") == 4
+
+
+def test_a_pattern_is_said_behind_the_sentence_of_its_rule(
+    rules: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(out, "_width", 200)
+    rules.write_text("- {id: calm, text: No digits., check: {kind: not_regex, value: '[0-9]'}}\n")
+    constitution = load_constitution(str(rules))
+    told = "No digits: it has text that the regular expression [0-9] finds: '9'"
+    for copies in (1, 4):  # each with its answers, and in a few lines
+        print_trial(Tried(((result_of(constitution, "It is 9.", "It is late.", ()),),) * copies))
+        assert capsys.readouterr().out.count(told) == copies
+
+
+def test_of_two_constitutions_each_outstanding_result_has_its_name(
+    rules: Path, capsys: pytest.CaptureFixture[str]
+):
+    constitution = load_constitution(str(rules))
+    both = tuple(result_of(constitution, "Three words now.", "Two words.", ()) for _ in range(2))
+    print_trial(Tried((both,) * 4))
+    assert capsys.readouterr().out.count(f"   under {constitution.name}") == 8
+
+
 @pytest.mark.parametrize(
     ("p", "verdict"),
     [
@@ -104,8 +167,12 @@ def test_a_verdict_says_which_is_better(p: float | str, verdict: str):
 
 
 def test_tags_come_from_a_column_and_skipped_rows_are_counted(rules: Path):
-    Path("q.csv").write_text("Question;Mood\nWhat is 2 times 2?;calm\n;calm\n", encoding="utf-8")
-    mapped = ("--columns", "prompt=Question,tags=Mood")
+    Path("q.csv").write_text("Wanted;Mood\nWhat is 2 times 2?;calm\n;calm\n", encoding="utf-8")
+    for command in (("check", "rules.yaml"), ("try", "rules.yaml"), ("init", "project")):
+        refused = " ".join(here(*command, "--prompts", "q.csv").stderr.split())
+        again = f"publius {' '.join(command)} --prompts q.csv --columns prompt=Wanted"
+        assert refused.endswith(f"; run: {again}")
+    mapped = ("--columns", "prompt=Wanted,tags=Mood")
     done = here("try", rules, "--model", "scripted", "--prompts", "q.csv", *mapped)
     assert "(tags: calm)" in done.stdout
     said = " ".join(done.stderr.split())

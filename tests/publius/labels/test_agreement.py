@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core.records import Comparison
+from core.records import Comparison, Judgment
+from publius.labels.beside_votes import rules_beside_votes
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import here
-from tests.publius.people import person, write_people
+from tests.publius.people import pair, person, write_people
 from tests.publius.projects import RUN, Recorder, write_project
 
 
@@ -42,10 +43,55 @@ def test_agreement_prints_kappas_pairs_and_annotators(people: Path):
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
     assert "all 12 2 75.0%" in words
-    assert "crowd/anna crowd/ben 12 75.0%" in words
+    assert "anna ben 12 75.0%" in words
     assert "Krippendorff's" in words
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "25 judgments, 0 taken back, 1 skip" in done.stderr
+    assert done.stdout.startswith("People agree with each other in 75% of 12 cases that both judged.\n")
+
+
+def test_kappa_that_cannot_be_estimated_is_told_with_the_reason(tmp_path: Path):
+    said = [person(f"c{n}", verdict, who) for n in range(6) for who, verdict in (("anna", "a"), ("ben", "b"))]
+    few = here("agreement", write_people(tmp_path / "few", said)).stdout
+    assert "too few" in few
+    assert "not estimated from fewer than 10 judgments in common" in few
+    said += [person(f"d{n}", "ab"[n % 2], who) for n in range(6) for who in ("anna",)]
+    said += [person(f"d{n}", "b", "ben") for n in range(6)]
+    same = here("agreement", write_people(tmp_path / "same", said)).stdout
+    assert "Undefined: one of the two chose the same throughout" in same
+
+
+def test_comparisons_on_which_people_differ_are_listed_with_who_said_what(tmp_path: Path):
+    pairs = [pair(f"Question {n}?") for n in range(12)]
+    said = [person(one.id, "a", who) for one in pairs for who in ("Anna", "Ben")]
+    said += [person(one.id, "b" if n else "a", "Cleo") for n, one in enumerate(pairs)]
+    said += [person(pairs[5].id, "tie", "Dora"), person(pairs[5].id, "both_bad", "Eli")]
+    folder = write_people(tmp_path / "p", said, pairs)
+    found = json.loads(here("agreement", folder, "--json").stdout)["disagreements"]
+    assert len(found) == 11
+    assert (found[0]["comparison_id"], found[0]["agreement"]) == (pairs[5].id, 0.1)
+    assert found[0]["said"]["a"] == ["crowd/anna", "crowd/ben"]
+    assert found[0]["prompt"] == "Question 5?"
+    told = here("agreement", folder)
+    lines = told.stdout.splitlines()
+    at = lines.index(f"{pairs[5].id}  Question 5?")
+    origins = {"a": pairs[5].origin_a, "b": pairs[5].origin_b}
+    assert lines[at + 1 : at + 5] == [
+        f"    {origins['a']}: Anna, Ben",
+        f"    {origins['b']}: Cleo",
+        "    tie: Dora",
+        "    both bad: Eli",
+    ]
+    assert sum("  Question " in line for line in lines) == 10
+    assert "1 more comparison; --json has all" in told.stderr
+
+
+def test_a_folder_of_labels_that_is_shown_as_a_run_names_what_reads_it(people: Path):
+    done = here("show", people)
+    assert done.returncode == 2
+    words = " ".join(done.stderr.split())
+    assert "a folder of labels, not a run folder" in words
+    assert f"publius agreement {people}" in words
 
 
 def test_the_accuracy_of_two_annotators_is_not_shown(people: Path, folder: Path):
@@ -53,9 +99,7 @@ def test_the_accuracy_of_two_annotators_is_not_shown(people: Path, folder: Path)
     two, three = here("agreement", people).stdout, here("agreement", people, folder).stdout
     assert said in two
     assert said not in three
-    of_ben = [
-        next(line for line in told.splitlines() if line.startswith("crowd/ben ")) for told in (two, three)
-    ]
+    of_ben = [next(line for line in told.splitlines() if line.startswith("ben ")) for told in (two, three)]
     assert ["%" in line for line in of_ben] == [False, True]
 
 
@@ -63,6 +107,9 @@ def test_agreement_of_people_and_run_together_has_the_labeler_in_it(people: Path
     done = here("agreement", people, folder, "--json")
     report = json.loads(done.stdout)
     assert report["overall"]["comparisons"] == 12
+    people, machine = report["in_words"]
+    assert people == "People agree with each other in 75% of 12 cases that both judged."
+    assert machine.startswith("The AI labeler agrees with people in ")
     pairs = {(pair["first"], pair["second"]) for pair in report["pairs"]}
     assert pairs == {("ai", "crowd/anna"), ("ai", "crowd/ben"), ("crowd/anna", "crowd/ben")}
     assert "short" not in report["by_principle"]  # the check alone judged it
@@ -71,6 +118,35 @@ def test_agreement_of_people_and_run_together_has_the_labeler_in_it(people: Path
     assert (first["annotator"], first["choices"], first["first"]["value"]) == ("crowd/anna", 12, 0.5)
     accuracies = {one["annotator"]: one["accuracy"] for one in report["annotators"]}
     assert all(0 <= accuracy <= 1 for accuracy in accuracies.values() if accuracy is not None)
+
+
+def test_checks_and_labeler_are_compared_with_votes_by_rule():
+    votes = [person(f"c{n}", "a", who) for n in range(3) for who in ("anna", "ben")]
+    votes += [person("c3", "a"), person("c3", "b", "ben")]
+    checks = [
+        Judgment(
+            id=f"{name}{n}",
+            comparison_id=f"c{n}",
+            labeler="check",
+            verdict="tie" if p_a == 0.5 else "a" if p_a > 0.5 else "b",
+            p_a=p_a,
+            principle_id=name,
+        )
+        for name, found in (("short", (0.95, 0.05, 0.5, 0.95, 0.95)), ("links", (0.5,) * 5))
+        for n, p_a in enumerate(found)
+    ]
+    links, short = sorted(rules_beside_votes([*votes, *checks]), key=lambda one: one.principle)
+    # The fifth comparison has no votes, those on the fourth are even.
+    assert (short.judged, short.decided, short.agrees, short.against) == (4, 3, 1, 1)
+    assert (links.judged, links.decided, links.agreement) == (4, 0, None)
+    assert short.agreement is not None
+    assert short.agreement.value == 0.5
+
+
+def test_what_checks_decided_is_printed_beside_the_votes(people: Path, folder: Path):
+    words = " ".join(here("agreement", people, folder).stdout.split())
+    assert "under each rule, beside people's votes as a whole" in words
+    assert " short check 12 " in words
 
 
 def test_agreement_by_dimension_takes_the_judgments_of_that_dimension(tmp_path: Path):
@@ -99,9 +175,17 @@ def test_people_asked_about_a_principle_are_compared_with_the_labeler_under_it(f
 
 
 def test_agreement_of_one_annotator_says_that_there_is_none(tmp_path: Path):
-    done = here("agreement", write_people(tmp_path / "p", [person("c", "a")]))
+    people = write_people(tmp_path / "p", [person("c", "a")])
+    done = here("agreement", people)
     assert done.returncode == 0
     assert "No comparison was judged by two annotators" in done.stdout
+    for step in (
+        "annotate RUN --annotators-per 2",
+        "--set label.mix=pooled",
+        "audit labeler RUN.yaml --gold",
+    ):
+        assert f"publius {step}" in done.stdout.replace("publius run RUN.yaml", "publius")
+    assert len(json.loads(here("agreement", people, "--json").stdout)["next"]) == 3
 
 
 @pytest.mark.parametrize("content", [None, ""])

@@ -196,7 +196,7 @@ def test_port_in_use_is_told(folder):
         (["--host", "203.0.113.7"], "this machine has no such address"),
         (["--token", "short"], "16 to 128"),
         (["--principle", "kind"], "has no constitution"),
-        (["--gold", "2"], "has judged only 0 of the 3"),
+        (["--gold", "2"], "has judged only 0 of 3 comparisons"),
         (["--gold", "1", "--rank"], "--gold cannot be combined with --select"),
         (["--select", "/no/such/file"], "cannot be read"),
         (["--gold-questions", "/no/such/file"], "no such file or folder"),

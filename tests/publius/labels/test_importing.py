@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -63,6 +64,11 @@ def records(folder: Path) -> tuple[list[Comparison], list[Judgment]]:
         return pairs, list(store.open("judgments.jsonl", Judgment, "comparison_id"))
 
 
+def rated(number: int, *scores: float | None) -> dict[str, Any]:
+    answers = [{"model": f"m{n}", "response": f"Answer {n}.", "score": s} for n, s in enumerate(scores)]
+    return {"instruction": f"Question {number}?", "completions": answers}
+
+
 # What is said
 
 
@@ -73,6 +79,40 @@ def test_the_summary_says_what_was_recognised_kept_and_dropped(tmp_path: Path):
     assert "1  an answer is empty (row 7: in chosen)" in done.stdout
     assert "1 judgment against an earlier one of the same annotator, all kept (row 16)" in done.stdout
     assert "1  two consecutive turns have the same role (row 9)" in done.stdout
+
+
+def test_pairs_with_close_scores_are_excluded_and_counted(tmp_path: Path):
+    file = written(tmp_path / "rated.jsonl", rated(0, 1, 2, 4, 4), rated(1, 3, 3, 4))
+    labels = tmp_path / "labels"
+    done = here("import", "labels", file, "--to", labels, "--min-margin", "2")
+    assert done.returncode == 0, done.stderr
+    assert "5 a score difference below 2 (rows 1, 2" in " ".join(done.stdout.split())
+    assert "1  no pair with a score difference of at least 2 (row 2)" in done.stdout
+    comparisons, judgments = records(labels)
+    assert sorted(abs(one.margin or 0) for one in judgments) == [2, 2, 3, 3]
+    # The ranking is still one decision.
+    assert {one.weight for one in judgments} == {one.weight for one in comparisons} == {0.25}
+    with pytest.raises(RunStateError, match="another import"):
+        import_labels(LabelsRequest(DataSource(str(file)), labels))
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "expected"),
+    [
+        ([rated(0, 1, 2)], "2", "no pair with a score difference of at least 2"),
+        ([row()], "1", "no score difference"),
+        ([row()], "0", "--min-margin: found 0; accepted: a number above 0"),
+        ([row()], "nan", "--min-margin: found nan"),
+    ],
+)
+def test_a_smallest_difference_that_leaves_nothing_is_refused(
+    rows: list[Any], least: str, expected: str, tmp_path: Path
+):
+    file = written(tmp_path / "rated.jsonl", *rows)
+    done = here("import", "labels", file, "--to", tmp_path / "labels", "--min-margin", least)
+    assert done.returncode == 2
+    assert expected in " ".join(done.stderr.split())
+    assert not (tmp_path / "labels").exists()
 
 
 def test_json_has_every_count(tmp_path: Path):
@@ -90,6 +130,34 @@ def test_json_has_every_count(tmp_path: Path):
 def test_columns_that_nothing_reads_are_named(tmp_path: Path):
     found = summary_of(FIXTURES / "helpsteer2.jsonl", "--to", tmp_path / "labels")
     assert found["passed_over"] == ["complexity", "verbosity"]
+
+
+@pytest.mark.parametrize("column", ["rater", "Grader", "user_id", "worker id"])
+def test_annotators_are_read_from_columns_of_other_names(column: str, tmp_path: Path):
+    votes = [row(n, **{column: name}) for n in range(2) for name in ("ada", "bo")]
+    file = written(tmp_path / "votes.jsonl", *votes)
+    shown = here("import", "labels", file, "--to", tmp_path / "labels")
+    assert shown.returncode == 0, shown.stderr
+    assert f"annotators are read from the column {column!r}" in shown.stdout
+    assert {judgment.annotator for judgment in records(tmp_path / "labels")[1]} == {"ada", "bo"}
+
+
+def test_a_column_annotator_and_the_users_own_names_come_first(tmp_path: Path):
+    file = written(
+        tmp_path / "votes.jsonl", *(row(n, rater="ada", annotator="bo", who="cy") for n in range(2))
+    )
+    assert "annotators_in" not in summary_of(file, "--to", tmp_path / "one")
+    assert {judgment.annotator for judgment in records(tmp_path / "one")[1]} == {"bo"}
+    summary_of(file, "--to", tmp_path / "two", "--columns", "annotator=who")
+    assert {judgment.annotator for judgment in records(tmp_path / "two")[1]} == {"cy"}
+
+
+def test_a_column_that_repeats_names_is_hinted_at_if_nobody_is_named(tmp_path: Path):
+    votes = [row(n, person=name, note=f"Note {n} of {name}") for n in range(3) for name in ("ada", "bo")]
+    file = written(tmp_path / "votes.jsonl", *votes)
+    shown = here("import", "labels", file, "--to", tmp_path / "labels")
+    assert "if the column 'person' says who judged: --columns annotator=person" in shown.stderr
+    assert "column 'note'" not in shown.stderr
 
 
 def test_the_labeler_is_the_format_or_what_the_user_says(tmp_path: Path):
@@ -124,7 +192,7 @@ def test_tables_are_read_with_their_columns_mapped(ending: str, tmp_path: Path):
     file.write_bytes(gzip.compress(text.encode()) if ending.endswith(".gz") else text.encode())
     found = summary_of(file, "--to", tmp_path / "labels", "--columns", COLUMNS, "--verdicts", "a=1,b=0")
     assert (found["format"], found["rows"], found["kept"]) == ("columns", 3, 2)
-    assert found["dropped_for"][0]["detail"] == "1 more cells than columns"
+    assert found["dropped_for"][0]["detail"] == "1 more cell than columns"
     pairs, judgments = records(tmp_path / "labels")
     by_id = {pair.id: pair for pair in pairs}
     winners = {
@@ -135,21 +203,93 @@ def test_tables_are_read_with_their_columns_mapped(ending: str, tmp_path: Path):
     assert {judgment.labeler for judgment in judgments} == {"pairs"}  # as the file is called
 
 
+LETTERS = (
+    "no;old letter;new letter;Okafor;van Dyk\n"
+    "1;The bag is in the box, kind regards;Dear family, the bag is in room 12;new;New\n"
+    "2;We can not say anything on that;Dear family, please ask your doctor;new;old\n"
+    "3;The fee is due on the first;Dear family, the fee pays for the carer;equal;\n"
+)
+MAPPED = "prompt=no,response_a=old letter,response_b=new letter"
+
+
+@pytest.mark.parametrize("columns", ["prompt=no", f"{MAPPED},verdict=Okafor,verdict=van Dyk"])
+def test_a_column_of_verdicts_for_each_person_is_read(columns: str, tmp_path: Path):
+    (tmp_path / "letters.csv").write_text(LETTERS)
+    found = summary_of(tmp_path / "letters.csv", "--to", tmp_path / "out", "--columns", columns)
+    assert (found["rows"], found["kept"], found["judgments"], found["annotators"]) == (3, 3, 5, 2)
+    assert (found["format"], found["passed_over"]) == ("columns", [])
+    (left_out,) = found["left_out"]
+    assert (left_out["reason"], left_out["detail"]) == ("a person gave no verdict", "van Dyk")
+    comparisons, judgments = records(tmp_path / "out")
+    origins = {c.id: {"a": c.origin_a, "b": c.origin_b, "tie": "tie"} for c in comparisons}
+    asked = {c.id: c.prompt.messages[-1].content for c in comparisons}
+    said = {(asked[j.comparison_id], j.annotator): origins[j.comparison_id][j.verdict] for j in judgments}
+    assert said == {
+        ("1", "Okafor"): "new letter",
+        ("1", "van Dyk"): "new letter",
+        ("2", "Okafor"): "new letter",
+        ("2", "van Dyk"): "old letter",
+        ("3", "Okafor"): "tie",
+    }
+
+
+def test_words_of_people_may_be_mapped_and_one_column_alone_knows_the_names_of_answers(tmp_path: Path):
+    (tmp_path / "letters.csv").write_text(LETTERS.replace("new;New", "+;+"))
+    arguments = (tmp_path / "letters.csv", "--columns", f"{MAPPED},verdict=Okafor,verdict=van Dyk")
+    found = summary_of(*arguments, "--verdicts", "b=+", "--to", tmp_path / "out")
+    assert found["judgments"] == 5
+    found = summary_of(*arguments, "--to", tmp_path / "without")
+    assert (found["judgments"], found["dropped"]) == (3, 1)
+    assert found["dropped_for"][0]["detail"] == "Okafor: '+'"
+    one = (tmp_path / "letters.csv", "--columns", f"{MAPPED},verdict=Okafor", "--to", tmp_path / "one")
+    assert summary_of(*one)["judgments"] == 2
+
+
+def test_people_are_recognised_beside_columns_of_ours_and_in_votes_without_texts(tmp_path: Path):
+    (tmp_path / "votes.csv").write_text("case,Anna,Ben\nx,a,b\ny,tie,b\n")
+    (tmp_path / "pairs.csv").write_text("case,prompt,response_a,response_b\nx,Q?,Yes.,No.\ny,R?,Si.,Ne.\n")
+    joined = ("--pairs", tmp_path / "pairs.csv", "--to", tmp_path / "joined")
+    assert summary_of(tmp_path / "votes.csv", *joined)["judgments"] == 4
+    (tmp_path / "all.csv").write_text("prompt,response_a,response_b,Anna,Ben\nQ?,Yes.,No.,a,b\n")
+    found = summary_of(tmp_path / "all.csv", "--to", tmp_path / "all")
+    assert (found["judgments"], found["annotators"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (None, f"--columns '{MAPPED},verdict=Okafor,verdict=van Dyk'"),
+        ("prompt=no,prompt=Okafor", "prompt is mapped to no and Okafor"),
+        ("verdict=Okafor,verdict=van Dyk,annotator=no", "annotator is mapped beside 2 columns of verdicts"),
+        (f"{MAPPED},verdict=Okafor,verdict=Stein", "no column 'Stein'"),
+    ],
+)
+def test_columns_of_people_that_are_not_clear_are_told_in_one_line(
+    columns: str | None, told: str, tmp_path: Path
+):
+    (tmp_path / "letters.csv").write_text(LETTERS)
+    options = () if columns is None else ("--columns", columns)
+    done = here("import", "labels", tmp_path / "letters.csv", "--to", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())
+
+
 def test_bytes_that_are_not_utf_8_spoil_their_row_alone(tmp_path: Path):
-    (tmp_path / "pairs.csv").write_bytes(b"prompt,response_a,response_b,verdict\nq,\xff,no,a\nq,yes,no,a\n")
+    (tmp_path / "pairs.csv").write_bytes(b"prompt,response_a,response_b,verdict\nq,\x81,no,a\nq,yes,no,a\n")
     found = summary_of(tmp_path / "pairs.csv", "--to", tmp_path / "labels")
     (dropped,) = found["dropped_for"]
     assert (found["kept"], dropped["reason"]) == (1, "the row cannot be read")
-    assert dropped["detail"] == "not UTF-8 text, but probably Windows-1252 or Latin-1"
+    assert dropped["detail"] == "not UTF-8 text"
 
 
-@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.csv"])
-def test_a_file_in_an_8_bit_encoding_is_named_with_the_command_that_converts_it(name: str, tmp_path: Path):
-    lines = {"csv": "prompt,chosen,rejected\nq,Sí,no\n", "jsonl": '{"prompt": "q", "chosen": "Sí"}\n'}
-    (tmp_path / name).write_bytes(lines[name.partition(".")[2]].encode("latin-1"))
-    (line,) = mistakes(here("import", "labels", tmp_path / name, "--to", tmp_path / "labels"))
-    assert "not UTF-8 text" in line
-    assert f"run: iconv -f WINDOWS-1252 -t UTF-8 {tmp_path / name} > pairs-utf8" in line
+def test_a_file_saved_as_windows_1252_is_read_with_one_note(tmp_path: Path):
+    file = tmp_path / "pairs.csv"
+    file.write_bytes("prompt,response_a,response_b,verdict\nq,Straße,no,a\n".encode("cp1252"))
+    done = here("import", "labels", file, "--to", tmp_path / "labels")
+    assert done.returncode == 0
+    assert done.stderr.count("read as Windows-1252") == 1
+    ((pair,), _) = records(tmp_path / "labels")
+    assert "Straße" in (pair.response_a, pair.response_b)
 
 
 def test_parquet_and_folders_are_read_by_datasets(tmp_path: Path):
@@ -402,3 +542,55 @@ def test_errors_are_of_the_family(tmp_path: Path):
         import_labels(LabelsRequest(DataSource(str(file)), tmp_path / "labels", labeler="x"))
     with pytest.raises(DataError):
         import_labels(LabelsRequest(DataSource(str(tmp_path / "none.csv")), tmp_path / "other"))
+
+
+def graded(number: int, *picks: tuple[str | None, Any]) -> dict[str, Any]:
+    graders = [{"pick": pick, **({"who": who} if who else {})} for who, pick in picks]
+    answers = {"old": f"Answer {number}.", "new": f"Other {number}."}
+    return {"question": f"Question {number}?", **answers, "graders": graders}
+
+
+GRADED = ("prompt=question,response_a=old,response_b=new", "verdict=graders.pick,annotator=graders.who")
+
+
+@pytest.mark.parametrize("name", ["graded.jsonl", "graded.csv"])
+def test_every_element_of_a_list_is_a_vote_of_its_annotator(name: str, tmp_path: Path):
+    rows = [
+        graded(1, ("r1", 2), ("r2", 1)),
+        graded(2, ("r1", 0), ("r2", None)),
+        graded(3, (None, 1), (None, 2)),
+    ]
+    file = tmp_path / name
+    if name.endswith(".csv"):
+        cells = [{**row, "graders": json.dumps(row["graders"])} for row in rows]
+        with file.open("w", newline="") as out:
+            table = csv.DictWriter(out, list(cells[0]))
+            table.writeheader()
+            table.writerows(cells)
+    else:
+        written(file, *rows)
+    mapped = ("--columns", ",".join(GRADED), "--verdicts", "a=1,b=2,tie=0")
+    found = summary_of(file, "--to", tmp_path / "labels", *mapped)
+    assert (found["kept"], found["judgments"]) == (3, 5)
+    assert sum(entry["count"] for entry in found["left_out"]) == 1  # r2 on the second pair
+    pairs, judgments = records(tmp_path / "labels")
+    assert sorted(j.annotator for j in judgments if j.annotator in ("r1", "r2")) == ["r1", "r1", "r2"]
+    first = next(pair for pair in pairs if "Question 1?" in pair.prompt.messages[0].content)
+    said = {j.annotator: j.verdict for j in judgments if j.comparison_id == first.id}
+    a_is_old = first.response_a == "Answer 1."
+    assert said == {"r1": "b" if a_is_old else "a", "r2": "a" if a_is_old else "b"}
+
+
+def test_a_path_that_a_list_does_not_have_is_refused_with_those_it_has(tmp_path: Path):
+    file = written(tmp_path / "graded.jsonl", graded(1, ("r1", 2)))
+    (line,) = mistakes(
+        here(
+            "import", "labels", file, "--to", tmp_path / "l", "--columns", f"{GRADED[0]},verdict=graders.pik"
+        )
+    )
+    assert "no column 'graders.pik'" in line
+    assert "graders.pick" in line
+    (line,) = mistakes(
+        here("import", "labels", file, "--to", tmp_path / "l", "--columns", "prompt=graders.pick")
+    )
+    assert "graders[0].pick" in line

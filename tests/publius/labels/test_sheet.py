@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from core.records import Comparison, Judgment, Message, Prompt
-from labelers.formats.tools.sheets import BlindSheet
+from labelers.formats.tools.sheets import SHEET_VERDICTS, BlindSheet
+from labelers.formats.tools.sheets import _outcome as sheet_outcome
 from publius.runs.pairs.tables import TableCounts, conversation_text, csv_parts
 from publius.stages.runner import RunRequest, execute
 from tests.labelers.formats.reading import given, imported
@@ -172,7 +173,7 @@ def test_a_sheet_is_a_new_csv_file(run: Path, sheet: Path, tmp_path: Path):
 
 @pytest.fixture
 def table(run: Path, tmp_path: Path) -> Path:
-    assert here("show", run, "--to", tmp_path / "pairs.csv").returncode == 0
+    assert here("show", run, "--to", tmp_path / "pairs.csv", "--columns", "all").returncode == 0
     return tmp_path / "pairs.csv"
 
 
@@ -219,9 +220,10 @@ def test_columns_for_both_answers_read_any_table(table: Path, tmp_path: Path):
     assert (summary["format"], summary["kept"]) == ("columns", len(rows))
     (line,) = mistakes(here("import", "labels", file, "--to", tmp_path / "x", "--format", "trl", *mapped))
     assert "or --format columns, which reads any table" in line
-    (line,) = mistakes(here("import", "labels", file, "--to", tmp_path / "x", *mapped))
+    other = saved(tmp_path / "other.csv", [row | {"better": "mine"} for row in rows])
+    (line,) = mistakes(here("import", "labels", other, "--to", tmp_path / "x", *mapped))
     assert "the verdict is not recognised" in line
-    assert "accepted: a, b, tie, both_bad or skip" in line
+    assert "accepted: a, first, left, one; b, second, right, two; tie, " in line
     assert "--verdicts a=THEIRS" in line
     assert not (tmp_path / "x").exists()
 
@@ -230,7 +232,7 @@ def test_force_replaces_an_import_and_nothing_else(tmp_path: Path):
     file, to = tmp_path / "votes.csv", tmp_path / "people"
     file.write_text("prompt,response_a,response_b,verdict\nWhy?,So.,No.,a\nHow?,So.,No.,chosen\n")
     done = here("import", "labels", file, "--to", to)
-    assert "accepted: a, b, tie, both_bad or skip" in " ".join(done.stdout.split())
+    assert "accepted: a, first, left, one; b, second, right, two; tie, " in " ".join(done.stdout.split())
     again = ("--verdicts", "b=chosen")
     (line,) = mistakes(here("import", "labels", file, "--to", to, *again))
     assert "or --force to replace it" in line
@@ -242,3 +244,11 @@ def test_force_replaces_an_import_and_nothing_else(tmp_path: Path):
     assert "the folder holds another import" in line
     assert files_of(to) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["people", "votes.csv"]
+
+
+def test_every_word_that_the_message_lists_is_accepted():
+    listed = SHEET_VERDICTS.partition("; other words")[0]
+    words = [word for group in listed.split("; ") for word in group.split(", ")]
+    assert {"1", "2", "=", "?", "left", "chosen", "neither"} <= set(words)
+    for word in words:
+        sheet_outcome(word)

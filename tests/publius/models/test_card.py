@@ -16,6 +16,7 @@ from engines.config import ModelConfig
 from engines.embedded import EMBEDDED_NAME
 from engines.reward_settings import RewardSettings
 from publius.models.card import CardContent, model_card
+from publius.models.hub.shared_base import EMBEDDED_ON_HUB, shared_base
 from publius.models.merge import merge_adapter
 from tests.publius.models.test_merge import loaded, worn, write_adapter
 
@@ -263,8 +264,23 @@ def test_what_speaks_against_a_training_is_said_before_everything_else():
         caveats=("Position decided 85% of the AI labeler's judgments: hardly better than chance.",),
     )
     first = model_card(few).partition("# support\n")[2].partition("A language model trained")[0]
-    assert "**No model judged this**: the texts of labeler are from the scripted engine" in first
+    assert "**No model judged this**: the labels of the AI labeler are from the scripted engine" in first
     assert "**Few examples**: it learned from only 1 of 8 pairs (7 excluded, 7 of them because: the" in first
     assert "Position decided 85%" in first
     assert rows(model_card(few))["excluded"] == ["7"]
     assert "Few examples" not in model_card(replace(few, examples=4, excluded={"a tie": 4}))
+
+
+def test_a_card_for_others_names_no_path(tmp_path: Path):
+    embedded = shared_base(f"/home/me/.cache/publius/{EMBEDDED_NAME}-b179c952-v1", tmp_path)
+    assert embedded.name == EMBEDDED_ON_HUB
+    own = shared_base("/data/ours", tmp_path)
+    for base in (embedded, own):
+        card = model_card(replace(BARE, base_model=base.name), base.note)
+        assert "/home/me" not in card
+        assert "/data/ours" not in card
+        assert f'base = "{base.name}"' in card
+        assert base.note[:40] in card
+        assert "\n\n\n" not in card
+    assert "base_model" not in front_matter(model_card(replace(BARE, base_model=own.name)))
+    assert shared_base("Qwen/Qwen3-8B", tmp_path) == ("Qwen/Qwen3-8B", "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from publius.models.examples_used import UsedExamples
+import pytest
+
+from publius.models.examples_used import UsedExamples, few_examples
 
 CUT = "the chosen answer was cut before its end"
 
@@ -23,3 +25,22 @@ def test_all_examples_are_one_number_with_the_word_of_the_method():
     assert UsedExamples("sft", 8).line == "8 answers"
     assert UsedExamples("ppo", 1).line == "1 prompt"
     assert UsedExamples("dpo", 8).warning is None
+
+
+@pytest.mark.parametrize(
+    ("method", "examples", "excluded", "said"),
+    [
+        ("dpo", 1, {"no revision was kept": 9, "answers are near-duplicates": 1},
+         "1 pair only (10 left out: 9 as no revision was kept, 1 as answers are near-duplicates)"),
+        ("sft", 4, {CUT: 1}, f"4 answers only (1 left out: {CUT})"),
+        ("reward", 2, {}, "2 pairs only"),
+        ("dpo", 30, {"a tie": 90}, "30 pairs only (90 left out: a tie)"),
+        ("dpo", 30, {"a tie": 89}, None),
+        ("dpo", 5, {}, None),
+        ("dpo", 0, {"a tie": 9}, None),
+    ],
+)  # fmt: skip
+def test_few_examples_are_said_before_a_training_with_what_became_of_the_others(
+    method: str, examples: int, excluded: dict[str, int], said: str | None
+):
+    assert few_examples(method, examples, excluded) == said

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from constitution.checks.kinds import MaxWords
 from constitution.loader import load_constitution
 from core.errors import ConfigError, DataError, EngineError, RunStateError
 from core.records import Message, Prompt
@@ -25,7 +26,7 @@ from publius.models import train_judge as module
 from publius.models.judges.figures import figures_by_kind
 from publius.models.train_judge import STATES_FILE, JudgeTraining, train_judge
 from publius.sources.examples import DataSource
-from publius.sources.judges.gold import gold_sources
+from publius.sources.judges.gold import default_sources, gold_sources
 from tests.publius.invoking import here
 from tests.publius.judges import model_of_bytes
 from training.judge.adapter import JudgeAdapterConfig
@@ -130,6 +131,28 @@ def test_checks_give_labels_in_held_out_wordings(pairs: Path, model: Path, tmp_p
     assert settings.held_out["max_words"].labels == 3
     assert settings.unavailable["refusal"] == 6 + 4
     assert "refusal" in settings.abstains
+
+
+def test_gold_is_said_before_hidden_states_are_read(pairs: Path, model: Path, tmp_path: Path, caplog: Any):
+    caplog.set_level("INFO")
+    trained = train_judge(asked(pairs, model, tmp_path / "judge", sources=("pairs", "checks"), per_kind=6))
+    (said,) = [r.getMessage() for r in caplog.records if r.getMessage().startswith("gold: ")]
+    assert said.startswith("gold: 60 preferences (120 hidden states), ")
+    assert "kinds of machine checks" in said
+    assert said.endswith("--per-kind N for fewer, --gold pairs for none of machine checks")
+    assert set(trained.settings.gold) == {"pairs", "checks"}
+
+
+def test_default_gold_is_the_labels_alone_where_no_principle_has_a_check():
+    loaded = load_constitution("helpful-honest-harmless")
+    rules = tuple(principle.model_copy(update={"check": None}) for principle in loaded.principles)
+    unchecked = loaded.model_copy(update={"principles": rules})
+    short = unchecked.principles[0].model_copy(update={"check": MaxWords(kind="max_words", value=9)})
+    checked = unchecked.model_copy(update={"principles": (short, *unchecked.principles[1:])})
+    assert default_sources(unchecked, has_labels=True) == ("pairs", "replies")
+    assert default_sources(unchecked, has_labels=False) == ("pairs", "replies", "checks")
+    assert default_sources(checked, has_labels=True) == ("pairs", "replies", "checks")
+    assert gold_sources([]) is None
 
 
 def test_accuracy_of_pairs_counts_either_orientation_and_halves_ties():

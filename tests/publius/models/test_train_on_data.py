@@ -99,6 +99,7 @@ def trained(
 
 def test_training_leaves_adapter_card_and_metrics(trained: Trained):
     expected = {WEIGHTS, "adapter_config.json", "job.json", "training.json", "metrics.jsonl", "README.md"}
+    expected.add("prompts.txt")  # digests, by which an evaluation finds prompts of the training
     expected |= {"card.json", "exclusions.jsonl"}
     if trained.method == "reward":
         expected |= {"reward.json", "reward_metrics.json", "reward_report.md"}
@@ -107,6 +108,16 @@ def test_training_leaves_adapter_card_and_metrics(trained: Trained):
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3]
     # A tenth of the pairs is held out from a reward model, and from the others nothing.
     assert [row["step"] for row in rows if "eval_loss" in row] == ([3] if trained.method == "reward" else [])
+
+
+def test_length_that_may_be_learned_is_said_and_the_card_lists_the_settings(trained: Trained):
+    card = trained.files["README.md"][0].decode()
+    said = "chosen answers are shorter than rejected ones in 100 % of"
+    assert (said in trained.told.stderr) == (said in card) == (trained.method != "sft")
+    defaults = {"sft": "held_out` | `0`", "reward": "center` | `0.01`", "dpo": "beta` | `0.1`"}
+    assert f"| `{trained.method}.{defaults[trained.method]}" in card
+    assert "| `optim.schedule` | `cosine` |" in card
+    assert "what training minimises" in trained.told.stdout
 
 
 def test_second_call_trains_nothing_and_tells_the_same(trained: Trained):
@@ -667,7 +678,7 @@ def test_soft_preferences_of_an_exported_run_are_trained_on(tiny_folder: Path, t
     assert "subset soft, split train" in (tmp_path / "to" / "README.md").read_text()
     (line,) = mistakes(publius(*command, "--subset", "hard", **cache))
     assert "no subset 'hard'" in line
-    assert "accepted: --subset sft or preference or soft or judgments" in line
+    assert "accepted: --subset sft or preference or kto or soft or judgments" in line
 
 
 def test_events_for_tensorboard_stand_beside_the_adapter(tiny_folder: Path, pairs: Path, tmp_path: Path):

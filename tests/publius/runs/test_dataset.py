@@ -6,12 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
-from core.errors import RunStateError
+from core.errors import ConfigError, RunStateError
 from engines.embedded import ensure_embedded
+from publius.config.card_terms import CardTerms
 from publius.runs.dataset import export_run
 from publius.runs.pairs.filters import PreferenceFilter
+from publius.runs.pairs.labelled_by import LabelledBy
 from publius.stages.runner import RunRequest, execute
+from tests.publius.invoking import here
+from tests.publius.people import person
 from tests.publius.projects import Recorder, write_project
 
 
@@ -26,13 +31,32 @@ def exported(tmp_path_factory):
 def test_each_configuration_loads_with_all_its_rows(exported, tmp_path):
     datasets = pytest.importorskip("datasets")
     folder, counts = exported
-    assert set(counts) == {"sft", "preference", "soft", "judgments"}
+    assert set(counts) == {"sft", "preference", "kto", "soft", "judgments"}
     for name, count in counts.items():
         loaded = datasets.load_dataset(str(folder), name, cache_dir=str(tmp_path))
         assert sum(split.num_rows for split in loaded.values()) == count > 0
     preference = datasets.load_dataset(str(folder), "preference", split="train", cache_dir=str(tmp_path))
-    assert set(preference.column_names) == {"prompt", "chosen", "rejected"}
+    assert set(preference.column_names) == {"prompt", "chosen", "rejected", "comparison_id"}
+    judged = datasets.load_dataset(str(folder), "judgments", split="train", cache_dir=str(tmp_path))
+    assert set(preference["comparison_id"]) <= set(judged["comparison_id"])
     assert preference[0]["chosen"][0]["role"] == "assistant"
+
+
+def test_parquet_has_the_rows_columns_and_types_of_the_lines(exported, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    folder, counts = exported
+    (run,) = (folder.parent / "runs").iterdir()
+    assert export_run(run, tmp_path / "parquet", form="parquet").rows == counts
+    for name in ("soft", "judgments"):
+        assert {path.name for path in (tmp_path / "parquet" / name).iterdir()} == {
+            f"{path.stem}.parquet" for path in (folder / name).iterdir()
+        }
+        lines = datasets.load_dataset(str(folder), name, cache_dir=str(tmp_path / "one"))
+        found = datasets.load_dataset(str(tmp_path / "parquet"), name, cache_dir=str(tmp_path / "two"))
+        assert found["train"].features == lines["train"].features
+        assert {split: rows.to_list() for split, rows in found.items()} == {
+            split: rows.to_list() for split, rows in lines.items()
+        }
 
 
 def test_no_prompt_stands_in_train_and_test(exported):
@@ -71,7 +95,42 @@ def test_a_run_that_holds_out_nothing_exports_no_test_split(tmp_path):
     run = execute(RunRequest(write_project(tmp_path, prompts=40), overrides), Recorder()).folder
     found = export_run(run, tmp_path / "export")
     assert {split for splits in found.splits.values() for split in splits} == {"train"}
-    assert "All rows are in the split train." in (tmp_path / "export" / "README.md").read_text()
+    assert "prompts and their rows are in the split train." in (tmp_path / "export" / "README.md").read_text()
+
+
+def test_the_share_of_the_test_split_can_be_chosen_and_both_sides_are_counted(exported, tmp_path):
+    folder, counts = exported
+    (run,) = (folder.parent / "runs").iterdir()
+    said = here("export", run, "--to", tmp_path / "half", "--test-share", 0.5).stdout
+    assert "17 prompts in train, 18 prompts in test" in said
+    card = " ".join((tmp_path / "half" / "README.md").read_text().split())
+    assert "The test split has 18 of 35 prompts" in card
+    assert "on average" not in card.partition("## Where it is from")[0]
+    assert export_run(run, tmp_path / "none", test_share=0).splits["soft"] == {"train": counts["soft"]}
+    assert (
+        "All 35 prompts and their rows are in the split train."
+        in (tmp_path / "none" / "README.md").read_text()
+    )
+
+
+def test_each_answer_of_a_pair_is_a_labelled_row_and_kto_is_no_form(exported, tmp_path):
+    folder, _ = exported
+    pairs, answers = rows_of(folder, "preference"), rows_of(folder, "kto")
+    better = {(str(row["prompt"]), str(row["chosen"])) for row in pairs}
+    worse = {(str(row["prompt"]), str(row["rejected"])) for row in pairs}
+    assert {(str(row["prompt"]), str(row["completion"])) for row in answers if row["label"]} == better
+    assert {(str(row["prompt"]), str(row["completion"])) for row in answers if not row["label"]} == worse
+    assert all((row["p_better"] > 0.5) == row["label"] for row in answers)
+    assert {id for row in answers for id in row["comparison_ids"]} == {row["comparison_id"] for row in pairs}
+    (run,) = (folder.parent / "runs").iterdir()
+    refused = here("export", run, "--to", tmp_path / "to", "--format", "kto")
+    assert (refused.returncode, 'load_dataset(DIR, "kto")' in refused.stderr) == (2, True)
+
+
+def rows_of(folder: Path, config: str) -> list[dict]:
+    return [
+        json.loads(line) for path in (folder / config).glob("*") for line in path.read_text().splitlines()
+    ]
 
 
 def test_ties_are_in_soft_and_not_in_preference(exported):
@@ -89,6 +148,44 @@ def test_the_card_tells_constitution_counts_and_models(exported):
     assert "some-model" in card
     assert "The reply uses plain words." in card
     assert f"| `soft` | {counts['soft']} |" in card
+
+
+def test_the_card_says_who_labelled_how_much_without_names(exported):
+    folder, _ = exported
+    rows = [
+        json.loads(line)
+        for path in (folder / "judgments").glob("*")
+        for line in path.read_text().splitlines()
+    ]
+    by_check = [row for row in rows if row["labeler"] == "check"]
+    pairs = len({row["comparison_id"] for row in by_check})
+    card = (folder / "README.md").read_text()
+    assert f"| `check` | {len(by_check)} | {pairs} | machine checks of the constitution |" in card
+    assert "| `ai` |" in card
+    counted = LabelledBy()
+    said = [person("c0", "a"), person("c1", "b"), person("c1", "a", "ben")]
+    said.append(person("c1", "a", supersedes=said[1].id))
+    assert list(counted.passing(iter(said))) == said
+    (crowd,) = counted.sources()
+    assert (crowd.judgments, len(crowd.comparisons)) == (3, 2)
+    assert crowd.who == "2 annotators: 2 and 1 judgments"
+
+
+def test_the_card_states_licence_and_language_where_they_are_given(exported, tmp_path: Path):
+    folder, _ = exported
+    assert "No licence is stated." in (folder / "README.md").read_text()
+    (run,) = (folder.parent / "runs").iterdir()
+    export_run(run, tmp_path / "out", terms=CardTerms.of("CC-BY-4.0", ["en", "de", "en"]))
+    card = (tmp_path / "out" / "README.md").read_text()
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert (header["license"], header["language"]) == ("cc-by-4.0", ["en", "de"])
+    assert "Licence: `cc-by-4.0`. Language: en, de." in card
+
+
+@pytest.mark.parametrize(("license", "languages"), [("CC BY 4.0", []), (None, ["english"])])
+def test_a_licence_or_language_that_no_hub_knows_is_refused(license: str | None, languages: list[str]):
+    with pytest.raises(ConfigError, match="is not the"):
+        CardTerms.of(license, languages)
 
 
 def test_the_card_has_the_name_of_a_local_model_and_not_its_path(tmp_path: Path):
@@ -145,7 +242,7 @@ def tiny(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["DPO", "Reward"])
+@pytest.mark.parametrize("method", ["DPO", "Reward", "KTO"])
 def test_the_exported_preferences_train_in_trls_own_trainers(
     method: str, exported, tiny: Path, tmp_path: Path, monkeypatch
 ):
@@ -153,7 +250,8 @@ def test_the_exported_preferences_train_in_trls_own_trainers(
     datasets = pytest.importorskip("datasets")
     trl = pytest.importorskip("trl")
     folder, counts = exported
-    rows = datasets.load_dataset(str(folder), "preference", cache_dir=str(tmp_path / "cache"))
+    name = "kto" if method == "KTO" else "preference"
+    rows = datasets.load_dataset(str(folder), name, cache_dir=str(tmp_path / "cache"))
     args = getattr(trl, f"{method}Config")(
         output_dir=str(tmp_path / "trained"),
         use_cpu=True,
@@ -171,7 +269,7 @@ def test_the_exported_preferences_train_in_trls_own_trainers(
     trainer = getattr(trl, f"{method}Trainer")(
         model=str(tiny), args=args, train_dataset=rows["train"], eval_dataset=rows["test"]
     )
-    assert trainer.train_dataset.num_rows + trainer.eval_dataset.num_rows == counts["preference"]
+    assert trainer.train_dataset.num_rows + trainer.eval_dataset.num_rows == counts[name]
     before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

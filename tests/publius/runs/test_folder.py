@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from constitution.loader import load_constitution
 from core.errors import DataError, RunStateError
+from engines.scripted import ScriptedEngine
+from publius.config.run_file import load_run_config
 from publius.runs.manifest import read_manifest
+from publius.runs.opening.identity import identities_of
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import CONSTITUTION, RUN, Recorder, ids, record_lines, write_project
 
@@ -99,6 +103,44 @@ def test_operational_fields_do_not_start_a_sibling_and_others_do(tmp_path):
     assert run(run_file, "critique.rounds=1")[0] != folder
 
 
+def test_another_judge_evaluates_the_same_run_again(tmp_path):
+    run_file = write_project(tmp_path)
+    with (tmp_path / "prompts.jsonl").open("a") as prompts:
+        prompts.writelines(f'{{"prompt": "Held out {n}", "split": "test"}}\n' for n in range(4))
+    folder, _ = run(run_file)
+    data = record_lines(folder)
+    for judge in ("one-judge", "another-judge"):
+        settings = (f"models.judge={judge}", "eval.models=[base,prompted]")
+        found, recorder = run(run_file, *settings, stages=("eval",))
+        assert found == folder
+        assert recorder.texts("label") != []  # the judge compares
+        assert recorder.texts("critique") == []
+        entry = read_manifest(folder)["stages"]["eval"]
+        assert entry["judge"]["id"] == judge
+        assert f"id: {judge}" in (folder / "resolved.yaml").read_text()
+    after = record_lines(folder)
+    assert all(after[name] == lines for name, lines in data.items() if name != "exclusions.jsonl")
+
+
+def test_a_folder_whose_identity_has_the_judge_is_resumed(tmp_path):
+    run_file = write_project(tmp_path)
+    settings = ("models.judge=a-judge", "eval.kl=false")
+    folder, _ = run(run_file, *settings)
+    config, recorded = load_run_config(run_file, settings), read_manifest(folder)
+    models = {**recorded["identity"]["models"], "judge": ScriptedEngine(model="a-judge").identity}
+    older, today = identities_of(config, load_constitution(config.constitution), models)
+    assert recorded["digest"] == today.digest != older.digest
+    assert older.configuration["eval"]["kl"] is False
+    moved = folder.rename(folder.with_name(f"small-{older.digest[:8]}"))
+    changed = {**recorded, "digest": older.digest, "identity": vars(older)}
+    (moved / "manifest.json").write_text(json.dumps(changed))
+    again, recorder = run(run_file, *settings)
+    assert again == moved
+    assert recorder.requests == []
+    assert run(run_file, *settings, resume=moved)[0] == moved
+    assert not folder.exists()
+
+
 def test_resume_of_another_run_is_refused_and_names_what_differs(tmp_path):
     run_file = write_project(tmp_path)
     folder, _ = run(run_file)
@@ -175,5 +217,5 @@ def test_resolved_file_has_its_sections_in_the_order_of_a_run(tmp_path):
     keys = [line.partition(":")[0] for line in (folder / "resolved.yaml").read_text().splitlines()]
     assert " ".join(key for key in keys if key.isalpha()) == (
         "name recipe seed constitution prompts split models engine templates critique sample compare label "
-        "train lora optim sft reward dpo ppo rloo grpo distill choose eval gates time cache"
+        "train lora optim sft reward dpo ppo rloo grpo distill choose eval gates time cache scale"
     )

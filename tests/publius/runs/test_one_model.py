@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import ConfigError
 from publius.authoring.trial import Trial, run_trial
-from publius.runs.one_model import engine_settings, one_model
+from publius.runs.one_model import engine_overrides, engine_settings, one_model
 from tests.engines.http.fault_server import MODEL, serving
 from tests.publius.invoking import here
 from tests.publius.projects import CONSTITUTION
@@ -28,7 +28,7 @@ def test_an_engine_is_given_by_its_kind_or_by_an_address(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("engine", ["llama", "", "localhost:8000", "ftp://host", "http://me:hunter2@host"])
 def test_what_is_no_engine_is_refused_in_a_line(engine: str):
     with pytest.raises(
-        ConfigError, match=r"--engine: not an engine.*accepted: transformers, vllm, or"
+        ConfigError, match=r"--engine: not an engine.*accepted: transformers, vllm, scripted, or"
     ) as caught:
         engine_settings(engine)
     assert "hunter2" not in str(caught.value)
@@ -85,3 +85,12 @@ def test_a_server_that_does_not_know_the_switch_is_asked_without_it(tmp_path: Pa
     with serving(reply=reply) as server, one_model(MODEL, tmp_path, engine=server.url) as engine:
         engine.require_choices("", (" A", " B"))
         assert len(server.chats) == 2
+
+
+def test_an_engine_is_given_as_overrides():
+    assert engine_overrides(None) == ()
+    assert engine_overrides("scripted") == ("engine.kind=scripted",)
+    assert engine_overrides("http://localhost:8000") == (
+        "engine.kind=http",
+        "engine.url=http://localhost:8000",
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from publius.runs.dataset import OWN_COLUMNS, export_run
-from publius.runs.folder import read_manifest
+from publius.runs.manifest import read_manifest
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import RUN, Recorder, record_lines, write_project
 
@@ -47,7 +47,7 @@ def test_own_columns_of_a_csv_file_stand_in_every_configuration(tmp_path: Path):
     prompts = [json.loads(line) for line in record_lines(folder)["prompts.jsonl"]]
     assert [own[prompt["id"]]["Ticket"] for prompt in prompts] == [f"T-{n}" for n in range(8)]
     assert {tuple(prompt["tags"]) for prompt in prompts} == {("calm", "red-team")}
-    for config in ("sft", "preference", "soft", "judgments"):
+    for config in ("sft", "preference", "kto", "soft", "judgments"):
         rows = exported(folder, tmp_path / config, config)
         assert rows
         for row in rows:
@@ -120,6 +120,17 @@ def test_a_date_is_loaded_as_it_is_written(tmp_path: Path, written: str, monkeyp
     assert {row[OWN_COLUMNS]["ticket"] for row in loaded} <= {row["ticket"] for row in ROWS}
 
 
+def test_a_row_that_where_leaves_out_names_the_users_columns(tmp_path: Path):
+    folder = run(
+        tmp_path,
+        [*ROWS, ROWS[2] | {"ticket": "T-99", "vip": None}],
+        **{"prompts.where": "{vip: [true, false]}"},
+    )
+    every = map(json.loads, record_lines(folder)["exclusions.jsonl"])
+    (excluded,) = [one for one in every if one["reason"].startswith("left out by prompts.where")]
+    assert (excluded["record_id"], excluded["detail"]) == ("prompts.jsonl:9", "ticket T-99, created 2")
+
+
 def test_a_duplicate_names_both_rows_with_the_users_columns(tmp_path: Path):
     folder = run(tmp_path, [*ROWS, ROWS[2] | {"ticket": "T-99"}])
     every = map(json.loads, record_lines(folder)["exclusions.jsonl"])
@@ -137,3 +148,17 @@ def test_kept_duplicates_have_their_own_columns(tmp_path: Path):
     prompts = [json.loads(line) for line in record_lines(folder)["prompts.jsonl"]]
     same = [one["id"] for one in prompts if one["messages"][0]["content"] == ROWS[2]["prompt"]]
     assert [own[one]["ticket"] for one in same] == ["T-2", "T-99", "T-100"]
+
+
+def test_skipped_near_duplicates_are_shown_with_both_texts(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    asked = "How do I deal with a smoke alarm that beeps all night long in the hall"
+    rows = [{"prompt": f"{asked}{end}"} for end in ("?", " now?", " ok?", ", eh?")]
+    with caplog.at_level("INFO"):
+        folder = run(tmp_path, [*ROWS, *rows], **{"prompts.duplicates": "near"})
+    shown = [record.getMessage() for record in caplog.records if "nearly repeats" in record.getMessage()]
+    assert shown == [
+        f'prompts: prompts.jsonl:{n} nearly repeats prompts.jsonl:9: "{asked}{end}", "{asked}?"'
+        for n, end in ((10, " now?"), (11, " ok?"))
+    ]
+    details = [json.loads(line)["detail"] for line in record_lines(folder)["exclusions.jsonl"]]
+    assert sum(f'"{asked}?"' in detail for detail in details) == 3

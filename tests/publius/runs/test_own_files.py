@@ -58,3 +58,8 @@ def test_one_file_of_ones_own_beside_a_preset(files: tuple[Path, Path], tmp_path
     assert here("init", tmp_path / "desk", "--constitution", files[0]).returncode == 0
     assert (tmp_path / "desk" / "prompts.jsonl").exists()
     assert load_run_config(tmp_path / "desk" / "run.yaml").constitution == str(files[0])
+
+
+def test_runs_are_named_after_the_folder_with_a_preset_too(tmp_path: Path):
+    assert here("init", tmp_path / "tutor", "--preset", "plain-and-brief").returncode == 0
+    assert load_run_config(tmp_path / "tutor" / "run.yaml").name == "tutor"

@@ -297,7 +297,7 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path):
     [
         (b'{"prompt": ', "not JSON"),
         (b"prompt: Hi", "not JSON"),
-        (b'{"prompt": "na\xefve"}', "not UTF-8"),
+        (b'{"prompt": "na\x81ve"}', "not UTF-8"),
         (b"[" * 100_000, "JSON with too many nested levels"),
         (b'{"p_chosen": ' + b"1" * 5000 + b"}", "JSON with too many nested levels"),
     ],
@@ -425,7 +425,7 @@ def test_table_is_read_with_the_number_of_each_row(tmp_path: Path, kind: str):
 def test_damaged_table_is_an_error_in_one_line(
     tmp_path: Path, name: str, what: str, capfd: pytest.CaptureFixture[str]
 ):
-    (tmp_path / name).write_bytes(b"chosen,rejected\n1,2,3,4\n\xff\xfe")
+    (tmp_path / name).write_bytes(b"chosen,rejected\n1,2,3,4\n\x81\x8d")
     assert what in the_error(DataSource(str(tmp_path / name)))
     assert capfd.readouterr() == ("", "")
 
@@ -590,3 +590,26 @@ def test_real_transcripts_of_hh_rlhf_are_read():
     assert len(data.rows) > 1780
     assert Counter(pair.prompt[-1].role for pair in data.rows) == {"user": len(data.rows)}
     assert not any("\n\nHuman:" in pair.chosen + pair.rejected for pair in data.rows)
+
+
+def test_a_text_that_answers_most_prompts_and_an_unused_margin_are_named(tmp_path: Path):
+    rows = [
+        {"prompt": f"Why {n}?", "chosen": "It depends.", "rejected": f"No {n}.", "margin": "0.5"}
+        for n in range(6)
+    ]
+    data = read_preferences(written(tmp_path, *rows))
+    assert data.repeated is not None
+    assert "'It depends.' to 6" in data.repeated
+    assert data.unused_columns(uses_margin=True) == ()
+    assert data.unused_columns(uses_margin=False) == ("margin",)
+    without = read_preferences(written(tmp_path, *({**row, "margin": 0} for row in rows[:4])))
+    assert (without.repeated, without.unused_columns(uses_margin=False)) == (None, ())
+
+
+def test_pairs_of_which_all_answers_are_the_same_are_one_error(tmp_path: Path):
+    rows = [{"prompt": f"Why {n}?", "chosen": "So.", "rejected": "So." + " " * (n > 2)} for n in range(4)]
+    data = read_preferences(written(tmp_path, *rows))
+    with pytest.raises(
+        DataError, match=r"3 excluded: chosen and rejected are the same; 1 excluded: .* white space"
+    ):
+        data.require("rows to train on")

@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import PubliusError
 from publius.runs.dataset import OWN_COLUMNS, export_run
-from publius.runs.folder import read_manifest
+from publius.runs.manifest import read_manifest
 from publius.sources.prompt_survey import survey
 from publius.sources.prompts import PromptFile, PromptRow, read_prompt_rows
 from publius.stages.runner import RunRequest, execute

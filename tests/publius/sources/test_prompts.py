@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import ConfigError, DataError, PubliusError
 from core.records import Message, Prompt
-from publius.sources.prompt_survey import survey
+from publius.sources.prompt_survey import MappedBy, carried_values, survey
 from publius.sources.prompts import PromptFile, PromptRow, digest_of, read_prompt_rows, read_prompts
 from publius.sources.rows import SourceRow
 
@@ -192,6 +192,28 @@ def test_file_of_each_kind_gives_the_same_prompts(tmp_path: Path, name: str, con
     assert {prompt.source for prompt in found} == {"p"}
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("1. Why?\n2. How?\n\n3) When?\n", ["Why?", "How?", "When?"]),
+        ("- Why?\n* How?\n", ["Why?", "How?"]),
+        ("1. FC Cologne or Bayern?\nHow?\n", ["1. FC Cologne or Bayern?", "How?"]),
+        ("2. Why?\n3. How?\n", ["2. Why?", "3. How?"]),
+        ("- Why?\n", ["- Why?"]),
+    ],
+)
+def test_marks_of_a_list_are_no_part_of_its_prompts(tmp_path: Path, content: str, expected: list[str]):
+    prompts = read_prompts(written(tmp_path, content, "a.txt"))
+    assert [prompt.messages[0].content for prompt in prompts] == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_text_with_tabs_in_each_line_is_a_table(tmp_path: Path, encoding: str):
+    table = "no\tquestion\n1\tWhy?\n2\tHow?\n".encode(encoding)
+    prompts = read_prompts(written(tmp_path, table, "sheet.txt"))
+    assert [prompt.messages[0].content for prompt in prompts] == ["Why?", "How?"]
+
+
 def test_parquet_files_folders_and_subsets_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     datasets = pytest.importorskip("datasets")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -358,7 +380,7 @@ def test_bad_row_is_one_skipped_row_with_place_and_reason(tmp_path: Path, line: 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
 def test_line_in_another_encoding_is_one_skipped_row(tmp_path: Path, name: str):
-    content = b'{"prompt": "fine"}\n' * 2000 + '{"prompt": "na\xefve"}\n'.encode("latin-1")
+    content = b'{"prompt": "fine"}\n' * 2000 + b'{"prompt": "na\x81ve"}\n'
     found = survey(PromptFile(written(tmp_path, content, name)))
     assert (found.rows, found.usable) == (2001, 2000)
     assert found.first[0].place.endswith(f"{name}:2001")
@@ -385,7 +407,39 @@ def test_file_without_a_known_column_names_columns_rows_and_the_mapping(tmp_path
         in str(error)
     )
     assert "columns: ticket, body, lang" in str(error)
-    assert 'prompts.columns={"prompt": "body"}' in (error.problems[0].run or "")
+    assert error.problems[0].run == "the same command with --set prompts.columns.prompt=body"
+
+
+def test_a_column_of_objects_is_suggested_by_the_path_to_its_text(tmp_path: Path):
+    rows = [{"no": n, "ask": {"lang": "en", "body": {"text": f"Where is order {n}?"}}} for n in range(3)]
+    error = the_error(PromptFile(written(tmp_path, lines(*rows))))
+    assert error.problems[0].run == "the same command with --set prompts.columns.prompt=ask.body.text"
+
+
+@pytest.mark.parametrize(
+    ("mapped_by", "column", "advice"),
+    [
+        ("--set", "1: body", """the same command with --set 'prompts.columns.prompt='"'"'1: body'"'"''"""),
+        ("--columns", "my mail", "the same command with --columns 'prompt=my mail'"),
+        ("--columns", "mail, in full", "the column 'mail, in full' renamed to prompt"),
+        ("run file", "body", "prompts.columns: {prompt: body} in the run file"),
+        ("file", "body", "the column 'body' renamed to prompt"),
+    ],
+)
+def test_the_advice_is_how_the_command_takes_columns(
+    tmp_path: Path, mapped_by: MappedBy, column: str, advice: str
+):
+    with pytest.raises(DataError) as caught:
+        survey(PromptFile(written(tmp_path, lines({column: "My tea is late."}))), mapped_by)
+    assert str(caught.value).endswith(advice)
+
+
+def test_a_column_without_a_name_is_not_suggested(tmp_path: Path):
+    path = tmp_path / "inbox.csv"
+    path.write_text("MailDesk export,\nT-1,When does the desk open on Sundays?\n")
+    with pytest.raises(DataError, match="has no name: delete lines above the row of column names") as caught:
+        survey(PromptFile(path), "--columns")
+    assert caught.value.problems[0].run is None
 
 
 def test_mapped_or_kept_column_that_no_row_has_is_refused(tmp_path: Path):
@@ -395,6 +449,8 @@ def test_mapped_or_kept_column_that_no_row_has_is_refused(tmp_path: Path):
         "prompts.columns.tags",
         True,
     )
+    nested = the_error(PromptFile(path, keep=["ticket.id"]))
+    assert "no column 'ticket.id'" in str(nested)
     kept = the_error(PromptFile(path, keep=["tickte"]))
     assert (kept.problems[0].where, "did you mean 'ticket'" in str(kept)) == ("prompts.keep", True)
 
@@ -432,12 +488,37 @@ def test_file_that_holds_something_else_is_one_line(tmp_path: Path, name: str, c
     assert said in str(the_error(PromptFile(written(tmp_path, content, name))))
 
 
+def test_a_kept_column_is_not_misspelt(tmp_path: Path):
+    path = tmp_path / "prompts.jsonl"
+    row = {"prompt": "Hi", "conversation_id": "c-1", "tag": "x"}
+    path.write_text(json.dumps(row) + "\n")
+    assert survey(PromptFile(path)).misspelt() == {"conversation_id": "conversation", "tag": "tags"}
+    assert survey(PromptFile(path, keep=("conversation_id",))).misspelt() == {"tag": "tags"}
+
+
 def test_misspelt_and_unread_columns_are_known(tmp_path: Path):
     rows = [{"prompt": "Hi", "tag": "x", "prompt_id": n, "body": ["long"] * 200} for n in range(2)]
     found = survey(PromptFile(written(tmp_path, lines(*rows))))
     assert found.misspelt() == {"tag": "tags"}
     assert found.carried(None) == {"tag": "string", "prompt_id": "int64"}
     assert found.unread(found.carried(None)) == ["body"]
+
+
+def test_paths_into_nested_columns_are_kept_as_columns_of_their_names(tmp_path: Path):
+    rows = [
+        {"prompt": "Hi", "meta": {"topic": "hay fever", "seen": 2, "note": "x"}, "id": 1},
+        {"prompt": "Hello", "meta": '{"topic": "ants", "seen": null}', "id": 2},
+        {"prompt": "Hey", "meta": None, "id": 3},
+    ]
+    found = survey(PromptFile(written(tmp_path, lines(*rows)), keep=["id", "meta.topic", "meta.seen"]))
+    carried = found.carried(["id", "meta.topic", "meta.seen"])
+    assert carried == {"id": "int64", "meta.topic": "string", "meta.seen": "int64"}
+    assert [carried_values(row, carried) for row in rows] == [
+        {"id": 1, "meta.topic": "hay fever", "meta.seen": 2},
+        {"id": 2, "meta.topic": "ants", "meta.seen": None},
+        {"id": 3, "meta.topic": None, "meta.seen": None},
+    ]
+    assert found.unread(carried) == []
 
 
 def test_rows_with_keys_of_their_own_do_not_fill_the_memory(tmp_path: Path):
@@ -467,3 +548,60 @@ def test_every_transcript_of_hh_rlhf_is_a_prompt_with_every_turn():
         said = "".join(f"\n\n{names[role]}: {text}" for role, text in turns(row.parsed.prompt))
         last = transcript.rindex("\n\nHuman:")
         assert said.split() == transcript[: transcript.index("\n\nAssistant:", last)].split()
+
+
+CONSENT = (
+    {"prompt": "One", "consent": True, "market": "DE", "meta": {"n": 1}},
+    {"prompt": "Two", "consent": False, "market": "DE"},
+    {"prompt": "Three", "consent": True, "market": "FR", "meta": {"n": 3}},
+    {"consent": "no prompt"},
+)
+
+
+def test_rows_that_do_not_meet_the_conditions_are_left_out_with_the_reason(tmp_path: Path):
+    path = written(tmp_path, lines(*CONSENT))
+    source = PromptFile(path, where={"consent": True, "market": ("DE", "UK")})
+    found = list(read_prompt_rows(source))
+    refused = "left out by prompts.where consent = true"
+    assert [row.reason for row in found] == [
+        "",
+        refused,
+        "left out by prompts.where market = DE or UK",
+        refused,
+    ]
+    surveyed = survey(source)
+    assert (surveyed.usable, surveyed.reasons[refused]) == (1, 2)
+    assert surveyed.unread({}) == ["meta"]  # those of the conditions are read
+    assert survey(PromptFile(path, where={"meta.n": [2, 3]})).usable == 1
+    assert digest_of(source) == digest_of(PromptFile(path))
+
+
+def test_cells_of_a_table_equal_the_values_that_they_spell(tmp_path: Path):
+    path = written(tmp_path, "prompt,consent,number,code\nOne,True,7,007\nTwo,no,,7\n", "prompts.csv")
+    for where in ({"consent": True}, {"number": 7}, {"number": "7"}, {"code": "007"}):
+        reasons = [row.reason for row in read_prompt_rows(PromptFile(path, where=where))]
+        assert [not reason for reason in reasons] == [True, False], where
+    assert survey(PromptFile(path, where={"number": None})).usable == 1
+    assert survey(PromptFile(path, where={"code": 7})).usable == 2
+
+
+def test_conditions_that_no_row_can_meet_are_refused_with_what_there_is(tmp_path: Path):
+    path = written(tmp_path, lines(*CONSENT))
+    with pytest.raises(ConfigError, match=r"no column 'konsent'.*consent"):
+        survey(PromptFile(path, where={"konsent": True}))
+    with pytest.raises(ConfigError, match=r"no row has market = UK.*market: DE, FR"):
+        survey(PromptFile(path, where={"market": "UK"}))
+
+
+def test_column_of_truth_values_is_the_tag_of_its_name(tmp_path: Path):
+    rows = lines(
+        {"prompt": "One?", "risky": True},
+        {"prompt": "Two?", "risky": False},
+        {"prompt": "Three?", "risky": "x"},
+    )
+    columns = {"tags": "risky"}
+    found = read_prompts(PromptFile(written(tmp_path, rows), columns=columns))
+    assert [prompt.tags for prompt in found] == [("risky",), (), ("x",)]
+    table = written(tmp_path, "prompt,risky\nOne?,True\nTwo?,false\nThree?,\n", "p.csv")
+    found = read_prompts(PromptFile(table, columns=columns))
+    assert [prompt.tags for prompt in found] == [("risky",), (), ()]

@@ -56,11 +56,11 @@ def test_unaudited_labeler_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_problems_of_the_audit_are_the_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     write_project(tmp_path, prompts=4, run=SERVED)
-    folder = audit(tmp_path)  # a labeler that draws its answers by hash is no better than chance
+    folder = audit(tmp_path)  # a labeler that draws its answers by hash
     caplog.clear()
     run(tmp_path)
     found = [text for text in messages(caplog) if "audit" in text]
-    assert any(str(folder) in text and "no better than chance" in text for text in found)
+    assert any(str(folder) in text and "from chance on 40 comparisons" in text for text in found)
     assert not any(text.startswith("unaudited") for text in found)
 
 
@@ -132,3 +132,16 @@ def test_models_of_one_family_are_warned_of(
     config = ModelsConfig.model_validate({role: {"id": name} for role, name in models.items()})
     warn_about_families(config)
     assert [text.partition(" are of")[0] for text in messages(caplog)] == pairs
+
+
+def test_nothing_is_said_of_a_labeler_that_no_principle_is_asked_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    checked = "name: c\nprinciples: [{id: short, text: Short., check: {kind: max_words, value: 12}}]\n"
+    write_project(tmp_path, prompts=4, constitution=checked)
+    run(tmp_path)
+    assert not any("self-labelled" in text for text in messages(caplog))
+    caplog.clear()
+    write_project(tmp_path, prompts=4)
+    run(tmp_path)
+    assert any("self-labelled" in text for text in messages(caplog))

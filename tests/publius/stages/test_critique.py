@@ -16,7 +16,7 @@ from engines.loading import locate, parameter_count
 from engines.scripted import ScriptedEngine
 from publius.config.run_file import load_run_config
 from publius.runs.engines import Engines, open_engines
-from publius.runs.folder import open_run
+from publius.runs.opening.resuming import open_run
 from publius.stages.critique import loop_of
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import RUN, Recorder, write_project

@@ -15,7 +15,7 @@ from prompts.environment import PromptTemplates
 from prompts.user_templates import write_templates
 from publius.authoring.recompute import estimate, recomputation
 from publius.config.run_file import load_run_config
-from publius.runs.folder import templates_digest
+from publius.runs.opening.identity import templates_digest
 from publius.runs.reader import RunReader
 from publius.stages.base import Stage
 from publius.stages.outcome import RunOutcome

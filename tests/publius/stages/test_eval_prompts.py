@@ -38,14 +38,18 @@ def evaluated(run_file: Path, *settings: str) -> tuple[Path, set[str]]:
 def test_fewer_prompts_are_a_part_of_more_and_the_others_are_counted(tmp_path: Path):
     run_file = project(tmp_path)
     _, all_of_them = evaluated(run_file)
-    _, eight = evaluated(run_file, "eval.prompts=8")
     folder, five = evaluated(run_file, "eval.prompts=5")
+    first = json.loads((folder / "eval" / "metrics.json").read_text())
+    assert first["left_out"] == {"beyond eval.prompts": 7}
+    again, eight = evaluated(run_file, "eval.prompts=8")
+    assert again == folder  # another evaluation of the same run
     assert (len(all_of_them), len(eight), len(five)) == (12, 8, 5)
     assert five < eight < all_of_them
     found = json.loads((folder / "eval" / "metrics.json").read_text())
-    assert found["prompts"] == 5
-    assert found["left_out"] == {"beyond eval.prompts": 7}
-    assert {metric["n"] for metric in found["metrics"] if metric["name"] == "base.words"} == {5}
+    assert found["prompts"] == 8
+    assert found["left_out"] == {"beyond eval.prompts": 4}  # those of this evaluation
+    assert {metric["n"] for metric in found["metrics"] if metric["name"] == "base.words"} == {8}
+    assert "  prompts: 8" in (folder / "resolved.yaml").read_text()
 
 
 def test_an_estimate_counts_only_the_prompts_that_are_answered(tmp_path: Path):

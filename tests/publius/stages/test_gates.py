@@ -100,10 +100,23 @@ def test_gate_on_an_unknown_metric_is_an_error_after_the_report_is_written(run_f
     done = here("eval", run_file, "--set", "gates.prompted.word=<= 9")
     assert done.returncode == 2
     assert "did you mean prompted.words?" in done.stderr.replace("\n", " ")
+    assert "without and with the rules" in done.stdout.lower()  # the results come before the error
+    assert done.stderr.index("report: ") < done.stderr.index("error: ")
+    assert "cannot be checked" not in done.stderr  # its variant is there
     assert evaluation(run_file)["gates"] == []
     assert exported(run_file, tmp_path / "data")[0] == 2  # it was not checked
     assert here("eval", run_file).returncode == 0
     assert exported(run_file, tmp_path / "data")[0] == 0
+
+
+def test_gate_on_a_variant_that_is_not_trained_is_named_before_the_evaluation(run_file: Path):
+    gates = ("gates.sft.words=<= 9", "gates.dpo.words.delta={at_most: 9, against: prompted}")
+    done = here("eval", run_file, *(word for gate in gates for word in ("--set", gate)))
+    errors = " ".join(done.stderr.split())
+    assert done.returncode == 2
+    assert errors.index("sft will not be evaluated") < errors.index("report: ") < errors.index("error: ")
+    assert "accepted: ," not in errors
+    assert here("eval", run_file).returncode == 0
 
 
 def test_wrong_limit_names_its_place(tmp_path: Path):

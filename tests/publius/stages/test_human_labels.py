@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.records import Comparison, Preference
+from core.records import Comparison, Exclusion, Preference
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import here
@@ -121,6 +121,27 @@ def test_what_cannot_be_used_is_counted_with_its_reason(project: Path, own: list
     }
 
 
+def test_near_duplicates_that_people_judged_are_labelled(project: Path, own: list[Comparison]):
+    alike = "label.near_duplicate=0.01"
+    alone = run(project, "label.humans=[]", "label.aggregation=graded", alike)
+    left_out = excluded_pairs(alone)
+    judged = next(one for one in own if one.id in left_out)
+    people = write_people(project.parent / "people", [person(judged.id, "b", who) for who in ("anna", "ben")])
+    outcome = run(project, alike)
+    assert excluded_pairs(outcome) == left_out - {judged.id}
+    assert preferences(outcome.folder)[judged.id].sources == {"crowd": 2}
+    said = " ".join(here("agreement", people, alone.folder).stdout.split())
+    name = alone.folder.name
+    assert f"{name} did not label 1 comparison of people: answers are near-duplicates" in said
+    assert "--set label.near_duplicate=1 keeps" in said
+    assert "--set label.near_duplicate=1 keeps" in " ".join(here("show", alone.folder).stdout.split())
+
+
+def excluded_pairs(outcome: RunOutcome) -> set[str]:
+    found = records(outcome.folder, "exclusions.jsonl", Exclusion)
+    return {one.record_id for one in found if one.reason == "answers are near-duplicates"}
+
+
 def test_labeling_again_changes_nothing(project: Path, own: list[Comparison]):
     added = pair("Again?", split="train")
     write_people(project.parent / "people", [person(own[0].id, "b"), person(added.id, "a")], [added])
@@ -196,13 +217,16 @@ def test_summary_show_and_export_know_of_people(project: Path, own: list[Compari
     added = pair("May I?", split="train")
     write_people(project.parent / "people", [person(own[0].id, "a"), person(added.id, "a")], [added])
     done = here("run", project)
-    assert "2 judgments by 1 annotators, on 1 comparisons of the run and 1 added" in " ".join(
+    assert "2 judgments by 1 annotator, on 1 comparison of the run and 1 added" in " ".join(
         done.stdout.split()
     )
     folder = run(project).folder
     shown = here("show", folder, added.id)
-    assert re.search(r"crowd/anna +1\.00", shown.stdout)
+    assert re.search(r"anna +1\.00", shown.stdout)
     exported = here("export", folder, "--to", tmp_path / "set")
     assert exported.returncode == 0
     rows = "".join(path.read_text() for path in (tmp_path / "set" / "judgments").glob("*.jsonl"))
     assert rows.count('"labeler": "crowd"') == 2
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert "Human labels: folder `people`, 2 judgments." in card
+    assert "synthetic" not in card.casefold()

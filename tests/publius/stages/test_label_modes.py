@@ -11,7 +11,7 @@ from labelers.config import MODE_TEMPLATES
 from prompts.environment import PromptTemplates
 from prompts.user_templates import write_templates
 from publius.config.run_file import load_run_config
-from publius.runs.folder import templates_digest
+from publius.runs.opening.identity import templates_digest
 from publius.runs.pairs.label_metrics import label_metrics
 from publius.runs.reader import RunReader
 from publius.stages.runner import RunRequest, execute

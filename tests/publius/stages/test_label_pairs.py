@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from publius.labels.sources import gold_questions
 from publius.runs.dataset import OWN_COLUMNS, export_run
 from publius.runs.manifest import read_manifest
 from publius.stages.label_pairs import PairsRequest, label_pairs
+from publius.stages.outcome import principles_per_pair
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import files_of, here
 from tests.publius.projects import CONSTITUTION, RUN, Recorder, record_lines, write_project
@@ -51,6 +53,40 @@ def comparisons(folder: Path) -> list[Comparison]:
     return [Comparison.model_validate_json(line) for line in found]
 
 
+def test_pairs_that_do_not_meet_the_conditions_are_left_out_and_counted_on_the_card(tmp_path: Path):
+    pairs = lines(tmp_path / "two.jsonl", [ticket(n, consent=n % 3 > 0) for n in range(6)])
+    folder = labelled(pairs, NAMES, "prompts.where={consent: true}")
+    assert len(comparisons(folder)) == 4
+    export_run(folder, tmp_path / "data")
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "compare: 2 (left out by prompts.where consent = true)" in card
+    with pytest.raises(ConfigError, match="no row has consent = maybe"):
+        labelled(pairs, NAMES, "prompts.where={consent: maybe}")
+
+
+def test_card_says_where_pairs_answers_and_votes_are_from(tmp_path: Path):
+    same = ticket(9, reply_old="As before.", reply_new="As before.")
+    models = {"origin_a": "bot-v1", "origin_b": "bot-v2"}
+    pairs = lines(tmp_path / "p25.jsonl", [*(ticket(n, **models, best="b") for n in range(4)), same])
+    mapped = ",".join(f"{ours}={theirs}" for ours, theirs in (NAMES | {"verdict": "best"}).items())
+    done = here("import", "labels", pairs, "--to", tmp_path / "votes", "--columns", mapped)
+    assert done.returncode == 0, done.stderr
+    folder = labelled(pairs, NAMES, f"label.humans=[{tmp_path / 'votes'}]")
+    export_run(folder, tmp_path / "data")
+    card = " ".join((tmp_path / "data" / "README.md").read_text().split())
+    digest = hashlib.sha256(pairs.read_bytes()).hexdigest()[:16]
+    same_answers = "response_a and response_b are the same (1)"
+    from_file = f"Pairs: `p25.jsonl`, digest `{digest}`, 5 rows, 4 pairs used; 1 left out: {same_answers}."
+    assert from_file in unescaped(card)
+    assert "Given answers, by origin: `bot-v1` (4), `bot-v2` (4)." in card
+    votes = f"`p25.jsonl`, digest `{digest}`, 4 judgments; 1 dropped at the import: {same_answers}."
+    assert votes in unescaped(card)
+
+
+def unescaped(text: str) -> str:
+    return text.replace("\\", "")
+
+
 def test_columns_of_ones_own_are_mapped_and_the_others_are_carried_to_table_and_export(tmp_path: Path):
     pairs = lines(tmp_path / "two.jsonl", [ticket(n, opened="2026-09-05") for n in range(6)])
     folder = labelled(pairs, NAMES)
@@ -62,6 +98,11 @@ def test_columns_of_ones_own_are_mapped_and_the_others_are_carried_to_table_and_
     }
     assert read_manifest(folder)["prompts"]["carried"] == {"ticket": "string", "opened": "string"}
     export_run(folder, tmp_path / "data")
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "Preferences between given answers" in card
+    assert "synthetic" not in card.casefold()
+    assert "`sft`" not in card
+    assert "Models: labeler `m`." in card
     for config in ("preference", "soft", "judgments"):
         paths = (tmp_path / "data" / config).glob("*.jsonl")
         rows = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
@@ -74,6 +115,20 @@ def test_columns_of_ones_own_are_mapped_and_the_others_are_carried_to_table_and_
     with table.open(encoding="utf-8-sig", newline="") as file:
         cells = list(csv.DictReader(file))
     assert {row["ticket"] for row in cells} == {f"T-{n}" for n in range(6)}
+
+
+def test_principles_of_some_prompts_are_counted_where_they_apply(tmp_path: Path):
+    pairs = lines(tmp_path / "two.jsonl", [ticket(n) for n in range(4)])
+    folder = labelled(pairs, NAMES)
+    rules = tmp_path / "constitution.yaml"
+    rules.write_text(
+        "name: scoped\nprinciples:\n  - The reply is kind.\n"
+        "  - {text: The reply names a plan., applies_to: {pattern: 'number [01]'}}\n"
+    )
+    again = label_pairs(PairsRequest(folder, str(rules)), Recorder()).folder
+    found = principles_per_pair(again)
+    assert (found["least"], found["asked"], found["of"]) == (1, 2, 2)
+    assert "least" not in principles_per_pair(folder)
 
 
 def test_two_pairs_of_one_prompt_keep_their_own_columns(tmp_path: Path):
@@ -280,3 +335,56 @@ def test_a_folder_with_records_of_a_stage_stays(tmp_path: Path):
     before = record_lines(folder)
     assert here("label", run_file).returncode == 2
     assert record_lines(folder) == before
+
+
+def test_a_better_and_a_worse_answer_are_suggested_ready_to_paste(tmp_path: Path):
+    path = tmp_path / "votes.csv"
+    path.write_text("instruction,better,worse,margin\nWhy is it so?,It is so.,It is not so.,0.5\n")
+    with pytest.raises(DataError) as caught:
+        labelled(path)
+    assert "or --columns prompt=instruction,chosen=better,rejected=worse" in str(caught.value)
+    done = here("import", "labels", path, "--to", tmp_path / "labels")
+    assert "--columns prompt=instruction,chosen=better,rejected=worse" in " ".join(done.stderr.split())
+    folder = labelled(path, {"chosen": "better", "rejected": "worse"})
+    assert read_manifest(folder)["prompts"]["ignored"] == ["margin"]
+    (pair,) = comparisons(folder)
+    assert {pair.response_a, pair.response_b} == {"It is so.", "It is not so."}
+
+
+def test_the_only_two_texts_beside_the_prompt_are_suggested_as_answers(tmp_path: Path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("visitor,Anna wrote,Ben wrote\nIs it open?,Yes it is.,No it is not.\n")
+    with pytest.raises(DataError) as caught:
+        labelled(path)
+    assert "'prompt=visitor,response_a=Anna wrote,response_b=Ben wrote'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("draft 1", "draft 2"), ("version A", "version B"), ("old", "new"), ("extra a", "extra b")],
+)
+def test_two_answers_beside_people_are_suggested_ready_to_paste(first: str, second: str, tmp_path: Path):
+    path = tmp_path / "votes.csv"
+    rows = [f"{n},Is hall {n} open?,It is open today.,We do not know it.,{first},{second}" for n in range(3)]
+    path.write_text("\n".join([f"no,visitor,{first},{second},Tam prefers,Olu prefers", *rows]) + "\n")
+    answers = f"prompt=visitor,response_a={first},response_b={second}"
+    with pytest.raises(DataError) as caught:
+        labelled(path)
+    assert answers in str(caught.value)
+    done = here("import", "labels", path, "--to", tmp_path / "labels")
+    given = f"{answers},verdict=Tam prefers,verdict=Olu prefers"
+    assert given in " ".join(done.stderr.split())
+    assert here("import", "labels", path, "--to", tmp_path / "labels", "--columns", given).returncode == 0
+
+
+@pytest.mark.parametrize("share", ["0", "0.2"])
+def test_the_share_of_test_is_set_alone(tmp_path: Path, share: str):
+    pairs = lines(tmp_path / "two.jsonl", [ticket(n) for n in range(3)])
+    folder = labelled(pairs, NAMES, f"split.test={share}")
+    recorded = read_manifest(folder)["identity"]["configuration"]["split"]
+    assert recorded == {"train": 0.0, "preference": 1 - float(share), "test": float(share)}
+    assert labelled(folder, None, f"split.test={share}").is_dir()
+    with pytest.raises(ConfigError, match="must sum to 1"):
+        labelled(pairs, NAMES, "split.test=0", "split.train=0.2")
+    with pytest.raises(ConfigError, match=r"split\.test"):
+        labelled(pairs, NAMES, "split.test=many")

@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import ConfigError, FailedRequestError, RequestError
 from core.records import Comparison, Generation, ScoredAnswer
+from critique.config import SampleConfig
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, GenerationRequest
 from engines.scripted import ScriptedEngine
@@ -19,6 +20,7 @@ from publius.runs.dataset import export_run
 from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
+from publius.stages.sample import Yield
 from tests.publius.invoking import here
 from tests.publius.projects import record_lines, write_project
 
@@ -338,6 +340,23 @@ def test_answers_that_are_all_the_same_are_a_result_with_advice(tmp_path: Path):
     assert "raise compare.samples (now 2)" in outcome.as_json()["advice"]["compare"]
 
 
+class WritesOneAnswer(Writer):
+    """Writes the same answer to all prompts but one, whose samples differ."""
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        found = await super().generate(request)
+        differs = "number 3" in request.turns[-1].text.lower()
+        return found if differs else found.model_copy(update={"text": "The same."})
+
+
+def test_few_pairs_are_a_result_with_what_to_do(tmp_path: Path):
+    settings = "compare={from: base, samples: 2}"
+    outcome = sampled(tmp_path, Writers(WritesOneAnswer), settings, prompts=5, stages=("compare",))
+    said = outcome.as_json()["few_pairs"]
+    assert said.startswith("1 pair, and none from 4 prompts: raise compare.samples (now 2)")
+    assert not outcome.as_json()["advice"]
+
+
 def test_samples_are_read_back_as_they_were_written(tmp_path: Path):
     outcome = sampled(tmp_path, Writers(wide="A short one."))
     for line in record_lines(outcome.folder)["samples.jsonl"]:
@@ -372,6 +391,7 @@ def test_exported_data_says_how_each_answer_was_made(tmp_path: Path):
     assert export_run(outcome.folder, tmp_path / "data").rows == {
         "sft": 12,
         "preference": 12,
+        "kto": 24,
         "soft": 12,
         "judgments": 12,
         "samples": 48,
@@ -384,3 +404,11 @@ def test_exported_data_says_how_each_answer_was_made(tmp_path: Path):
     assert {(row["origin"], row["completion"][0]["content"]) for row in rows} == {("wide:0", "A short one.")}
     card = (tmp_path / "data" / "README.md").read_text()
     assert "| `samples` | 48 |" in card
+
+
+def test_advice_names_the_length_of_answers_that_are_cut_off():
+    config = SampleConfig(sampling={"max_new_tokens": 48})
+    assert Yield(prompts=3, cut=3).advice(config).endswith("raise sample.sampling.max_new_tokens (now 48)")
+    some = Yield(prompts=3, cut=1).advice(config)
+    assert "of 1 of 3 prompts every answer is empty or cut off: raise sample.sampling.max_new_tokens" in some
+    assert "max_new_tokens" not in Yield(prompts=3).advice(config)

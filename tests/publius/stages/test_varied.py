@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -15,6 +16,7 @@ from publius.authoring.estimating.estimate import EstimateRequest
 from publius.authoring.estimating.varied import VariedEstimate, estimate_varied
 from publius.config.variations import read_variations
 from publius.stages.varied import VariedOutcome, VariedRequest, planned_runs, run_varied
+from publius.views import varied as views
 from publius.views.report import contents
 from tests.publius.invoking import here
 from tests.publius.projects import RUN, Recorder, write_project
@@ -53,6 +55,7 @@ def test_wordings_and_seeds_with_one_command(tmp_path: Path):
     vary = ["--vary", "constitution=terse.yaml,brief.yaml", "--vary", "seed=0,1"]
     done = here("eval", run_file, *vary, "--json")
     assert done.returncode == 0, done.stderr
+    assert "self-labelled" not in done.stderr  # nothing is labelled
     found = json.loads(done.stdout)
     names = [Path(run["outcome"]["run"]).name.rpartition("-")[0] for run in found["runs"]]
     assert names == ["small-terse-seed0", "small-terse-seed1", "small-brief-seed0", "small-brief-seed1"]
@@ -72,9 +75,17 @@ def test_wordings_and_seeds_with_one_command(tmp_path: Path):
                 assert metric["value"] == pytest.approx(fmean(own))
 
 
+def test_judges_are_compared_in_folders_and_groups_of_their_own(tmp_path: Path):
+    done = here("eval", write_varied(tmp_path), "--vary", "models.judge=one-judge,another-judge", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len({run["outcome"]["run"] for run in found["runs"]}) == 2
+    assert [group["settings"]["models.judge"] for group in found["groups"]] == ["one-judge", "another-judge"]
+
+
 def test_seeds_alone_are_one_row_for_each_measure(tmp_path: Path):
     done = here("eval", write_varied(tmp_path), "--vary", "seed=0,1")
-    assert "Before and after training, seeds 0, 1, 8 held-out prompts" in done.stdout
+    assert "Without and with the rules as system prompt, seeds 0, 1, 8 held-out prompts" in done.stdout
     rows = done.stdout.splitlines()
     words = next(place for place, row in enumerate(rows) if row.startswith("words "))
     assert rows[words + 1].split()[:2] == ["by", "seed"]
@@ -83,19 +94,59 @@ def test_seeds_alone_are_one_row_for_each_measure(tmp_path: Path):
 
 def test_wordings_are_rows_of_the_table(tmp_path: Path):
     done = here("eval", write_varied(tmp_path), "--vary", "constitution=terse.yaml,brief.yaml")
-    assert "All checks by group, 8 held-out prompts" in done.stdout
+    assert "Checks passed by group, 8 held-out prompts" in done.stdout
     rows = [row.split() for row in done.stdout.splitlines()]
-    assert [row[:3] for row in rows if row[:1] in (["A"], ["B"])] == [
+    assert [row[:3] for row in rows if row[:1] in (["A"], ["B"]) and row[2:3] == ["0"]] == [
         ["A", "terse.yaml", "0"],
         ["B", "brief.yaml", "0"],
     ]
 
 
+def test_serious_alarms_of_single_runs_are_on_top_of_page_and_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    command = "eval", write_varied(tmp_path), "--vary", "eval.sampling.max_new_tokens=3,256"
+    done = here(*command)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.partition("\nRuns\n")[0]
+    text = " ".join(said.split())
+    assert "No model wrote this" in text
+    assert "8 held-out prompts: intervals are wide" in text
+    assert re.search(r"cut off at eval.sampling.max_new_tokens \(3\): raise it\.? \(A\)", text), text
+    assert "on the page" not in text
+    (page,) = tmp_path.glob("compared-*.html")
+    top = page.read_text().partition("Before you rely on this")[2].partition("</section>")[0]
+    for alarm in ("No model wrote this", "intervals are wide", "are cut off at eval.sampling.max_new_tokens"):
+        assert alarm in top
+    assert top.count("(A)") == 1
+    monkeypatch.setattr(views, "_CAVEATS_LISTED", 1)
+    assert f"\nand {top.count('<li') - 1} more on the page\n" in here(*command).stdout
+
+
+def test_rules_are_printed_for_base_and_the_variant_by_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(views.out, "width", 80)
+    command = "eval", write_varied(tmp_path), "--vary", "eval.sampling.temperature=0,0.2,0.5"
+    for bases in (3, 1):
+        monkeypatch.setattr(views, "_BASE_OF_EACH", bases)
+        done = here(*command)
+        table = done.stdout.partition("\nRules by group, base and prompted\n")[2].partition("\n* ")[0]
+        groups, variants, *rows = table.splitlines()
+        assert (groups.split().count("A"), groups.split().count("C")) == (2, 2 if bases == 3 else 1)
+        assert (variants.split().count("base"), variants.split().count("prompted")) == (bases, 3)
+        assert rows
+        assert all(len(row) <= 80 for row in rows)
+        assert "intervals of base are on the page" in done.stdout
+
+
 def test_flips_and_what_measures_an_edit_are_printed_without_an_evaluation(tmp_path: Path):
     done = here("run", write_varied(tmp_path), "--vary", "constitution=terse.yaml,brief.yaml")
+    assert done.stderr.count("self-labelled") == 1
+    assert "of later runs, the same as those above, not repeated" in done.stderr
     text = " ".join(done.stdout.split())
     assert "no run was evaluated: publius eval in place of publius run" in text
-    assert "B: short not measured: no run was evaluated (publius eval)" in text
+    assert "B: short: not measured: no run was evaluated (publius eval)" in text
+    assert text.startswith("No model wrote this: ")
+    assert "A: constitution=terse.yaml, seed 0 B: constitution=brief.yaml, seed 0" in text
     assert "Preferences flipped, of the same pairs of answers" in text
     (row,) = [row.split() for row in done.stdout.splitlines() if row.split()[:2] == ["A", "B"]]
     assert int(row[2]) > 0
@@ -131,6 +182,7 @@ def test_a_failed_run_does_not_stop_the_others_and_is_named(tmp_path: Path):
     assert "run 2 of 2" in done.stderr
     assert "error: prompts=untested.jsonl: " in done.stderr
     assert "no held-out prompts to evaluate on" in done.stderr
+    assert "--set split.train=0 --set split.preference=0 --set split.test=1" in done.stderr
     assert [line.split()[-1] for line in done.stdout.splitlines() if "untested" in line] == ["failed"]
     assert "report: " in done.stdout  # of the run that did not fail
 
@@ -206,6 +258,42 @@ def test_estimate_is_printed_with_a_row_for_each_run(tmp_path: Path):
     done = here("run", run_file, "--vary", "seed=0,1", "--estimate")
     assert done.returncode == 0, done.stderr
     assert "together" in done.stdout
-    assert "calls: expected (fewest-most)" in done.stdout
+    assert "expected (fewest-most)" in done.stdout
+    assert "estimating run 2 of 2, seed=1: critique" in done.stderr
     assert "USD" not in done.stdout  # no prices: no empty column
     assert not (tmp_path / "runs").exists()
+
+
+def test_rules_with_different_checks_are_not_compared(tmp_path: Path):
+    run_file = write_varied(tmp_path)
+    for word, most in (("terse", 70), ("brief", 1)):
+        principle = f"{{id: short, text: The reply is short., check: {{kind: max_words, value: {most}}}}}"
+        text = f"name: same\nextends: constitution.yaml\nprinciples:\n  - {principle}\n"
+        (tmp_path / f"{word}.yaml").write_text(text)
+    vary = ("--vary", "constitution=terse.yaml,brief.yaml")
+    found = json.loads(here("eval", run_file, *vary, "--json").stdout)
+    reason = "A and B measure this rule differently (max_words 70 against 1): not compared"
+    first, second = found["groups"]
+    assert "not_compared" not in first
+    assert second["not_compared"]["compliance.short"] == reason
+    page = Path(found["report"]).read_text()
+    assert f"short: {reason}" in page
+    comparison = page[page.index('id="comparison"') :]
+    assert "not compared</span>" in comparison
+    assert ".compliance.short.B.delta" not in page  # no difference anywhere on the page
+    printed = " ".join(here("eval", run_file, *vary).stdout.split())
+    values = r"A [\d.]+ %( \([^)]+\))? against B [\d.]+ %( \([^)]+\))?; words: A [^;]+ against B [^;]+"
+    said = rf"B: short: measured by its machine check; prompted, by different checks: {values}; "
+    assert re.search(said + re.escape(reason), printed)
+    reason = "without a check and without a judge (set models.judge"
+    assert f"3 rules not measured, {reason}): plain, honest, kind" in printed
+    assert "3 rules were not measured, without a check and without a judge." in text_of(page)
+    assert "of the 1 rule that code checks" in text_of(page)
+    assert f"Not measured, {reason}, or give a rule a check): plain, honest, kind." in text_of(page)
+    for file in ("terse.yaml", "brief.yaml"):  # both have one name
+        assert f"same ({file})" in page
+
+
+def text_of(page: str) -> str:
+    """Return the text of a page without its tags."""
+    return " ".join(re.sub("<[^>]+>", "", page).split())

@@ -15,6 +15,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 REPOSITORY = Path(__file__).parents[3]
+TOO_SMALL_TO_TOUCH = """() => [...document.querySelectorAll('button, input, select, textarea, summary')]
+    .filter((one) => one.checkVisibility() && !one.closest('.cm-editor'))
+    .filter((one) => {
+        const { width, height } = (one.closest('label') ?? one).getBoundingClientRect()
+        return Math.min(width, height) < 24
+    })
+    .map((one) => one.outerHTML.slice(0, 120))"""
+"""A function of a page: its controls that are less than 24 pixels wide or high, with their labels."""
 PATIENCE_S = 600.0
 _PROGRAM = "import sys; sys.argv[0] = 'publius'; from publius.cli import main; main()"
 

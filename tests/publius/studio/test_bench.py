@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from constitution.loader import read_constitution
 from core.errors import EngineError
+from core.records import Prompt
 from engines.config import EngineConfig, ModelConfig
 from engines.scripted import ScriptedEngine
+from prompts.user_templates import user_templates
 from publius.config.run_file import load_run_config
 from publius.studio.bench.bench import Bench
 from publius.studio.bench.workbench import Workbench
@@ -300,3 +303,78 @@ def test_mistake_in_the_run_file_is_said_and_mended_on_the_page(tmp_path: Path):
         assert all(len(card["rounds"]) == 2 for card in opened.open()["cards"])
     finally:
         opened.bench.close()
+
+
+def test_unfinished_principle_waits_for_its_end(on_bench: OnBench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("publius.studio.bench.bench.UNFINISHED_S", 3600.0)
+    before = on_bench.open()
+    asked, pairs = on_bench.asked(), len(labels_of(before, "kind"))
+    path = on_bench.project.constitution
+    text = CONSTITUTION.replace("kind to the person who asks.", "kin")
+    loaded = read_constitution(path, {path: text})
+    on_bench.bench.edit(loaded, unfinished="kind")
+    shown = on_bench.shown.wait("bench", lambda bench: bench["digest"] == loaded.constitution.digest)
+    assert shown["unfinished"] == "kind"
+    assert all(label["pending"] for label in labels_of(shown, "kind"))
+    on_bench.bench.edit(loaded)  # the cursor has left the line
+    done = on_bench.shown.wait(
+        "bench",
+        lambda bench: not bench["busy"] and not any(one["pending"] for one in labels_of(bench, "kind")),
+    )
+    assert done["unfinished"] is None
+    assert on_bench.asked() == asked + 2 * pairs
+
+
+def test_unfinished_principle_is_asked_about_after_a_pause(
+    on_bench: OnBench, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("publius.studio.bench.bench.UNFINISHED_S", 0.05)
+    before = on_bench.open()
+    path = on_bench.project.constitution
+    text = CONSTITUTION.replace("kind to the person who asks.", "kin")
+    loaded = read_constitution(path, {path: text})
+    on_bench.bench.edit(loaded, unfinished="kind")
+    digest = loaded.constitution.digest
+    done = on_bench.shown.wait("bench", lambda bench: bench["digest"] == digest and not bench["busy"])
+    assert done["unfinished"] is None
+    assert done["asked_since_edit"] == {"label": 2 * len(labels_of(before, "kind"))}
+
+
+def test_unfinished_principle_of_two_words_waits_however_long(
+    on_bench: OnBench, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("publius.studio.bench.bench.UNFINISHED_S", 0.0)
+    before = on_bench.open()
+    asked, pairs = on_bench.asked(), len(labels_of(before, "kind"))
+    path = on_bench.project.constitution
+    loaded = read_constitution(
+        path, {path: CONSTITUTION.replace("The reply is kind to the person who asks.", "Be ki")}
+    )
+    on_bench.bench.edit(loaded, unfinished="kind")
+    on_bench.bench.submit(lambda engines: asyncio.sleep(0.3)).result()
+    assert on_bench.asked() == asked
+    on_bench.bench.edit(loaded)
+    on_bench.shown.wait(
+        "bench",
+        lambda bench: not bench["busy"] and not any(one["pending"] for one in labels_of(bench, "kind")),
+    )
+    assert on_bench.asked() == asked + 2 * pairs
+
+
+def test_texts_are_shown_while_they_are_written(on_bench: OnBench):
+    told: list[tuple[str, str | None]] = []
+
+    async def written(engines: Any) -> None:
+        from publius.stages.critique import loop_for
+        from publius.studio.bench.writing import write_answers
+
+        config = load_run_config(on_bench.folder / "run.yaml")
+        constitution = read_constitution(on_bench.project.constitution).constitution
+        loop = loop_for(config, constitution, user_templates(None), engines)
+        await write_answers(loop, Prompt.of("Why?"), lambda purpose, text: told.append((purpose, text)))
+
+    on_bench.bench.submit(written).result()
+    drafts = [text for purpose, text in told if purpose == "draft"]
+    assert drafts[0] is None
+    assert len(drafts) == 3
+    assert (drafts[2] or "").startswith(drafts[1] or "none")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.publius.projects import CONSTITUTION, write_project
-from tests.publius.studio.opened import OpenedStudio, studio_on
+from tests.publius.studio.opened import TOO_SMALL_TO_TOUCH, OpenedStudio, studio_on
 
 pytest.importorskip("uvicorn", reason="the extra 'studio' is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -91,7 +91,7 @@ class Tab:
 
     def status(self, said: str) -> None:
         self.page.wait_for_function(
-            "said => document.querySelector('.editor .status').textContent.includes(said)", arg=said
+            "said => document.querySelector('.editor .status')?.textContent.includes(said)", arg=said
         )
 
     def is_clean(self) -> None:
@@ -112,11 +112,14 @@ def test_first_visit_to_first_flip(browser: Any, project: Path):
         tab.page.wait_for_selector(".cm-content")
         tab.settle()
         assert tab.page.locator(".introduction").count() == 0
-        assert "id: short" in tab.page.inner_text(".cm-content")
+        tab.page.wait_for_selector(".cm-content:has-text('id: short')")  # may come after the labels
         tab.replace("value: 12", "value: 1000")
         tab.page.wait_for_selector(".card.flipped")
         assert "flipped" in tab.page.inner_text(".summary")
         assert tab.page.locator(".labels tr.flipped .pass").count() > 0
+        tab.page.click(".summary button")  # the flipped card may be far down
+        tab.page.wait_for_function("() => document.activeElement.matches('.card.flipped')")
+        tab.page.click(".cm-content")
         tab.page.keyboard.press("Control+s")
         tab.status("Saved")
         assert (project / "constitution.yaml").read_text() == CONSTITUTION.replace("value: 12", "value: 1000")
@@ -150,7 +153,18 @@ def test_principle_is_added_with_completion(browser: Any, project: Path):
         added = saved.removeprefix(CONSTITUTION).splitlines()
         assert added[:2] == ["  - id: calm", "    text: The reply has no exclamation mark."]
         assert added[2] == "    check: {kind: not_regex, value: '!'}"
+        page.keyboard.press("Control+End")
+        number = len(saved.splitlines()) + 1
+        with page.expect_request(lambda sent: is_draft(sent, typing=number)):
+            page.keyboard.type("\nThe reply is kin")
+        with page.expect_request(lambda sent: is_draft(sent, typing=None)):
+            page.keyboard.press("ArrowUp")  # the line that was being typed is finished
         tab.is_clean()
+
+
+def is_draft(sent: Any, *, typing: int | None) -> bool:
+    """Return whether a request sends the text with the line at whose unfinished end the cursor is."""
+    return bool(sent.url.endswith("/api/draft") and sent.post_data_json["typing"] == typing)
 
 
 def pick(page: Any, label: str) -> None:
@@ -202,7 +216,7 @@ def test_mistake_is_shown_at_its_place_and_can_be_reached_by_key(browser: Any, p
         assert "max_words" in problem.inner_text()
         tab.page.wait_for_selector(".cm-lintRange-error")
         assert tab.page.locator(".card").count() == 4  # the bench keeps the last valid rules
-        assert "the text has a mistake" in tab.page.inner_text(".summary")
+        assert "The text has a mistake" in tab.page.inner_text(".summary")
         problem.focus()
         tab.page.keyboard.press("Enter")
         tab.page.wait_for_function("() => document.activeElement.classList.contains('cm-content')")
@@ -220,7 +234,7 @@ def test_two_tabs_and_an_editor_on_disk_overwrite_nothing(browser: Any, project:
         one.page.keyboard.press("Control+s")
         one.status("Saved")
         two.page.wait_for_function(
-            "() => document.querySelector('.cm-content').textContent.includes('simple words')"
+            "() => document.querySelector('.cm-content')?.textContent.includes('simple words')"
         )
         one.replace("kind to the person", "warm to the person")
         path.write_text(path.read_text().replace("twelve", "eleven").replace("value: 12", "value: 11"))
@@ -287,7 +301,7 @@ def test_unsaved_text_of_a_closed_tab_is_offered(browser: Any, project: Path):
         again = Tab(browser, studio)
         again.page.click("button:has-text('Restore it')")
         again.page.wait_for_function(
-            "() => document.querySelector('.cm-content').textContent.includes('simple words')"
+            "() => document.querySelector('.cm-content')?.textContent.includes('simple words')"
         )
         assert (project / "constitution.yaml").read_text() == CONSTITUTION
 
@@ -327,6 +341,7 @@ def test_page_fits_and_can_be_read(browser: Any, project: Path, width: int, dark
         )
         assert unnamed == []
         assert tab.page.evaluate(CONTRAST) == []
+        assert tab.page.evaluate(TOO_SMALL_TO_TOUCH) == []
         tab.is_clean()
 
 
@@ -337,6 +352,7 @@ def test_nothing_of_the_bench_is_cut_off_after_an_edit(browser: Any, project: Pa
         tab.settle()
         tab.replace("value: 12", "value: 1000")
         tab.page.wait_for_selector(".card.flipped", state="attached")
+        assert tab.page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
         tab.page.click(".switch button:has-text('Bench')")
         tab.page.wait_for_selector(".bench .bar button:has-text('Rewrite')")
         cut = tab.page.evaluate(
@@ -360,8 +376,12 @@ def test_everything_is_done_by_keyboard(browser: Any, project: Path):
         page.keyboard.type("# by key")
         page.keyboard.press("Control+s")
         tab.status("Saved")
-        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")  # closes the list of completions, if one is open by now
+        if page.evaluate("() => document.activeElement.classList.contains('cm-content')"):
+            page.keyboard.press("Escape")
+        page.wait_for_function("() => !document.activeElement.classList.contains('cm-content')")
         page.keyboard.press("p")
+        page.wait_for_function("() => document.activeElement.id === 'new-prompt'")
         page.keyboard.type("Why is the sky blue?")
         page.keyboard.press("Enter")
         page.wait_for_selector(".card:has-text('Why is the sky blue?')")

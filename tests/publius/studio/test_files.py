@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, Problem
+from publius.runs.project import OwnFiles, init_project
 from publius.studio.files import FileVersion, NotSavedError, ProjectFiles, UnsavedText
 from publius.studio.project import StudioProject, file_kind
 from tests.publius.projects import CONSTITUTION, write_project
@@ -122,6 +123,53 @@ def test_project_without_constitution_is_refused_in_one_line(tmp_path: Path):
         StudioProject.of(tmp_path)
     with pytest.raises(ConfigError, match="no such file or folder"):
         StudioProject.of(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ["", "engine: {kind: scripted, max_btch: 4}\n", "models: {policy: [\n"],
+    ids=["valid", "misspelt", "no YAML"],
+)
+def test_constitution_outside_of_the_folder_is_edited_in_place(tmp_path: Path, settings: str):
+    rules, desk = tmp_path / "letters.yaml", tmp_path / "desk"
+    rules.write_text(CONSTITUTION)
+    (tmp_path / "other.yaml").write_text(CONSTITUTION)
+    init_project(desk, own=OwnFiles(constitution=rules))
+    with (desk / "run.yaml").open("a") as file:
+        file.write(settings)
+    for given in (desk, desk / "run.yaml"):
+        project = StudioProject.of(given)
+        assert project.constitution == rules.resolve()
+        assert "other.yaml" not in project.paths()
+    files = ProjectFiles(project)
+    before = files.read("letters.yaml")
+    files.save("letters.yaml", before.text + "# edited\n", before.digest, "tab")
+    assert rules.read_text().endswith("# edited\n")
+    for name in ("other.yaml", "../other.yaml", str(tmp_path / "other.yaml")):
+        with pytest.raises(DataError, match="no file"):
+            files.read(name)
+
+
+def test_what_to_do_without_a_constitution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def problem(given: str) -> Problem:
+        with pytest.raises(ConfigError) as caught:
+            StudioProject.of(Path(given))
+        return caught.value.problems[0]
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "desk").mkdir()
+    assert problem("desk").run == "publius init desk"
+    assert problem("new/run.yaml").run == "publius init new"
+    (tmp_path / "letters.yaml").write_text(CONSTITUTION)
+    (tmp_path / "desk" / "eval.yaml").write_text("constitution: ../letters.yaml\nprompts: p\n")
+    assert problem("desk").run == "publius studio desk/eval.yaml"
+    assert StudioProject.of(Path("desk/eval.yaml")).constitution == tmp_path / "letters.yaml"
+    run_file = tmp_path / "desk" / "run.yaml"
+    run_file.write_text("constitution: gone.yaml\nprompts: p\n")
+    assert "names a constitution that is not there" in problem("desk").what
+    assert problem("desk/misnamed.yaml").run is None
+    run_file.write_text("constitution: harmless\nprompts: p\nmodels: {policy: m}\n")
+    assert "names a preset" in problem("desk").what
 
 
 def test_constitution_alone_is_a_project(tmp_path: Path):

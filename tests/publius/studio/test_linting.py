@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from publius.studio.linting import as_loaded, linted
+from publius.studio.linting import as_loaded, linted, principle_at
 from tests.publius.projects import CONSTITUTION, write_project
 
 
@@ -52,3 +52,26 @@ def test_mistake_in_another_file_names_it(tmp_path: Path):
     found = linted(main, "constitution", "extends: base.yaml\nname: main\n")
     assert found.diagnostics[0].line == 1
     assert "base.yaml" in found.diagnostics[0].what
+
+
+def test_line_belongs_to_the_principle_that_is_written_on_it(tmp_path: Path):
+    text = (
+        "name: two\nprinciples:\n  - id: plain\n    text: The reply uses plain words.\n  - The reply is kin\n"
+    )
+    path = tmp_path / "constitution.yaml"
+    loaded = linted(path, "constitution", text).loaded
+    assert loaded is not None
+    plain, kind = (principle.id for principle in loaded.constitution.principles)
+    found = [principle_at(loaded, path, line) for line in range(1, 6)]
+    assert found == [None, None, plain, plain, kind]
+    assert principle_at(loaded, tmp_path / "other.yaml", 4) is None
+
+
+def test_line_of_a_base_file_belongs_to_its_principle(tmp_path: Path):
+    base, main = tmp_path / "base.yaml", tmp_path / "main.yaml"
+    base.write_text(CONSTITUTION)
+    main.write_text("extends: base.yaml\nname: main\nprinciples:\n  - The reply is calm.\n")
+    loaded = as_loaded(main, base, CONSTITUTION)
+    assert loaded is not None
+    assert principle_at(loaded, base, 5) == "kind"
+    assert principle_at(loaded, main, 5) != "kind"

@@ -14,7 +14,7 @@ import pytest
 
 from tests.labelers.page.collections import stored
 from tests.publius.projects import write_project
-from tests.publius.studio.opened import OpenedStudio, studio_on
+from tests.publius.studio.opened import TOO_SMALL_TO_TOUCH, OpenedStudio, studio_on
 from tests.publius.studio.test_runs import RECORDED
 from tests.publius.test_cli import publius
 
@@ -91,7 +91,7 @@ def test_run_is_started_watched_and_compared_with_the_last(browser: Any, tmp_pat
         steps = page.locator(".process .stages li .name").all_text_contents()
         assert steps == ["critique", "compare", "label"]
         assert "6 of 6" in page.locator(".process .stages li").first.inner_text()
-        page.click("text=Compare with the one before")
+        page.click("text=Compare with the run before")
         page.wait_for_selector(".legend")
         assert "2 runs side by side" in page.inner_text("h1")
         difference = page.locator(".difference").all_inner_texts()
@@ -116,7 +116,7 @@ def test_trained_run_shows_measures_curves_and_its_report_in_a_sandbox(browser: 
         page.click(f'button.link:has-text("{RECORDED.name}")')
         page.wait_for_selector(".compared")
         page.click("text=Measures")
-        assert "all checks" in page.inner_text("table.measures")
+        assert "checks passed" in page.inner_text("table.measures")
         page.click("text=Training")
         page.wait_for_selector(".plot polyline")
         said = page.get_attribute(".plot svg", "aria-label")
@@ -133,6 +133,12 @@ def test_trained_run_shows_measures_curves_and_its_report_in_a_sandbox(browser: 
             )
             == "refused"
         )
+        inner.wait_for_function(
+            "() => document.querySelector('.top nav [aria-current]')?.hash === '#summary'"
+        )
+        for theme in ("dark", "light"):  # the studio's, not the system's
+            page.click("[aria-label='Switch between light and dark']")
+            inner.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
         tab.require_clean()
 
 
@@ -160,12 +166,16 @@ def test_talk_is_turned_into_a_test_prompt_an_example_and_ratings(browser: Any, 
         page.click("text=Add to the constitution")
         page.wait_for_selector(".said:has-text('not saved yet')")
         tab.open("edit")
-        page.wait_for_function("() => document.querySelector('.cm-content').innerText.includes('examples:')")
+        page.wait_for_function("() => document.querySelector('.cm-content')?.innerText.includes('examples:')")
         page.wait_for_selector(".card:has-text('window.ran')")
         assert "examples" not in (tmp_path / "constitution.yaml").read_text()
         page.click(".editor button.main:has-text('Save')")
         page.wait_for_selector(".status:has-text('Saved')")
         assert "window.ran" in (tmp_path / "constitution.yaml").read_text()
+        tab.open("talk")
+        page.click("text=New talk")
+        page.click("text=Keep it")  # one press does not remove the talk
+        assert page.inner_text(".turn .prompt") == HOSTILE
         tab.require_clean()
 
 
@@ -199,7 +209,7 @@ def test_twenty_pairs_are_rated_by_keyboard_over_a_kill(browser: Any, tmp_path: 
             for number in range(10, 20):
                 page.keyboard.press(keys[number % len(keys)])
                 page.wait_for_selector(f"#progress:has-text('{number + 1} decided, ')")
-            page.wait_for_selector("text=Everything is rated")
+            page.wait_for_selector("text=Nothing is left to rate")
             tab.require_clean()
     judgments = stored(tmp_path / "ratings")
     taken_back = {judgment.supersedes for judgment in judgments}
@@ -250,11 +260,18 @@ def test_panels_fit_a_narrow_screen_and_every_control_has_a_name(browser: Any, t
         page.click(".ratings form button")
         page.wait_for_selector(".pair")
         require_fit(tab)
+        page.keyboard.press("x")
+        page.wait_for_selector(".said:has-text('Taken out of the queue')")
+        page.click("text=Empty the queue")
+        require_fit(tab)
+        page.click("text=Take them out")
+        page.wait_for_selector("text=Nothing to rate yet")
         tab.require_clean()
 
 
 def require_fit(tab: StudioTab) -> None:
     assert tab.overflow() <= 0
+    assert tab.page.evaluate(TOO_SMALL_TO_TOUCH) == []
     nameless = tab.page.evaluate(
         """() => [...document.querySelectorAll('button, input, select, textarea, a, progress')]
             .filter((one) => one.checkVisibility())

@@ -11,6 +11,7 @@ import pytest
 from core.errors import DataError, RunStateError
 from core.records import Comparison, Prompt
 from publius.audit.gold import read_gold
+from publius.runs.reader import RunReader
 from publius.studio.ratings.desk import RatingDesk
 from tests.labelers.page.collections import comparison, decision, standing, stored
 from tests.publius.invoking import here
@@ -127,3 +128,64 @@ def test_ratings_are_gold_of_an_audit_and_of_a_correction(tmp_path: Path):
 def _pair(number: int) -> Comparison:
     prompt = Prompt.of(f"Question {number}?")
     return Comparison.of(prompt, (f"good {number}", "draft"), (f"bad {number}", "revision:1"))
+
+
+def test_removed_pair_is_asked_no_more_until_it_is_queued_again(tmp_path: Path):
+    desk = desk_in(tmp_path)
+    desk.add([comparison(number) for number in range(3)])
+    first = desk.view("me")["task"]["id"]
+    assert desk.remove("me", first) == 1
+    assert desk.remove("me", first) == 0
+    assert desk.view("me")["left"] == 2
+    assert "no longer part" in (desk.decide("me", decision(first, "first")) or "")
+    desk.close()
+    again = desk_in(tmp_path)
+    assert rate_all(again) == 2
+    assert again.add([comparison(number) for number in range(3)]) == 1
+    assert again.view("me")["task"]["id"] == first
+    again.close()
+
+
+def test_emptied_queue_keeps_ratings_and_the_last_one_can_be_undone(tmp_path: Path):
+    desk = desk_in(tmp_path)
+    desk.add([comparison(number) for number in range(3)])
+    assert desk.decide("me", decision(desk.view("me")["task"]["id"], "first")) is None
+    assert desk.remove("me", None) == 2
+    shown = desk.view("me")
+    assert (shown["task"], shown["decided"], shown["left"]) == (None, 1, 0)
+    assert desk.undo("me", shown["undo"]) is None
+    assert desk.view("me")["left"] == 1
+    desk.close()
+
+
+def test_correction_fitted_from_ratings_reaches_the_next_run(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=30)
+    run = Path(said("run", run_file)["run"])
+    before = labels_in(run)
+    desk = desk_in(tmp_path)
+    with RunReader(run) as reader:
+        desk.add(reader.comparison(identity) for identity in before)
+    for number in range(len(before)):
+        task = desk.view("me")["task"]
+        chosen, _ = before[task["id"]]
+        agrees = number % 5 > 0
+        is_first = (task["answers"][0] == chosen) == agrees
+        assert desk.decide("me", decision(task["id"], "first" if is_first else "second")) is None
+    fitted = tmp_path / "correction.json"
+    said("audit", "correction", run_file, "--gold", tmp_path / "ratings", "--to", fitted)
+    desk.close()
+    run_file.write_text(RUN.replace("principles: 2", "principles: 2, correction: correction.json"))
+    second = Path(said("run", run_file)["run"])
+    correction = json.loads(fitted.read_text())
+    assert json.loads((second / "correction.json").read_text()) == correction
+    assert correction["sources"].keys() == {"ratings"}
+    assert correction["comparisons"] == len(before)
+    after = labels_in(second)
+    moved = [identity for identity, (_, p) in after.items() if p != pytest.approx(before[identity][1])]
+    assert len(moved) > len(before) / 2
+
+
+def labels_in(run: Path) -> dict[str, tuple[str, float]]:
+    """Return the chosen text of each preference of a run, with its probability."""
+    rows = map(json.loads, (run / "preferences.jsonl").read_text().splitlines())
+    return {row["comparison_id"]: (row["chosen"][-1]["content"], row["p_chosen"]) for row in rows}

@@ -14,7 +14,18 @@ def test_line_of_progress_is_a_step():
     step = parse_step("label  1,203/8,000  15%  1.2/s  ETA 1:02:04  70 tokens/s, asked 5 of 8 requests")
     assert step is not None
     assert (step.label, step.done, step.total, step.eta) == ("label", 1203, 8000, "1:02:04")
-    assert step.about == "1.2/s, ETA 1:02:04, 70 tokens/s, asked 5 of 8 requests"
+    assert step.about == "1.2/s, 1 h 2 min left, 70 tokens/s, asked 5 of 8 requests"
+
+
+def test_parts_of_a_line_that_say_nothing_are_left_out():
+    step = parse_step(
+        "compare  4/4  100%  270/s  in 0:00  0 tokens, 0 tokens/s, asked 0 of 0 requests, reused 0"
+    )
+    assert step is not None
+    assert step.about == "270/s, after 0 s"
+    step = parse_step("critique  2/4  50%  0.7/min  ETA 2:51")
+    assert step is not None
+    assert step.about == "0.7/min, 2 min 51 s left"
 
 
 @pytest.mark.parametrize("total", [None, 0, 7])

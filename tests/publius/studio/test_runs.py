@@ -18,7 +18,7 @@ from publius.studio.runs.listing import studio_runs
 from publius.studio.runs.processes import RunProcesses
 from publius.views.report.side_by_side import ReportViews
 from tests.publius.invoking import here
-from tests.publius.projects import CONSTITUTION, write_project
+from tests.publius.projects import CONSTITUTION, RUN, write_project
 from tests.publius.studio.opened import PATIENCE_S, REPOSITORY
 
 RECORDED = REPOSITORY / "tests" / "publius" / "recorded" / "project" / "runs" / "recorded-eabd8bd0"
@@ -67,6 +67,21 @@ def test_list_has_the_evaluation_of_a_run(with_recorded: Path):
     assert found["compliance"]["ppo"]["value"] == values["ppo.compliance"]
 
 
+def test_an_evaluation_alone_is_finished_and_made_up_texts_are_said_to_be(tmp_path: Path):
+    run_file = write_project(tmp_path, 4)
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text(prompts.read_text().replace('"train"', '"test"'))
+    settings = ("--set", "train=[]", "--set", "eval={models: [base, prompted], kl: false, quality: false}")
+    done = here("eval", run_file, *settings)
+    assert done.returncode == 0, done.stderr
+    (run,) = studio_runs(tmp_path)
+    assert (run.state, run.planned) == ("finished", ("eval",))
+    assert run.as_json()["made_up"] == "made up (scripted engine): no model wrote or judged this"
+    (run.folder / "traces.jsonl").write_text("{}\n")  # a run that was interrupted before it was evaluated
+    (run,) = studio_runs(tmp_path)
+    assert run.state == "unfinished"
+
+
 def test_damaged_run_is_listed_with_its_problem(with_recorded: Path):
     (with_recorded / "runs" / RECORDED.name / "manifest.json").write_text("{")
     (run,) = studio_runs(with_recorded)
@@ -78,6 +93,7 @@ def test_curves_are_those_of_the_log(with_recorded: Path):
     trainings = {one["name"]: one for one in board_on(with_recorded).curves(RECORDED.name)}
     lines = (RECORDED / "dpo" / "metrics.jsonl").read_text().splitlines()
     losses = [row["loss"] for row in map(json.loads, lines) if "loss" in row]
+    assert all(curve["about"] for training in trainings.values() for curve in training["curves"])
     (curve,) = (curve for curve in trainings["dpo"]["curves"] if curve["name"] == "loss")
     assert list(curve["values"]) == losses
 
@@ -181,3 +197,36 @@ def test_process_with_the_same_number_is_not_mistaken_for_a_run(tmp_path: Path):
     processes = RunProcesses(tmp_path, tmp_path / "state")
     assert processes.seen(own.name).state == "failed"
     processes.stop(own.name)  # this process, whose number it has, goes on
+
+
+def test_unfinished_run_of_the_command_line_is_resumed_with_its_own_file_and_settings(tmp_path: Path):
+    write_project(tmp_path)
+    (tmp_path / "other.yaml").write_text(RUN.replace("name: small", "name: other"))
+    assert (
+        here("run", tmp_path / "other.yaml", "--set", "label.principles=3", "--only", "critique").returncode
+        == 0
+    )
+    (run,) = board_on(tmp_path).shown()["runs"]
+    assert run["state"] == "unfinished"
+    assert run["source"] == {"run_file": "other.yaml", "overrides": ["label.principles=3"]}
+    source = run["source"]
+    settings = [part for override in source["overrides"] for part in ("--set", override)]
+    folder = tmp_path / "runs" / run["run"]
+    done = here("run", tmp_path / source["run_file"], *settings, "--resume", folder)
+    assert done.returncode == 0, done.stderr
+    (finished,) = board_on(tmp_path).shown()["runs"]
+    assert (finished["state"], finished["source"]) == ("finished", None)
+
+
+def test_run_of_an_older_version_is_resumed_with_the_file_of_its_settings(tmp_path: Path):
+    write_project(tmp_path)
+    (tmp_path / "other.yaml").write_text(RUN.replace("principles: 2", "principles: 3"))
+    assert here("run", tmp_path / "other.yaml", "--only", "critique").returncode == 0
+    (manifest,) = (tmp_path / "runs").glob("*/manifest.json")
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({k: v for k, v in content.items() if k not in ("run_file", "overrides")}))
+    (run,) = board_on(tmp_path).shown()["runs"]
+    assert run["source"] == {"run_file": "other.yaml", "overrides": []}
+    (tmp_path / "other.yaml").unlink()
+    (run,) = board_on(tmp_path).shown()["runs"]
+    assert run["source"] is None

@@ -66,6 +66,22 @@ def test_each_variant_sees_its_own_history_and_prompted_the_constitution(on_talk
         assert ("The reply uses plain words." in asked) == (name == "prompted")
 
 
+def test_texts_of_the_scripted_engine_are_called_made_up(on_talk: OnTalk):
+    said = "made up (scripted engine): no model wrote or judged this"
+    assert on_talk.room.shown()["made_up"] == said
+    on_talk.ask("Who are you?", "base")
+    on_talk.shown.wait("engine", lambda shown: shown["notes"] == [said])
+
+
+def test_answers_are_published_while_they_are_written_and_stored_whole(on_talk: OnTalk):
+    turn = on_talk.ask("Who are you?", "base")
+    written = on_talk.shown.topics["writing"]
+    assert written["turn"] == turn["id"]
+    text, part = turn["answers"]["base"]["text"], written["answers"]["base"]
+    assert text.startswith(part)
+    assert 0 < len(part) < len(text)
+
+
 def test_turn_becomes_a_pinned_prompt(on_talk: OnTalk):
     turn = on_talk.ask("Who are you?")
     on_talk.room.keep_prompt(turn["id"], "base")

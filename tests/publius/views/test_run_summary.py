@@ -60,7 +60,7 @@ def test_the_commands_at_the_end_work(
     monkeypatch.chdir(project)
     last = done.stderr.partition("\nNext\n")[2].splitlines()
     commands = [shlex.split(line) for line in last if line.startswith("publius ")]
-    assert [command[1] for command in commands] == ["show", "export"]
+    assert [command[1] for command in commands] == ["show", "report", "export"]
     for _, *command in commands:
         told = here(*(str(tmp_path / "data") if part == "DIR" else part for part in command))
         assert told.returncode == 0, told.stderr

@@ -43,8 +43,26 @@ def test_the_table_fits_in_80_columns(project: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(out, "_width", 80)
     told = here("runs", project / "run.yaml")
     assert max(map(len, told.stdout.splitlines())) <= 80
-    assert "run, constitution" in told.stdout
+    lines = [line.split() for line in told.stdout.splitlines()]
+    assert lines[:2] == [["run"], ["constitution", "started", "stage", "prompts", "preferences", "gates"]]
+    assert {name[0].partition("-")[0] for name in lines[2::2]} == {"small", "begun"}
     assert f"publius show {project / 'runs'}" in told.stderr
+
+
+def test_runs_of_the_scripted_engine_are_marked(project: Path):
+    shutil.copytree(project / "runs", project / "other" / "runs")
+    (first, *_) = (folder for folder in (project / "other" / "runs").iterdir())
+    resolved = first / "resolved.yaml"
+    text = resolved.read_text()
+    scripted = "kind: scripted" in text
+    resolved.write_text(text.replace("kind: scripted", "kind: transformers"))
+    listed = json.loads(here("runs", project / "other", "--json").stdout)["runs"]
+    by_name = {run["name"]: run["scripted"] for run in listed}
+    assert scripted
+    assert by_name.pop(first.name) == []
+    assert list(by_name.values()) == [["policy", "critic", "labeler"]]
+    told = here("runs", project / "other").stdout
+    assert told.count("texts are made up (scripted engine)") == 1
 
 
 def test_a_folder_that_cannot_be_read_is_named(project: Path, tmp_path: Path):

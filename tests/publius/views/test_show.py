@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from constitution.schema import Constitution, Principle
+from core.records import Judgment, Preference
+from labelers.crowd.aggregate import aggregate
 from publius.config.stand_ins import stand_ins_described
 from publius.console import out
 from publius.runs.manifest import read_manifest
-from publius.runs.pairs.caveats import caveats
+from publius.runs.pairs.caveats import caveats, check_caveats
 from publius.runs.pairs.filters import PreferenceFilter
 from publius.runs.pairs.label_metrics import judgment_metrics
 from publius.stages.runner import RunRequest, execute
+from publius.views.looking.advice import next_commands
+from publius.views.looking.cells import told_apart
+from publius.views.looking.figures import PreferenceFigures
+from publius.views.looking.judged import JudgmentFigures
 from publius.views.looking.overview import print_overview
 from publius.views.looking.reading import read_overview
+from publius.views.report.writing import ReportRequest, write_report
 from tests.publius.invoking import here
+from tests.publius.people import pair, person
 from tests.publius.projects import RUN, Recorder, write_project
+from tests.publius.test_cli import mistakes
 
 TAGS = ("calm", "angry", "calm")
+SHORT = Principle(id="short", text="The reply is short.", check={"kind": "max_words", "value": 9})
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +84,31 @@ def test_figures_are_those_of_the_records(folder: Path):
         assert one["pairs"] == len(judged)
         assert one.get("agrees", 0) == sum(p["by_principle"][name] > 0.5 for p in decided)
         assert one.get("against", 0) == sum(p["by_principle"][name] < 0.5 for p in decided)
+    judgments = lines(folder, "judgments.jsonl")
+    own = [j for j in judgments if j["labeler"] == "check"]
+    said = Counter(j["comment"] for j in own)
+    assert figures["by_check"] == {
+        "short": {"both_pass": said["a passes, b passes"], "both_fail": said["a fails, b fails"]}
+    }
+    assert sum(said.values()) == number
+    decided_by_check = {j["comparison_id"] for j in own if j["p_a"] != 0.5}
+    assert figures["by_source"]["check"]["decided_pairs"] == len(decided_by_check) < number
+    assert figures["by_source"]["check"]["pairs"] == number
+    comparisons = {c["id"]: c for c in lines(folder, "comparisons.jsonl")}
+    chosen = {p["comparison_id"]: p["chosen"][0]["content"] for p in preferences if p["p_chosen"] > 0.5}
+    p_of_chosen = [
+        j["p_a"]
+        if comparisons[j["comparison_id"]]["response_a"] == chosen[j["comparison_id"]]
+        else 1 - j["p_a"]
+        for j in judgments
+        if j["labeler"] == "ai" and j["p_a"] not in (None, 0.5) and j["comparison_id"] in chosen
+    ]
+    by_ai = figures["by_source"]["ai"]
+    assert (by_ai["agrees"], by_ai["against"]) == (
+        sum(p > 0.5 for p in p_of_chosen),
+        sum(p < 0.5 for p in p_of_chosen),
+    )
+    assert by_ai["mean_p"] == pytest.approx(sum(p_of_chosen) / len(p_of_chosen), abs=1e-4)
     assert list(figures["by_principle"]) == [
         "plain",
         "honest",
@@ -97,6 +134,29 @@ def test_rows_are_ten_at_most_and_the_same_each_time(folder: Path):
 def test_what_the_scripted_engine_wrote_is_said_first(folder: Path):
     said = f"No model wrote this: {stand_ins_described(('policy', 'critic', 'labeler'))}."
     assert said in here("show", folder).stdout.partition("10 of ")[0]
+
+
+def test_a_check_that_labels_go_against_is_named_alike_by_show_the_summary_and_the_page(
+    folder: Path, tmp_path: Path
+):
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    outcome = {"comment": "a passes, b fails"}
+    judged = [j | outcome if j["labeler"] == "check" else j for j in lines(copy, "judgments.jsonl")]
+    (copy / "judgments.jsonl").write_text("".join(json.dumps(judgment) + "\n" for judgment in judged))
+    against = [
+        p | {"p_chosen": 0.6, "by_principle": {"short": 0.1}} for p in lines(copy, "preferences.jsonl")
+    ]
+    (copy / "preferences.jsonl").write_text("".join(json.dumps(preference) + "\n" for preference in against))
+    overview, manifest = read_overview(copy, PreferenceFilter(), 3), read_manifest(copy)
+    (said,) = check_caveats(copy)
+    number = len(against)
+    assert said.startswith(f"In {number} of {number} pairs in which one answer keeps `short`, the one that")
+    assert said in overview.small_print
+    assert said in caveats(copy, manifest, {})
+    (shown,) = (meaning for command, meaning in overview.next if "--principle short" in command)
+    assert shown == f"an answer that breaks it was chosen in {number} of {number} pairs"
+    page = write_report(ReportRequest((copy,), tmp_path / "page.html")).contents
+    assert [alarm.text for alarm in page.alarms if alarm.where == "checks"] == [said]
 
 
 def test_filters_count_what_they_leave_out_with_the_reason(folder: Path):
@@ -146,6 +206,28 @@ def test_tables_fit_in_80_columns(
     assert max(len(line) for line in text.splitlines() if line not in sentences) <= 80
 
 
+def test_answers_that_begin_alike_are_shown_from_where_they_differ():
+    same = "word " * 30
+    first, second = told_apart(f"{same}left end", f"{same}right end", 60)
+    assert first.startswith("... word")
+    assert first.endswith("word left end")
+    assert second.endswith("word right end")
+    assert len(first) <= 60
+    assert told_apart("Yes, it does.", "Yes, it  may.", 60) == ("Yes, it does.", "Yes, it may.")
+    assert told_apart("x" * 90 + "1", "x" * 90 + "2", 40) == ("x" * 90 + "1", "x" * 90 + "2")
+
+
+def test_a_row_has_its_tags_and_a_line_for_each_text(folder: Path):
+    assert "No preferences" not in here("show", folder, "--rows", 0).stdout
+    said = here("show", folder, "--rows", 1).stdout.splitlines()
+    start = next(number for number, line in enumerate(said) if line.startswith("id, p of the chosen answer"))
+    (row,) = shown(folder, "--rows", 1)["rows"]
+    head, chosen, rejected = said[start + 1 : start + 4]
+    assert head.split()[:3] == [row["id"][:8], f"{row['p_chosen']:.2f}", f"[{row['tags'][0]}]"]
+    assert chosen.split()[0] == "chosen"
+    assert rejected.split()[0] == "rejected"
+
+
 def test_a_run_without_preferences_shows_drafts(tmp_path: Path):
     run_file = write_project(tmp_path)
     folder = execute(RunRequest(run_file, (), ("critique",)), Recorder()).folder
@@ -168,7 +250,7 @@ def test_a_pair_is_a_table_of_the_principles_with_p_of_the_chosen_answer(folder:
         told_lines = told.splitlines()
         start = next(n for n, line in enumerate(told_lines) if line.startswith("principle "))
         table = [line.split() for line in told_lines[start + 1 :] if line[:1].strip()]
-        assert "> pair" in told
+        assert f"> pair {preference['comparison_id']}, preference {preference['id']}" in told
         names = [cells[0] for cells in table]
         known = ["plain", "honest", "kind", "short"]
         assert names == [name for name in known if name in preference["by_principle"]]
@@ -179,6 +261,61 @@ def test_a_pair_is_a_table_of_the_principles_with_p_of_the_chosen_answer(folder:
     assert sides == {True, False}  # whichever answer is `a`
 
 
+def test_the_id_that_is_asked_for_is_shown(folder: Path):
+    for name in ("prompts", "traces", "comparisons", "judgments", "preferences"):
+        identity = lines(folder, f"{name}.jsonl")[0]["id"]
+        assert identity in here("show", folder, identity).stdout, name
+
+
+@pytest.mark.parametrize("command", ["show", "chat", "annotate", "export", "push", "eval", "select", "serve"])
+def test_several_runs_for_a_command_of_one_are_one_clear_line(command: str, folder: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "manifest.json").write_text("{}")
+    done = here(command, folder, other)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert f"2 runs are given ({folder}, {other}), and publius {command} takes one" in line
+    assert f"run: publius report {folder} {other}" in line
+
+
+def test_pairs_that_people_judged_as_a_whole_are_counted_and_what_they_took_back_is_not():
+    figures, judged = PreferenceFigures(0), JudgmentFigures()
+    voted, checked = pair("How?"), pair("Why?")
+    said = [person(voted.id, "a"), person(voted.id, "b", who="ben")]
+    said.append(person(voted.id, "b", supersedes=said[0].id))
+    checks = [
+        Judgment(
+            id="c", comparison_id=checked.id, labeler="check", verdict="a", p_a=0.95, principle_id="short"
+        )
+    ]
+    for comparison, judgments in ((voted, said), (checked, checks)):
+        preference = aggregate(comparison, judgments, Constitution(name="x", principles=(SHORT,)))
+        assert isinstance(preference, Preference)
+        figures.add(preference)
+        judged.expect(preference)
+        for judgment in judgments:
+            judged.add(judgment)
+    judged.settle()
+    assert (figures.all.pairs, figures.unprincipled) == (2, 1)
+    votes = judged.sources["crowd"]
+    assert (votes.judgments, votes.agrees, votes.against, votes.mean_p) == (2, 2, 0, 1.0)
+    assert (judged.sources["check"].mean_p, len(judged.sources["check"].decided)) == (0.95, 1)
+
+
+def test_pairs_to_ask_people_about_are_those_that_no_person_judged():
+    figures, tied, unsure = PreferenceFigures(0), pair("How?"), pair("Why?")
+    constitution = Constitution(name="x", principles=(Principle(id="kind", text="The reply is kind."),))
+    ai = Judgment(id="ai", comparison_id=unsure.id, labeler="ai", verdict="a", p_a=0.55, principle_id="kind")
+    for comparison, judgment in ((tied, person(tied.id, "tie")), (unsure, ai)):
+        preference = aggregate(comparison, [judgment], constitution)
+        assert isinstance(preference, Preference)
+        figures.add(preference)
+    assert (sum(figures.certainty[:2]), figures.unasked) == (2, 1)
+    said = dict(next_commands(Path("RUN"), figures, None, {"stages": {}}))
+    assert said["publius select RUN --budget 1 --to ask.jsonl"].startswith("1 pair with p of at most 0.6")
+
+
 def test_a_filter_with_an_id_is_refused(folder: Path):
     done = here("show", folder, "abc", "--tag", "calm")
     assert done.returncode == 2
@@ -187,7 +324,7 @@ def test_a_filter_with_an_id_is_refused(folder: Path):
 
 def test_a_table_has_one_row_for_each_pair_and_the_own_columns(folder: Path, tmp_path: Path):
     preferences = {p["id"]: p for p in lines(folder, "preferences.jsonl")}
-    done = here("show", folder, "--to", tmp_path / "all.csv")
+    done = here("show", folder, "--to", tmp_path / "all.csv", "--columns", "all")
     assert done.returncode == 0, done.stderr
     with (tmp_path / "all.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -201,6 +338,40 @@ def test_a_table_has_one_row_for_each_pair_and_the_own_columns(folder: Path, tmp
         for name in ("plain", "honest", "kind", "short"):
             p = preference["by_principle"].get(name)
             assert row[f"p:{name}"] == ("" if p is None else str(p))
+
+
+def test_a_csv_file_for_readers_has_plain_columns_without_ids(folder: Path, tmp_path: Path):
+    done = here("show", folder, "--to", tmp_path / "manager.csv")
+    assert done.returncode == 0, done.stderr
+    assert "--columns all has ids" in " ".join(done.stderr.split())
+    with (tmp_path / "manager.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("prompt", "chosen answer", "rejected answer", "probability chosen is better"),
+        *("by plain", "by honest", "by kind", "by short"),
+        *("labelled by", "words chosen", "words rejected", "tags", "ticket"),
+    ]
+    numbers = [
+        cell for row in rows for name, cell in row.items() if name.startswith(("prob", "by ")) and cell
+    ]
+    assert numbers
+    assert all(len(cell) <= len("0.99") for cell in numbers)
+    (line,) = mistakes(here("import", "labels", tmp_path / "manager.csv", "--to", tmp_path / "people"))
+    assert "its labels are the machines'" in line
+    assert "--columns all" in line
+
+
+def test_columns_of_a_table_are_chosen_by_name(folder: Path, tmp_path: Path):
+    chosen = ("--columns", "ticket,p_chosen", "--columns", "p:kind")
+    assert shown(folder, "--to", tmp_path / "some.csv", *chosen)["columns"] == [
+        "ticket",
+        "p_chosen",
+        "p:kind",
+    ]
+    (line,) = mistakes(here("show", folder, "--to", tmp_path / "x.csv", "--columns", "p_choosen"))
+    assert "no column 'p_choosen'" in line
+    assert "p_chosen" in line.partition("accepted:")[2]
+    assert not (tmp_path / "x.csv").exists()
 
 
 def test_a_parquet_file_has_the_same_rows_with_types(folder: Path, tmp_path: Path):
@@ -237,3 +408,43 @@ def test_a_table_that_cannot_be_written_is_refused(folder: Path, tmp_path: Path,
     assert done.returncode == 2
     assert expected in " ".join(done.stderr.split())
     assert (tmp_path / "t.csv").read_text() == "mine"
+
+
+def test_the_figures_are_one_table_with_a_row_for_each_number(folder: Path, tmp_path: Path):
+    file = tmp_path / "figures.csv"
+    told = here("show", folder, "--summary-to", file)
+    assert told.returncode == 0, told.stderr
+    with file.open(newline="", encoding="utf-8-sig") as opened:
+        rows = list(csv.DictReader(opened))
+    assert list(rows[0]) == ["group", "name", "measure", "value", "low", "high", "n"]
+    values = {(row["group"], row["name"], row["measure"]): row for row in rows}
+    assert len(values) == len(rows)
+    found = shown(folder)["figures"]
+    for name, count in found["certainty"].items():
+        assert float(values["certainty", name, "pairs"]["value"]) == count
+    for group in ("by_principle", "by_tag", "by_source"):
+        for name, tally in found[group].items():
+            own = values[group.removeprefix("by_"), name, "pairs"]
+            assert float(own["value"]) == tally["pairs"]
+    chosen = values["length", "chosen", "mean_words"]
+    assert round(float(chosen["value"]), 1) == found["lengths"]["chosen_words"]
+    share = values["length", "chosen", "longer_share"]
+    assert float(share["low"]) <= float(share["value"]) <= float(share["high"])
+    assert int(share["n"]) == found["lengths"]["pairs"]
+
+
+def test_a_table_of_figures_is_refused_like_one_of_rows(folder: Path, tmp_path: Path):
+    (tmp_path / "there.csv").write_text("")
+    for name, said in (("there.csv", "path already exists"), ("figures.txt", "ends in .csv or .parquet")):
+        told = here("show", folder, "--summary-to", tmp_path / name)
+        assert (told.returncode, said in told.stderr) == (2, True)
+        assert "--summary-to" in told.stderr
+    assert here("show", folder, "--summary-to", "a.csv", "--to", "b.csv").returncode == 2
+
+
+def test_a_report_of_a_run_that_only_labels_has_its_figures_as_tables(folder: Path, tmp_path: Path):
+    told = here("report", folder, "--to", tmp_path / "r.html", "--figures", tmp_path / "paper", "--json")
+    saved = {Path(name).name for name in json.loads(told.stdout)["saved"]}
+    assert {"labels.md", "labels.csv"} <= saved
+    assert "measures.csv" not in saved
+    assert "**certainty**" in (tmp_path / "paper" / "labels.md").read_text()

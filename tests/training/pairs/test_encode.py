@@ -141,7 +141,7 @@ def test_text_row_that_holds_the_template_is_not_rendered_again(
     )
     assert (*mine.rejected.prompt_ids, *mine.rejected.answer_ids)[-3:] == whole.rejected.answer_ids[-3:]
     assert [r.message for r in caplog.records] == [
-        "1 of 1 rows hold a rendered chat template already: "
+        "1 of 1 row holds a rendered chat template already: "
         "they are encoded as they are, special tokens included"
     ]
     # Messages are never taken for a rendering: their text is content, whatever it spells.

@@ -6,8 +6,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from core.errors import ConfigError
 from engines.adapter import SETTINGS, WEIGHTS
 from engines.config import ModelConfig
 from engines.hf.reward_model import load_reward_model
+from tests import forked
 from tests.training.jobs import BY_EXAMPLES, SMALL, answered, job, pairs
 from training import fit
 from training.checkpoints import TrainingFolder
@@ -35,7 +34,6 @@ from training.pairs.reward import train_reward
 from training.policy import load_encoder, load_policy
 from training.sft import train_sft
 
-REPOSITORY = Path(__file__).parents[3]
 RISING: dict[str, float] = {"sft": 1e-2, "reward": 2e-3, "dpo": 2e-3}
 """Learning rates at which the held-out loss of the jobs here falls first and rises later."""
 STEPS = 12
@@ -376,25 +374,20 @@ def test_killed_after_any_checkpoint_it_keeps_the_same_weights(
     same_in_the_end(tmp_path / "killed", tmp_path / "whole")
 
 
-CHILD = """
-import os, signal, sys
-from pathlib import Path
-from tests.training.pairs.test_held_out import run, the_job
-from training import fit
-
-fit.save_adapter = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-run(the_job("reward", Path(sys.argv[1]), Path(sys.argv[2]), eval_every=1, patience=2, keep="best"))
-"""
+def killed_before_it_saves(threads: int, folder: Path, model: Path) -> None:
+    """Train in a process of its own."""
+    torch.set_num_threads(threads)  # another number might round otherwise
+    fit.save_adapter = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    run(the_job("reward", folder, model, eval_every=1, patience=2, keep="best"))
 
 
 @pytest.mark.slow
 @pytest.mark.long  # in another process what is shown above in this one
 def test_a_process_killed_before_it_saved_leaves_all_that_is_needed(tiny_folder: Path, tmp_path: Path):
-    command = [sys.executable, "-c", CHILD, str(tmp_path / "killed"), str(tiny_folder)]
-    threads = str(torch.get_num_threads())  # another number might round otherwise
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": threads}
-    child = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, timeout=300)
-    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    log, given = tmp_path / "log", (torch.get_num_threads(), tmp_path / "killed", tiny_folder)
+    process = forked.start(killed_before_it_saves, *given, log=log)
+    process.join(300)
+    assert process.exitcode == -signal.SIGKILL, log.read_text()
     assert not (tmp_path / "killed" / WEIGHTS).exists()
     for name in ("killed", "whole"):
         run(the_job("reward", tmp_path / name, tiny_folder, eval_every=1, patience=2, keep="best"))

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 
 from core.digests import derive_seed
+from core.notices import counted
 from core.progress import ProgressTask, progress
 from core.store.files import write_atomic
 from training.callbacks import reporting
@@ -144,7 +145,7 @@ class RLLoop:
             return kept
         # A seed per answer, not a generator per process: any number of processes draws the same answers.
         seeds = [derive_seed(self._job.seed, "rollout", step, row) for row in range(len(numbers))]
-        task.note(f"drawing {len(numbers)} answers, {self._clock.rates()}")
+        task.note(f"drawing {counted(len(numbers), 'answer')}, {self._clock.rates()}")
         drawn = self._drawn([prompts[number] for number in numbers], seeds)
         with self._clock.phase("reward"):
             own = process_rows(drawn)

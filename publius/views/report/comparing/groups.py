@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from constitution.diff import Change, compare_constitutions
+from core.errors import PubliusError
 from evaluation.config import BASE
 from evaluation.measures import Series
 from evaluation.metrics import DELTA, metrics_of, variant_rank
 from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, title_of
 from evaluation.win_rate import WIN_RATE
 from publius.views.report.comparing.edited import EditedPrinciple, edited_principles
+from publius.views.report.comparing.yardsticks import different_yardsticks
 from publius.views.report.figures import Figure, FigureBook, nested_leaves
 from publius.views.report.reading.results import Results
 from publius.views.report.reading.sources import RunSource
 
 _NO_SETTINGS = ("seed",)
+_LISTED = 4
+"""Differences that the sentence about a group lists."""
 _ALWAYS = "words"
 """A measure that every answer has."""
 _OVER_BASE = f"{WIN_RATE}.over_base"
@@ -53,6 +59,10 @@ class RunGroup:
     """Differences of its constitution from that of the first group."""
     settings: tuple[SettingChange, ...] = ()
     """Differences of its settings from those of the first group."""
+    not_compared: Mapping[str, str] = field(default_factory=dict)
+    """Measures that its constitution and the first group's define differently, each with the reason."""
+    told_by: str = ""
+    """What tells it from groups whose constitutions have the same name, such as its file, if any."""
 
     def key_of(self, run: RunSource) -> str:
         """Return the short name of a run on the page, such as `A`, or `A2` if the group has several."""
@@ -60,11 +70,8 @@ class RunGroup:
 
     @property
     def name(self) -> str:
-        """Name of the constitution, and its version if it has one."""
-        constitution = self.runs[0].constitution
-        if constitution is None:
-            return self.runs[0].label
-        return f"{constitution.name} {constitution.version}".strip()
+        """Name of the constitution, its version if it has one, and what tells it from others of that name."""
+        return f"{_name_of(self.runs[0])} ({self.told_by})" if self.told_by else _name_of(self.runs[0])
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,10 @@ class GroupCell:
     runs: tuple[Figure, ...]
     """The value of each run; the figures' names end in the labels of the runs."""
     delta: Figure | None = None
-    """Difference from the first group, paired by prompt."""
+    """Difference from the first group, paired by prompt; None if the two are not compared."""
     outcome: ChangeOutcome | None = None
+    not_compared: str = ""
+    """Why the value is not compared with that of the first group; empty if it is."""
 
     @property
     def is_beyond_noise(self) -> bool:
@@ -122,6 +131,27 @@ class GroupComparison:
         cells = [(row, cell) for row in rows for cell in row.cells if cell and cell.group == group.key]
         return [(row, cell) for row, cell in cells if cell.is_beyond_noise]
 
+    def lead(self, group: RunGroup) -> str:
+        """Return in one sentence what a group changes and whether a measure moved beyond noise."""
+        edits = [f"{change.principle} {change.kind}" for change in group.changes if change.principle]
+        edits += [setting.setting for setting in group.settings]
+        listed = list(dict.fromkeys(edits))
+        more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+        what = ", ".join(listed[:_LISTED]) + more or "no principle and no setting"
+        begun = f"{group.key} differs from {self.groups[0].key} in: {what}"
+        if not self.variants:
+            return f"{begun}. No run was evaluated, so nothing was measured."
+        moved = [row.title for row, _ in self.moved(group)]
+        if not moved:
+            return f"{begun}. No measure of {self.variants[0]} moved beyond noise."
+        return f"{begun}. Moved beyond noise, of {self.variants[0]}: {', '.join(moved)}."
+
+    def not_compared(self, group: RunGroup) -> list[tuple[ComparedMeasure, str]]:
+        """Return the measures of the first variant that a group and the first one define differently."""
+        rows = self.of(self.variants[0]) if self.variants else []
+        cells = [(row, cell) for row in rows for cell in row.cells if cell and cell.group == group.key]
+        return [(row, cell.not_compared) for row, cell in cells if cell.not_compared]
+
     def edited(self, group: RunGroup) -> tuple[EditedPrinciple, ...]:
         """Return the principles that a group edits, with what measures each."""
         return edited_principles(
@@ -132,6 +162,16 @@ class GroupComparison:
         """Return a measure of the first variant in a group; None if there is none."""
         rows = [row for row in self.of(self.variants[0]) if row.measure == measure] if self.variants else []
         return next((cell for row in rows for cell in row.cells if cell and cell.group == group.key), None)
+
+    def uncompared(self, measure: str, group: RunGroup) -> tuple[tuple[str, Figure], ...]:
+        """Return a measure of the first variant in the first group and in another, each with its group's key.
+
+        It is empty unless the two define the measure differently: the values are shown and not compared.
+        """
+        cells = (self.cell(measure, self.groups[0]), self.cell(measure, group))
+        if cells[1] is None or not cells[1].not_compared:
+            return ()
+        return tuple((cell.group, cell.value) for cell in cells if cell is not None)
 
     def seeds_agree(self, variant: str) -> bool:
         """Return True if groups have several runs of a variant, and all of them the same values."""
@@ -145,11 +185,38 @@ def group_runs(runs: Sequence[RunSource]) -> tuple[RunGroup, ...]:
     for run in runs:
         members.setdefault(_identity_of(run), []).append(run)
     first = next(iter(members.values()))[0]
+    told = _told_apart([own[0] for own in members.values()])
     groups = []
     for number, own in enumerate(members.values()):
         ordered = tuple(sorted(own, key=lambda run: (run.seed, run.label)))
-        groups.append(RunGroup(_letter(number), ordered, _changes(first, own[0]), _settings(first, own[0])))
+        key = _letter(number)
+        changes, settings = _changes(first, own[0]), _settings(first, own[0])
+        not_compared = _not_compared(first, own[0], key)
+        groups.append(RunGroup(key, ordered, changes, settings, not_compared, told[number]))
     return tuple(groups)
+
+
+def _name_of(run: RunSource) -> str:
+    constitution = run.constitution
+    return run.label if constitution is None else f"{constitution.name} {constitution.version}".strip()
+
+
+def _told_apart(runs: Sequence[RunSource]) -> list[str]:
+    """Return for each run what tells it from the others of its name: the file, else the label of the run."""
+    found = []
+    for run in runs:
+        same = [one for one in runs if _name_of(one) == _name_of(run)]
+        files = [_file_of(one) for one in same]
+        is_told = len(set(files)) == len(files) and "" not in files
+        found.append("" if len(same) == 1 else _file_of(run) if is_told else run.label)
+    return found
+
+
+def _file_of(run: RunSource) -> str:
+    """Return the name of the constitution's file, as the run was made from it; empty if it is not known."""
+    with suppress(PubliusError):  # the file of settings is damaged
+        return Path(run.reader.config.constitution).name
+    return ""
 
 
 def compare_groups(
@@ -235,7 +302,8 @@ class _Pairing:
         self, measure: str, group: RunGroup, metrics: EvaluationMetrics, book: FigureBook
     ) -> GroupCell | None:
         key = (self._name(group), _tested(measure))
-        value, delta = metrics.values.get(key), metrics.deltas.get(key)
+        reason = group.not_compared.get(measure, "")
+        value, delta = metrics.values.get(key), None if reason else metrics.deltas.get(key)
         if group not in self.groups or value is None:
             return None
         prefix = f"compare.{self.variant}.{measure}"
@@ -246,6 +314,7 @@ class _Pairing:
             tuple(book.add(self._run_mean(prefix, run, measure)) for run in group.runs),
             book.metric(prefix, change, is_difference=True) if change else None,
             metrics.outcome(*key) if delta else None,
+            reason,
         )
 
     def _name(self, group: RunGroup) -> str:
@@ -307,7 +376,7 @@ def _mean_cell(
     if not own:
         return None
     mean = Figure(f"{prefix}.{group.key}", fmean(figure.value for figure in own), own[0].unit)
-    return GroupCell(group.key, book.add(mean), tuple(own))
+    return GroupCell(group.key, book.add(mean), tuple(own), not_compared=group.not_compared.get(measure, ""))
 
 
 def _variants_of(results: Iterable[Results]) -> tuple[str, ...]:
@@ -322,7 +391,9 @@ def _identity_of(run: RunSource) -> str:
     """Return everything that identifies a run, except for its seed, as text."""
     identity = run.reader.identity
     settings = {key: value for key, value in run.settings.items() if key not in _NO_SETTINGS}
-    parts = (identity.constitution, settings, identity.prompts, identity.templates, dict(identity.models))
+    judge = run.manifest["stages"].get("eval", {}).get("judge") or {}
+    models = {**({"judge": judge["digest"]} if judge else {}), **identity.models}
+    parts = (identity.constitution, settings, identity.prompts, identity.templates, models)
     return json.dumps(parts, sort_keys=True)
 
 
@@ -330,6 +401,12 @@ def _changes(first: RunSource, other: RunSource) -> tuple[Change, ...]:
     if first.constitution is None or other.constitution is None:
         return ()
     return compare_constitutions(first.constitution, other.constitution).changes
+
+
+def _not_compared(first: RunSource, other: RunSource, key: str) -> dict[str, str]:
+    if first.constitution is None or other.constitution is None:
+        return {}
+    return different_yardsticks(first.constitution, other.constitution, (_letter(0), key))
 
 
 def _settings(first: RunSource, other: RunSource) -> tuple[SettingChange, ...]:

@@ -17,6 +17,8 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
+from constitution.lint.checks import value_beside_id
+from constitution.schema import Constitution
 from core.records import Comparison, Preference
 from publius.authoring.flips import flip_share, is_flip
 from publius.views.report.comparing.groups import RunGroup
@@ -60,6 +62,8 @@ class ShiftFigures:
     """Number of preferences that only the first, and only the second run has."""
     by_principle: tuple[tuple[str, Figure], ...]
     """Number of flips by the principle that moved most."""
+    names: Mapping[str, str]
+    """How the ids among them that name another value than their check are shown: with that check."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,12 @@ def _group_shift(
         if found is not None:
             pairs, flips = found
             compared.append(pairs)
-            figures = _figures(f"compare.preferences.{old.label}.{new.label}", [pairs], book)
+            name = f"compare.preferences.{old.label}.{new.label}"
+            figures = _figures(name, [pairs], book, new.constitution)
             shifts.append(PreferenceShift(old.label, new.label, figures, flips))
     if not shifts:
         return None
-    pooled = _figures(f"compare.flips.{before.key}.{after.key}", compared, book)
+    pooled = _figures(f"compare.flips.{before.key}.{after.key}", compared, book, runs[-1][1].constitution)
     return GroupShift(before.key, after.key, pooled, tuple(shifts))
 
 
@@ -205,8 +210,17 @@ def _moves(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str,
     return {name: after.get(name, _EVEN) - before.get(name, _EVEN) for name in {**before, **after}}
 
 
-def _figures(prefix: str, compared: Sequence[_Compared], book: FigureBook) -> ShiftFigures:
-    """Return the figures of pairs of runs, pooled."""
+def _named_by_check(constitution: Constitution | None) -> dict[str, str]:
+    """Return the ids that name another value than their check, each with the check behind it."""
+    principles = () if constitution is None else constitution.principles
+    checks = ((principle.id, value_beside_id(principle)) for principle in principles)
+    return {name: f"{name} ({check})" for name, check in checks if check is not None}
+
+
+def _figures(
+    prefix: str, compared: Sequence[_Compared], book: FigureBook, constitution: Constitution | None
+) -> ShiftFigures:
+    """Return the figures of pairs of runs, pooled; ids are explained by the constitution of the later one."""
     pairs = [pair for one in compared for pair in one.pairs]
     counts = Counter(moved_by for _, _, moved_by in pairs if moved_by is not None)
     interval = flip_share([(prompt, moved_by is not None) for prompt, _, moved_by in pairs])
@@ -222,4 +236,5 @@ def _figures(prefix: str, compared: Sequence[_Compared], book: FigureBook) -> Sh
         mean and book.add(mean),
         (book.count(f"{prefix}.only_before", only[0]), book.count(f"{prefix}.only_after", only[1])),
         tuple((name, book.count(f"{prefix}.moved_by.{name}", count)) for name, count in counts.most_common()),
+        {name: shown for name, shown in _named_by_check(constitution).items() if name in counts},
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.statistics.bootstrap import Interval
 from labelers.crowd.agreement import Agreement, PairAgreement
-from publius.labels.agreement import agreement_report
+from publius.labels.agreement import AgreementReport, agreement_report
 from publius.views.report.figures import SHARE, Figure, FigureBook
 from publius.views.report.labels.pairs import LabelRecords
 
@@ -25,7 +25,7 @@ class AgreementRow:
     observed: Figure
     """Share of the pairs of labelers that make the same choice."""
     corrected: Figure | None
-    """Krippendorff's alpha of all, Cohen's kappa of two; None if undefined."""
+    """Krippendorff's alpha of all, Cohen's kappa of two; None where it cannot be estimated."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def read_agreement(pairs: LabelRecords, prefix: str, book: FigureBook) -> Labele
     named += [(f"dimension.{name}", f"on {name}", one) for name, one in found.by_dimension.items()]
     groups = tuple(_of_group(f"{prefix}.agreement.{name}", title, one, book) for name, title, one in named)
     ordered = sorted(found.pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))
-    shown = tuple(_of_pair(prefix, pair, book) for pair in ordered[:MAX_LABELER_PAIRS])
+    shown = tuple(_of_pair(prefix, pair, found, book) for pair in ordered[:MAX_LABELER_PAIRS])
     return LabelerAgreement(groups, shown, max(0, len(ordered) - MAX_LABELER_PAIRS))
 
 
@@ -65,10 +65,10 @@ def _of_group(name: str, title: str, found: Agreement, book: FigureBook) -> Agre
     )
 
 
-def _of_pair(prefix: str, pair: PairAgreement, book: FigureBook) -> AgreementRow:
+def _of_pair(prefix: str, pair: PairAgreement, among: AgreementReport, book: FigureBook) -> AgreementRow:
     name = f"{prefix}.agreement.{pair.first}+{pair.second}"
     return AgreementRow(
-        f"{_who(pair.first)} and {_who(pair.second)}",
+        f"{_who(among.name_of(pair.first))} and {_who(among.name_of(pair.second))}",
         book.count(f"{name}.comparisons", pair.comparisons),
         book.add(Figure(f"{name}.observed", pair.observed, SHARE, pair.comparisons)),
         next(_corrected(f"{name}.kappa", pair.cohen, pair.comparisons, book), None),

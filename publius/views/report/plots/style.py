@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -27,6 +28,8 @@ WIDTH_IN = 4.6
 """Width of a plot in inches; the page shows it at 1.0 to 1.6 times this size."""
 INK, SOFT, LINE, SHEET = "#010101", "#020202", "#030303", "#040404"
 SERIES = tuple(f"#0505{number:02x}" for number in range(1, 9))
+ON_DRAWN: ContextVar[Callable[[Any, str], None] | None] = ContextVar("ON_DRAWN", default=None)
+"""What is called with each finished drawing and its name; None for nothing."""
 _VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", SHEET: "sheet"} | {
     name: f"series-{number}" for number, name in enumerate(SERIES, start=1)
 }
@@ -73,6 +76,7 @@ _ATTRIBUTES = frozenset(
 _FONT = re.compile(r"(?:(?P<weight>\d{3}|bold) )?(?P<size>[\d.]+)px\b.*")
 _RC = {
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
     "svg.hashsalt": "publius",
     "text.parse_math": False,
     "font.size": 9.0,
@@ -162,6 +166,8 @@ def svg_of(figure: Drawing, name: str, title: str) -> Markup:
     for size in ("width", "height", "version"):
         root.attrib.pop(size, None)
     root.attrib |= {"class": "plot", "role": "img", "aria-label": title}
+    if (drawn := ON_DRAWN.get()) is not None:
+        drawn(figure, name)
     # ElementTree escapes every text and attribute.
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 

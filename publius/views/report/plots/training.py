@@ -22,9 +22,14 @@ SMOOTHED = 20
 """Number of points above which a running mean is drawn over the curve."""
 
 
+def plotted_curves(training: TrainingLog) -> list[Curve]:
+    """Return the curves that are drawn, the most telling metrics first."""
+    return [curve for curve in training.curves if len(curve.values) > 1][:MAX_PANELS]
+
+
 def curves_plot(training: TrainingLog, name: str) -> Markup | None:
     """Return the curves of a training, the most telling metrics first; None if its log is empty."""
-    curves = [curve for curve in training.curves if len(curve.values) > 1][:MAX_PANELS]
+    curves = plotted_curves(training)
     if not curves:
         return None
     rows = math.ceil(len(curves) / _COLUMNS)

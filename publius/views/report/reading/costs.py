@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engines.endpoint.spending import server_records_of
+from publius.runs.pairs.unpaired import UNPAIRED
 from publius.views.report.figures import SECONDS, USD, Figure, FigureBook
 from publius.views.report.reading.sources import RunSource
 
@@ -25,6 +26,8 @@ class StageCost:
     """Number of skipped records by reason."""
     advice: str = ""
     """What the stage lacked."""
+    unpaired: tuple[tuple[str, Figure], ...] = ()
+    """Number of prompts without comparisons by the run's settings, by reason: none of them failed."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +57,21 @@ def read_costs(run: RunSource, book: FigureBook) -> Costs:
 
 
 def _stage(prefix: str, name: str, entry: Mapping[str, object], book: FigureBook) -> StageCost:
-    requests, excluded = entry.get("requests"), entry.get("left_out")
+    requests = entry.get("requests")
     assert isinstance(requests, Mapping)
-    assert isinstance(excluded, Mapping)
     return StageCost(
         name,
         book.count(f"{prefix}.records", int(str(entry.get("records", 0)))),
         {key: book.count(f"{prefix}.{key}", requests.get(key, 0)) for key in _REQUESTS},
         book.add(Figure(f"{prefix}.seconds", float(str(entry.get("seconds", 0.0))), SECONDS)),
-        tuple(
-            (reason, book.count(f"{prefix}.left_out.{reason}", count)) for reason, count in excluded.items()
-        ),
+        _reasons(prefix, entry.get("left_out"), book),
         str(entry.get("advice") or ""),
+        _reasons(prefix, entry.get(UNPAIRED, {}), book),
+    )
+
+
+def _reasons(prefix: str, counts: object, book: FigureBook) -> tuple[tuple[str, Figure], ...]:
+    assert isinstance(counts, Mapping)
+    return tuple(
+        (reason, book.count(f"{prefix}.left_out.{reason}", count)) for reason, count in counts.items()
     )

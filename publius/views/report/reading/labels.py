@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.records import Judgment, Preference
+from labelers.crowd.votes import MACHINES
 from publius.runs.pairs.label_metrics import label_metrics
 from publius.views.report.figures import COUNT, SHARE, Figure, FigureBook
 from publius.views.report.reading.sources import RunSource
@@ -16,10 +17,11 @@ from publius.views.report.reading.sources import RunSource
 _TITLES = {
     "judgments.ai": "judgments by the AI labeler",
     "judgments.check": "judgments by machine checks",
-    "judgments.check.decided": "of these, with a difference",
+    "judgments.check.decided": "machine-check judgments that prefer an answer",
     "preferences": "preferences",
-    "preferences.ties": "of these, ties",
-    "preferences.revision_chosen": "a revision is preferred",
+    "preferences.ties": "preferences that are ties",
+    "preferences.revision_chosen": "preferences for a revision",
+    "preferences.answers_cut_off": "answers cut off at the token limit, of two a preference",
     "preferences.mean_p_chosen": "mean probability of the chosen answer",
     "ai.unparsed": "AI judgments that could not be read",
     "ai.abstained": "AI judgments without a verdict (abstained)",
@@ -70,6 +72,14 @@ class LabelStatistics:
     def of(self, name: str) -> Figure | None:
         """Return the figure whose name ends in `.labels.NAME`, or None."""
         return next((f for f in self.figures.values() if f.name.endswith(f".labels.{name}")), None)
+
+    @property
+    def people(self) -> dict[str, Figure]:
+        """Number of judgments by source, of all sources of people's labels."""
+        found = (figure.name.rpartition(".labels.judgments.") for figure in self.figures.values())
+        named = {name: prefix for prefix, _, name in found if prefix}
+        machines = {*MACHINES, "check.decided"}
+        return {name: f for name in named if name not in machines and (f := self.of(f"judgments.{name}"))}
 
 
 @dataclass

@@ -11,6 +11,7 @@ from evaluation.config import BASE, STEERED
 from evaluation.judged.names import JUDGED
 from evaluation.measures import COMPLIANCE
 from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, is_steered, title_of
+from evaluation.report import unmeasured_principles
 from evaluation.win_rate import WIN_RATE
 from publius.stages.variants import PROMPTED, UNTRAINED
 from publius.views.report.figures import Figure, FigureBook
@@ -19,7 +20,16 @@ from publius.views.report.reading.gates import ShownGate, read_gates
 from publius.views.report.reading.sources import RunSource
 
 _SHOWN_ELSEWHERE = frozenset(
-    {"schema_version", "variants", "prompts", "left_out", "metrics", "gates", "gates_not_checked"}
+    {
+        "schema_version",
+        "variants",
+        "prompts",
+        "left_out",
+        "metrics",
+        "gates",
+        "gates_not_checked",
+        "prompts_trained_on",
+    }
 )
 _WORDS: Mapping[ChangeOutcome, str] = {
     "better": "better",
@@ -87,6 +97,16 @@ class Results:
     """What is known of the judge that rated single answers; empty without one."""
     best_of: tuple[Mapping[str, Any], ...] = ()
     """Points of the best-of-n curve of the reward model, as in `metrics.json`; empty if there is none."""
+    trained_on: Mapping[str, Figure] = field(default_factory=dict)
+    """Number of the prompts that a variant was trained on, by variant; those without any are left out."""
+    unmeasured: tuple[str, ...] = ()
+    """Principles that no check and no judge measured."""
+    yardsticks: tuple[str, ...] = ()
+    """Principles that are only measured."""
+    checked: Figure | None = None
+    """Number of principles that machine checks measured."""
+    unmeasured_count: Figure | None = None
+    """Number of `unmeasured`; None if there is none."""
 
     @property
     def main(self) -> str | None:
@@ -106,6 +126,9 @@ class Results:
         return self.row(COMPLIANCE) or self.row(WIN_RATE) or next(iter(self.rows), None)
 
 
+_ABOUT_CHECKS = "The mean share of a prompt's machine checks that its answer passes."
+
+
 def read_results(run: RunSource, book: FigureBook) -> Results | None:
     """Return the evaluation of a run; None if it was not evaluated."""
     folder = run.folder / "eval"
@@ -115,12 +138,54 @@ def read_results(run: RunSource, book: FigureBook) -> Results | None:
     prefix = f"{run.label}.eval"
     metrics = EvaluationMetrics.of(map(_metric, content["metrics"]))
     prompts = book.count(f"{prefix}.prompts", int(content.get("prompts", 0)))
-    rows = tuple(_row(run, metrics, measure, prefix, book) for measure in metrics.measures)
+    rows = measure_rows(run, metrics, prefix, book)
     extras = extra_tables(folder, content, prefix, book, _SHOWN_ELSEWHERE)
     unchecked = tuple(map(str, content.get("gates_not_checked", ())))
     gates, judged = read_gates(content, prefix, book), content.get("judged") or {}
+    trained_on = {
+        variant: book.count(f"{prefix}.{variant}.trained_on", int(count))
+        for variant, count in content.get("prompts_trained_on", {}).items()
+        if count
+    }
     best_of = content.get("drift", {}).get("best_of_n_by_reward", {}).get("points", ())
-    return Results(metrics.variants, rows, prompts, extras, gates, unchecked, judged, tuple(best_of))
+    unmeasured: tuple[str, ...] = ()
+    if run.constitution is not None:
+        unmeasured = unmeasured_principles(run.constitution, judged=bool(judged))
+    checks = sum(measure.startswith(f"{COMPLIANCE}.") for measure in metrics.measures)
+    return Results(
+        metrics.variants,
+        rows,
+        prompts,
+        extras,
+        gates,
+        unchecked,
+        judged,
+        tuple(best_of),
+        trained_on,
+        unmeasured,
+        run.constitution.yardsticks if run.constitution else (),
+        book.count(f"{prefix}.checked", checks) if checks else None,
+        book.count(f"{prefix}.unmeasured", len(unmeasured)) if unmeasured else None,
+    )
+
+
+def recorded_metrics(run: RunSource) -> list[Metric]:
+    """Return the metrics of a run's evaluation; none if it was not evaluated."""
+    return list(map(_metric, read_json(run.folder / "eval" / "metrics.json").get("metrics") or ()))
+
+
+def measure_rows(
+    run: RunSource, metrics: EvaluationMetrics, prefix: str, book: FigureBook
+) -> tuple[MeasureRow, ...]:
+    """Return the rows of an evaluation, or of several seeds as one.
+
+    Args:
+        run: the run, whose constitution names the principles.
+        metrics: the metrics of all variants.
+        prefix: what the names of the figures begin with.
+        book: takes the figures.
+    """
+    return tuple(_row(run, metrics, measure, prefix, book) for measure in metrics.measures)
 
 
 def _metric(value: Mapping[str, Any]) -> Metric:
@@ -150,5 +215,5 @@ def _row(
         unit,
         is_steered(measure),
         tuple(cells),
-        principle.text if principle else "",
+        principle.text if principle else _ABOUT_CHECKS if measure == COMPLIANCE else "",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from constitution.schema import Constitution
 from core.errors import PubliusError, RunStateError
 from core.store.files import is_there
+from publius.runs.inputs import evaluation_settings
 from publius.runs.manifest import MANIFEST
 from publius.runs.reader import RunReader
 from training.checkpoints import RESULT
@@ -45,8 +46,11 @@ class RunSource:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The recorded settings that determine the run's results."""
-        return dict(self.reader.identity.configuration)
+        """The recorded settings that determine the run's results, those of the last evaluation included."""
+        recorded = dict(self.reader.identity.configuration)
+        with suppress(PubliusError):  # the file is damaged: what the manifest has of them
+            return {**recorded, **evaluation_settings(self.reader.config)}
+        return recorded
 
     @property
     def seed(self) -> int:

@@ -34,6 +34,10 @@
     root.dataset.theme = isDark ? "light" : "dark";
     remembered(root.dataset.theme);
   };
+  addEventListener("message", (event) => { // a page that shows the report in a frame has a theme of its own
+    const wanted = event.source === parent && parent !== window ? event.data?.theme : null;
+    if (["light", "dark"].includes(wanted)) root.dataset.theme = wanted;
+  });
   byId("theme").addEventListener("click", switchTheme);
   byId("help").addEventListener("click", () => byId("help-dialog").showModal());
 
@@ -518,11 +522,13 @@
   });
   addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
   const links = [...document.querySelectorAll(".top nav a")];
+  const inView = new Map(); // by id of a section: whether it is in the band near the top, also after the page has changed its size
   const watched = new IntersectionObserver((seen) => {
-    for (const { target, isIntersecting } of seen) {
-      const link = links.find((one) => one.hash === `#${target.id}`);
-      if (isIntersecting && link) { links.forEach((one) => one.removeAttribute("aria-current")); link.setAttribute("aria-current", "true"); }
-    }
+    for (const { target, isIntersecting } of seen) inView.set(target.id, isIntersecting);
+    const current = links.find((one) => inView.get(one.hash.slice(1)));
+    if (!current) return;
+    for (const one of links) one.removeAttribute("aria-current");
+    current.setAttribute("aria-current", "true");
   }, { rootMargin: "-15% 0px -75% 0px" });
   for (const link of links) { const target = byId(link.hash.slice(1)); if (target) watched.observe(target); }
 })();

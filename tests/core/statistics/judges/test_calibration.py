@@ -55,6 +55,14 @@ def test_liking_for_length_is_never_added():
     assert fit_logits(likes_it_too).length == 0
 
 
+def test_no_length_is_left_where_the_judge_says_nothing_about_gold():
+    lengths = np.random.default_rng(8).normal(0, 1, 200)
+    prefers_longer = GoldLogits(2 * lengths, (lengths < 0).astype(float), lengths=lengths)
+    found = fit_logits(prefers_longer)
+    assert (found.scale, found.length, found.slot) == (0, 0, 0)
+    assert not found.applied_to(prefers_longer).any()
+
+
 def test_liking_for_the_first_slot_is_removed():
     generator = np.random.default_rng(7)
     margin, slots = generator.normal(0, 2, 3000), generator.choice([-1.0, 1.0], 3000)

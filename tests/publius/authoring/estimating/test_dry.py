@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from constitution.schema import Constitution, Example, Principle
+from core.errors import EngineError
 from core.records import Prompt
+from core.store.cache import RequestCache
 from engines.config import EngineConfig, ModelConfig
 from engines.loading import locate, parameter_count, parameters_by_config
 from engines.protocols import ChoiceRequest
@@ -22,6 +24,7 @@ from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
 from publius.authoring.estimating.lengths import AnswerLengths
 from publius.stages.runner import RunRequest, execute
 from tests.engines.http.test_decisions import CountingDecider
+from tests.publius.invoking import here
 from tests.publius.projects import write_project
 from tests.publius.serving.running import TOKEN, served
 
@@ -196,3 +199,52 @@ def test_engine_with_a_short_context_still_counts_words():
     dry = DryEngine(Short(), RequestLedger(), AnswerLengths(), None)
     assert dry.has_room(60)
     assert not dry.has_room(80)
+
+
+class Absent(ScriptedEngine):
+    """A server that does not answer, and counts how often it is asked."""
+
+    asked = 0
+
+    @property
+    def identity(self) -> str:
+        self.asked += 1
+        raise EngineError("the server gave no usable answer", accepted="a server")
+
+
+def test_a_server_that_does_not_answer_is_asked_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    engine, ledger, lengths = Absent(model="far"), RequestLedger(), AnswerLengths(())
+    alone = DryEngine(engine, ledger, lengths, None, served=True)
+    with RequestCache(tmp_path / "cache.sqlite") as cache:
+        roles = [DryEngine(engine, ledger, lengths, cache, served=True) for _ in range(3)]
+        assert len({one.identity for one in [alone, *roles]}) == 1
+    assert engine.asked == 1
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "far: the server does not answer, so nothing counts as in the cache: the server gave no usable answer"
+    )
+
+
+def test_an_estimate_needs_no_key_and_its_price_is_what_its_budget_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    engine = "kind: http, url: http://127.0.0.1:9/v1, api_key_env: NO_SUCH_KEY"
+    prices = "prices: {input: 0.15, output: 0.6}, budget: {usd: 50}"
+    plain = "name: s\nconstitution: constitution.yaml\nprompts: prompts.jsonl\nmodels: {policy: m}\n"
+    run_file = write_project(
+        tmp_path, 2, f"{plain}engine: {{{engine}, {prices}}}\nlabel: {{principles: 2}}\n"
+    )
+    told = here("run", run_file, "--estimate", "--set", "train=[]", "--json")
+    assert told.returncode == 0, told.stderr
+    assert told.stderr.count("NO_SUCH_KEY is not set, so its server is not asked") == 1
+    found = json.loads(told.stdout)
+    (budget,) = found["budgets"]
+    assert budget["expected"] == pytest.approx(found["total"]["usd"]["expected"], abs=1e-6)
+    assert budget["most"] == pytest.approx(found["total"]["usd"]["upper"], abs=1e-6)
+    assert any(row["purpose"] == "label" for row in found["requests"])
+    refused = here("run", run_file, "--set", "train=[]")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: engine.api_key_env")  # before a row of the prompts is read

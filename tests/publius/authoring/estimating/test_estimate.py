@@ -15,9 +15,11 @@ from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.scripted import ScriptedEngine
 from publius.authoring.estimating import estimate as estimating
 from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
+from publius.authoring.preview import PreviewRequest, preview_run
 from publius.runs.manifest import read_manifest
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
+from publius.views.costs.estimate import shown_usd
 from tests.publius.invoking import here
 from tests.publius.projects import CONSTITUTION, RUN, Recorder, write_project
 
@@ -271,6 +273,64 @@ def test_time_is_that_of_the_rate_or_of_earlier_runs(tmp_path: Path):
     assert speed["source"] == "measured in 1 earlier run of the project"
 
 
+def test_reading_is_assumed_where_no_label_stage_has_ended(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=4)
+    outcome = run(run_file)
+    manifest = json.loads((outcome.folder / "manifest.json").read_text())
+    requests = {"completion_tokens": 200, "prompt_tokens": 3_600, "asked": 50}
+    manifest["stages"] = {"critique": {"requests": requests, "seconds": 20.0}}
+    (outcome.folder / "manifest.json").write_text(json.dumps(manifest))
+    speed = estimated(with_other_prompts(run_file, "Exercise"))["speed"]
+    assert (speed["generated_per_s"], speed["read_per_s"]) == (50.0, 225.0)
+    assert 200 / speed["generated_per_s"] + 3_600 / speed["read_per_s"] == pytest.approx(20.0)
+    assert speed["source"].endswith(
+        "; reading prompts assumed 4.5 times as fast; measured once a label stage has ended"
+    )
+
+
+def test_a_preview_and_the_answers_of_an_evaluation_measure_a_speed(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=4)
+    preview_run(PreviewRequest(run_file, 1), Recorder())
+    (file,) = (tmp_path / ".publius" / "speeds").iterdir()
+    recorded = json.loads(file.read_text())
+    assert recorded["stages"]["critique"]["requests"]["completion_tokens"] > 0
+    assert estimated(run_file)["speed"] is None  # of less than two seconds
+    recorded["stages"]["critique"] |= {"seconds": 20.0}
+    recorded["stages"]["critique"]["requests"] |= {"completion_tokens": 200, "prompt_tokens": 0}
+    file.write_text(json.dumps(recorded))
+    speed = estimated(run_file)["speed"]
+    assert (speed["generated_per_s"], speed["source"].partition(",")[0]) == (
+        10.0,
+        "measured in 1 preview of the project",
+    )
+    preview_run(PreviewRequest(run_file, 1), Recorder())  # all answers are in the cache
+    assert json.loads(file.read_text()) == recorded
+    assert estimated(run_file, "models.policy=other")["speed"] is None
+
+    folder = run(run_file, "train=[]", "split={train: 0, preference: 0, test: 1}", "eval.prompts=2").folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["stages"]["eval"] = {
+        "requests": {"asked": 4, "completion_tokens": 900, "prompt_tokens": 0},
+        "seconds": 100.0,
+        "answering": {
+            "requests": {"asked": 4, "completion_tokens": 300, "prompt_tokens": 0},
+            "seconds": 10.0,
+        },
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    speed = estimated(run_file)["speed"]
+    assert (speed["generated_per_s"], speed["source"].partition(";")[0]) == (
+        30.0,
+        "measured in 1 earlier run of the project",
+    )
+
+
+def test_without_a_speed_it_says_what_measures_one(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=2)
+    said = " ".join(here("run", run_file, "--estimate").stdout.split())
+    assert "publius run RUN.yaml --preview 4 does, or give --rate TOKENS_PER_S" in said
+
+
 @pytest.mark.parametrize("rate", ["0", "-3", "nan", "inf"])
 def test_rate_that_is_no_number_above_zero_is_refused(tmp_path: Path, rate: str):
     with pytest.raises(ConfigError, match="--rate: found"):
@@ -299,3 +359,56 @@ def test_command_prints_a_table_or_json(tmp_path: Path):
     assert (refused.returncode, "require --estimate" in refused.stderr) == (2, True)
     assert not (tmp_path / "runs").exists()
     assert "Estimated and actual" in here("run", run_file).stdout
+
+
+def test_more_rows_scale_what_a_run_asks(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=20)
+    own, scaled = estimated(run_file), estimated(run_file, rows=2_000)
+    assert scaled["rows"] == {"rows": 2_000, "in_file": 20, "imported": 20, "skipped": 0, "used": 20}
+    assert scaled["prompts"] == {split: 100 * count for split, count in own["prompts"].items()}
+    for key, row in rows(own).items():
+        if key[0] in ("critique", "label"):
+            expected = 100 * row["calls"]["expected"]
+            assert abs(rows(scaled)[key]["calls"]["expected"] - expected) <= 100
+            assert rows(scaled)[key]["calls"]["upper"] >= rows(scaled)[key]["calls"]["expected"]
+    run(run_file)
+    again = estimated(run_file, rows=2_000)
+    assert again["total"]["reused"] == 0
+    assert again["total"]["calls"]["expected"] == scaled["total"]["calls"]["expected"]
+
+
+def test_skipped_rows_are_scaled_and_an_estimate_for_more_is_not_kept(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=9)
+    path = run_file.parent / "prompts.jsonl"
+    path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
+    told = here("run", run_file, "--estimate-for", "1000")
+    assert "rows: 1,000 of a file, like the 10 of this one; about 100 would be skipped" in told.stdout
+    assert "of 10 rows, 9 (90%) are prompts of a run" in " ".join(told.stdout.split())
+    assert estimated(run_file, rows=1_000)["rows"]["skipped"] == 100
+    assert not (run_file.parent / ".publius" / "estimates").exists()
+
+
+def test_fewer_rows_and_a_limit_are_refused(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=9)
+    with pytest.raises(ConfigError, match="the file has 9 rows"):
+        estimated(run_file, rows=5)
+    with pytest.raises(ConfigError, match=r"prompts\.limit"):
+        estimated(run_file, "prompts.limit=4", rows=50)
+
+
+def test_a_sample_of_a_long_file_stands_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run_file = write_project(tmp_path, prompts=40)
+    whole = estimated(run_file)
+    monkeypatch.setattr(estimating, "MOST_ROWS", 10)
+    found = estimated(run_file)
+    assert found["rows"] == {"rows": 40, "in_file": 40, "imported": 10, "skipped": 0, "used": 10}
+    assert sum(found["prompts"].values()) == sum(whole["prompts"].values()) == 40
+    assert found["plan"] == whole["plan"]
+
+
+@pytest.mark.parametrize(
+    ("dollars", "shown"),
+    [(0, "0.00"), (12.345, "12.35"), (0.01, "0.01"), (0.00424, "0.0042"), (3e-6, "0.0000030")],
+)
+def test_prices_below_a_cent_have_two_digits(dollars: float, shown: str):
+    assert shown_usd(dollars) == shown

@@ -45,6 +45,26 @@ def test_encodings_hide_no_key_and_binary_files_have_none(tmp_path: Path):
     assert found(tmp_path / "model.safetensors") == []
 
 
+def test_parquet_which_cannot_be_searched_is_a_finding(tmp_path: Path):
+    path = tmp_path / "train.parquet"
+    path.write_bytes(b"PAR1\0")
+    assert [leak.place for leak in found(path)] == ["train.parquet:1"]
+
+
+def test_parquet_files_are_refused_in_one_line(tmp_path: Path):
+    files = {f"{name}/train.parquet": tmp_path / "train.parquet" for name in ("soft", "sft", "judgments")}
+    (tmp_path / "train.parquet").write_bytes(b"PAR1\0")
+    with pytest.raises(DataError) as raised:
+        require_no_leaks(files, [], [])
+    (line,) = str(raised.value).splitlines()
+    assert (
+        "3 Parquet files cannot be searched for keys (soft/train.parquet, sft/train.parquet and 1 more)"
+        in line
+    )
+    require_no_leaks(files, [], ["*.parquet"])
+    require_no_leaks(files, [], [f"{name}:1" for name in files])
+
+
 def test_ten_findings_are_printed_and_the_others_are_counted(tmp_path: Path):
     path = tmp_path / "train.jsonl"
     path.write_text(f"{KEY}\n" * 13)

@@ -250,8 +250,16 @@ def test_a_run_of_the_scripted_engine_is_refused_and_forced_with_a_card_that_say
     assert "the texts of policy, critic, labeler are from the scripted engine" in line
     data = tmp_path / "data"
     assert here("export", run, "--to", data).returncode == 0
-    (same,) = mistakes(here("push", data, "me/rules", "--dry-run"))
-    assert same == line.replace(str(run), str(data))
+    for what in (run, data):
+        rehearsed = here("push", what, "me/rules", "--dry-run")
+        (same,) = mistakes(rehearsed)
+        assert same == line.replace(str(run), str(what))
+        assert {"README.md", "soft/train.jsonl"} <= {
+            row.split()[0] for row in rehearsed.stdout.split("\n") if row
+        }
+        assert "nothing was sent (--dry-run)" in rehearsed.stdout
+        found = here("push", what, "me/rules", "--dry-run", "--json")
+        assert (found.returncode, json.loads(found.stdout)["refused"]) == (2, same.removeprefix("error: "))
     assert hub.requests == []
     done = here("push", run, "me/rules", "--force")
     assert done.returncode == 0, done.stderr

@@ -35,7 +35,8 @@ def project(folder: Path, model: Path) -> Path:
     run_file = write_trainable(folder, model)
     (folder / "constitution.yaml").write_text(CONSTITUTION)
     limits = "{prompts: 4, neutral_loss: null, finished: null, sameness: null}"
-    run_file.write_text(run_file.read_text() + f"choose: {limits}\n")
+    run = run_file.read_text().replace(", texts: 4", "")  # the choice is by all texts
+    run_file.write_text(f"{run}choose: {limits}\n")
     return run_file
 
 

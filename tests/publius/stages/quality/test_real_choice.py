@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engines.tokenization import TurnEncoder
+from publius.stages.quality import losses
 from publius.stages.quality.encoding import encoded_passages, encoded_references
 from publius.stages.quality.steered import read_choice
 from publius.stages.runner import RunRequest, execute
@@ -53,8 +55,20 @@ def test_the_embedded_model_reads_the_texts_with_about_a_hundred_tokens_each(emb
     assert end.endswith("can then reach the pane.<|im_end|>")
 
 
+def of_eight(encoded: Any, *given: Any) -> Any:
+    return encoded(*given[:-1], 8)
+
+
 @pytest.mark.long
-def test_a_checkpoint_of_the_embedded_model_is_chosen_by_its_losses(tmp_path: Path):
+def test_a_checkpoint_of_the_embedded_model_is_chosen_by_its_losses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, encoded in (
+        ("encoded_passages", encoded_passages),
+        ("encoded_references", encoded_references),
+    ):
+        eight = partial(of_eight, encoded)  # of forty, which take minutes
+        monkeypatch.setattr(losses, name, eight)
     (tmp_path / "constitution.yaml").write_text(CONSTITUTION)
     rows = [{"prompt": f"What is {n} plus {n}?", "split": "train"} for n in range(12)]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -10,7 +10,7 @@ import pytest
 
 from engines.loading import locate
 from publius.models.export import export_model
-from publius.runs.folder import base_of, trained_model
+from publius.runs.parts.trained import base_of, trained_model
 from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engines.adapter import adapter_digest
 from publius.config.run_file import load_run_config
 from publius.runs.dataset import export_run
-from publius.runs.folder import Run, trained_adapter
+from publius.runs.folder import Run
 from publius.runs.manifest import read_manifest
+from publius.runs.parts.trained import trained_adapter
 from publius.runs.reader import RunReader, show_record
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute, planned_stages
 from publius.stages.training import dpo
+from tests import forked
 from tests.publius.invoking import files_of
 from tests.publius.trainable import roomy, write_trainable
 
@@ -34,7 +34,6 @@ ROUNDS = (
     "optim.epochs=1",
     f"compare={{from: base, samples: 3, pairs: best_worst, sampling: {SAMPLING}}}",
 )
-REPOSITORY = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
@@ -212,12 +211,9 @@ def test_only_stages_whose_records_are_read_are_planned(
     assert planned_stages(load_run_config(run_file, overrides)) == tuple(stages.split())
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from publius.stages.runner import RunRequest, execute
-execute(RunRequest(Path(sys.argv[1]), tuple(sys.argv[2:]), stages=("compare", "label", "dpo")))
-"""
+def in_process(threads: int, run_file: Path) -> None:
+    torch.set_num_threads(threads)  # another number might round otherwise
+    execute(RunRequest(run_file, ROUNDS, stages=("compare", "label", "dpo")))
 
 
 @pytest.mark.long
@@ -225,13 +221,11 @@ def test_killed_at_any_moment_rounds_resume_to_the_same_models(
     finished: tuple[RunOutcome, list[Any]], model: Path, tmp_path: Path
 ):
     write_trainable(tmp_path, model, "base", splits=SPLITS)
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "run.yaml"), *ROUNDS]
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     chance = random.Random(0)
     for _ in range(int(os.environ.get("PUBLIUS_KILLS", "4"))):
-        child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(3.0, 9.0))
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        process = forked.start(in_process, torch.get_num_threads(), tmp_path / "run.yaml")
+        time.sleep(chance.uniform(0.5, 4.0))
+        process.kill()
+        process.join()
     outcome = in_rounds(tmp_path, model)
     assert models_of(outcome) == models_of(finished[0])

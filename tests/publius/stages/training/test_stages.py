@@ -21,6 +21,8 @@ from publius.stages.outcome import RunOutcome
 from publius.stages.quality import policies
 from publius.stages.runner import RunRequest, execute
 from publius.stages.training import dpo, examples
+from publius.views.report import contents
+from publius.views.report.writing import ReportRequest, write_report
 from tests.publius.invoking import here
 from tests.publius.projects import record_lines
 from tests.publius.trainable import SPLITS, roomy, write_trainable
@@ -278,7 +280,7 @@ def test_comparisons_come_from_where_compare_says(finished: Finished):
 def test_an_edit_of_the_evaluation_takes_the_adapters_over(model: Path, tmp_path: Path):
     run_file = write_trainable(tmp_path, model)
     first = execute(RunRequest(run_file))
-    second = execute(RunRequest(run_file, ("eval.sampling.max_new_tokens=6",)))
+    second = execute(RunRequest(run_file, ("eval.sampling.max_new_tokens=6", "name=other")))
     assert second.folder != first.folder
     for method in ("sft", "dpo"):
         old, new = (json.loads((o.folder / method / "training.json").read_text()) for o in (first, second))
@@ -323,11 +325,21 @@ def test_dpo_before_the_sft_that_it_starts_from_is_one_line(model: Path, tmp_pat
     assert f"publius train sft {run_file}" in line
 
 
-def test_dpo_from_the_model_itself_needs_no_sft(model: Path, tmp_path: Path):
-    run_file = write_trainable(tmp_path, model, train="[dpo]")
-    outcome = execute(RunRequest(run_file, stages=("critique", "compare", "label", "dpo")))
+def test_dpo_from_the_model_itself_needs_no_sft_and_says_before_and_after_that_pairs_are_few(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(contents, "missing_plots", lambda: "pip install matplotlib")  # saves time
+    splits = ("preference", "train", "train", "preference", "test", "preference")
+    run_file = write_trainable(tmp_path, model, source="base", train="[dpo]", splits=splits)
+    outcome = execute(RunRequest(run_file, stages=("compare", "label", "dpo")))
     assert (outcome.folder / "dpo" / "training.json").is_file()
     assert not (outcome.folder / "sft").exists()
+    pairs = len(record_lines(outcome.folder)["preferences.jsonl"])
+    said = outcome.as_json()["few_examples"]["dpo"]
+    assert said.startswith(f"{counted(pairs, 'pair')} only")
+    assert "use more prompts" in said
+    report = write_report(ReportRequest((outcome.folder,), tmp_path / "report.html"))
+    assert ("serious", "dpo", said) in {(one.kind, one.where, one.text) for one in report.contents.alarms}
 
 
 def test_stages_before_what_they_build_on_are_one_line(model: Path, tmp_path: Path, refused: Refused):
@@ -392,6 +404,8 @@ def test_nothing_to_train_on_is_a_result_with_advice_and_the_run_goes_on(
     summary = json.loads(shown.stdout)
     assert {stage for stage, result in summary["stages"].items() if "advice" in result} == without
     assert any(expected in advice for advice in summary["advice"].values())
+    if "sft" in without:
+        assert "raise critique.draft.max_new_tokens (now 1)" in summary["advice"]["sft"]
     assert all(stage not in summary["evaluation"]["variants"] for stage in without)
     assert "eval" in summary["stages"]
 

@@ -238,6 +238,13 @@ def evaluation(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
     if not found:
         return
     yield f"{label}.eval.prompts", {"value": len(next(iter(found.values())))}
+    checked = {measure for _, measure in found if measure.startswith("compliance.")}
+    if checked:
+        yield f"{label}.eval.checked", {"value": len(checked)}
+    principles = load_constitution(folder / "constitution.yaml").principles
+    unchecked = sum(principle.check is None for principle in principles)
+    if unchecked and not any(measure.startswith("judged.") for _, measure in found):
+        yield f"{label}.eval.unmeasured", {"value": unchecked}
     older = is_older(folder)
     changes = {}
     for (variant, measure), values in found.items():
@@ -337,6 +344,9 @@ def labels(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
     }
     if ties := sum(one["verdict"] == "tie" for one in ai):
         counted["ai.ties"] = ties
+    sides = [one.get(side, True) for one in preferences for side in ("finished_chosen", "finished_rejected")]
+    if cut_off := sides.count(False):
+        counted["preferences.answers_cut_off"] = cut_off
     for name, value in counted.items():
         yield f"{label}.labels.{name}", {"value": value}
     for name in {one["principle_id"] for one in judgments if "principle_id" in one}:
@@ -364,7 +374,7 @@ def costs(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
             yield f"{label}.cost.{stage}.{key}", {"value": entry["requests"].get(key, 0)}
         yield f"{label}.cost.{stage}.records", {"value": entry["records"]}
         yield f"{label}.cost.{stage}.seconds", {"value": entry["seconds"]}
-        for reason, count in entry["left_out"].items():
+        for reason, count in {**entry["left_out"], **entry.get("unpaired", {})}.items():
             yield f"{label}.cost.{stage}.left_out.{reason}", {"value": count}
     for key in keys:
         yield f"{label}.cost.total.{key}", {"value": sum(e["requests"].get(key, 0) for e in stages.values())}

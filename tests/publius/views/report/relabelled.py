@@ -111,12 +111,14 @@ def leanings(labels: Labels) -> Iterator[tuple[str, Row]]:
 
 
 def kappa(pairs: list[tuple[str, str]]) -> float | None:
+    if len(pairs) < 10 or min(len({pair[side] for pair in pairs}) for side in (0, 1)) == 1:
+        return None
     by_chance = sum(
         fmean(one == name for one, _ in pairs) * fmean(two == name for _, two in pairs)
         for name in (*SIDES, "tie")
     )
     observed = fmean(one == two for one, two in pairs)
-    return None if by_chance == 1 else (observed - by_chance) / (1 - by_chance)
+    return (observed - by_chance) / (1 - by_chance)
 
 
 def alpha(choices: list[list[str]]) -> tuple[float, float]:

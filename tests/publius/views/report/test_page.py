@@ -67,8 +67,25 @@ def test_policy_allows_the_pages_own_style_and_script_alone(recorded_page: ReadP
 
 def test_captions_of_curves_explain_first_zeros_and_name_no_line_that_is_not_drawn(recorded_page: ReadPage):
     text = " ".join(" ".join(recorded_page.prose).split())
-    assert "all log-ratios are 0, all pairs are ties, and the accuracy is 0" in text
+    assert "so all pairs are ties and the share is 0" in text
     assert "thick line" not in text  # no log has as many steps as running means are drawn from
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_a_run_without_an_evaluation_says_what_was_collected_and_who_decided(
+    recorded_run: Path, tmp_path: Path
+):
+    run = tmp_path / "unmeasured"
+    shutil.copytree(recorded_run, run)
+    shutil.rmtree(run / "eval")
+    page = page_of([run], tmp_path / "report.html")
+    said = " ".join("".join(page.prose).split())
+    first = [name for name, _, _ in page.shown][:2]
+    assert first == ["unmeasured.labels.preferences", "unmeasured.labels.judgments.ai"]
+    assert "preferences were collected" in said
+    assert "judgments by the AI labeler" in said
+    assert "Of the machine checks' judgments, prefer an answer." in said
+    assert "judgments of people (" in said
 
 
 def test_json_block_cannot_be_ended_and_reads_back():

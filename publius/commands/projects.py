@@ -1,4 +1,4 @@
-"""The commands about the request cache of a project: `cache show`, `cache prune` and `cache check`."""
+"""The commands about a project: its runs (`runs list`, `runs merge`), and its request cache (`cache`)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,46 @@ from typing import Annotated
 import typer
 
 from publius.commands.options import AsJson
+from publius.commands.tree.groups import GroupWithDefault
 from publius.console import emit
 
+runs_app = typer.Typer(cls=GroupWithDefault, help="List the runs of a project, or unite shards (runs merge).")
 cache_app = typer.Typer(no_args_is_help=True, help="Show, prune or check a project's request cache.")
 
 Project = Annotated[
     Path, typer.Argument(help="The project: its folder, or a run file in it.", metavar="PROJECT")
 ]
+
+
+@runs_app.command("list")
+def list_(
+    project: Project = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of a project: when, how far, what came out."""
+    from publius.views.looking.listing import list_runs
+    from publius.views.looking.runs import print_runs
+
+    emit(list_runs(project), as_json, print_runs)
+
+
+@runs_app.command("merge")
+def merge_(
+    shards: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of shards that publius run --shard made.", metavar="RUN..."),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; beside the first shard if not given.", metavar="DIR"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Unite the shards of a run in one run folder. Repeating it changes nothing."""
+    from publius.stages.scale.merge import MergeRequest, merge_shards
+    from publius.views.looking.merged import print_merged
+
+    emit(merge_shards(MergeRequest(tuple(shards), to)), as_json, print_merged)
 
 
 @cache_app.command("show")

@@ -1,0 +1,106 @@
+"""Read a table of comparisons with one column of verdicts for each person.
+
+prompt, response_a, response_b, dimension, weight, origin_a, origin_b and tags are as in `columns`. The
+people's columns are named by the user, or recognised.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.errors import RequestError
+from labelers.formats.annotation_columns import cell_tags
+from labelers.formats.columns import NAMES, TARGETS, cell_origins, cell_sides
+from labelers.formats.fields import is_missing, is_outcome, maybe_number, maybe_text, outcome_of
+from labelers.formats.opinions import Opinion, pair_of
+from labelers.formats.prompt_columns import PROMPT_COLUMNS
+from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
+
+PEOPLE = "\0people"
+"""The column in which the verdicts of a row are, by person."""
+_WORD = re.compile(r"[^\W_]+")
+
+
+class PeopleColumns(RowSource):
+    """A table with two responses per row and the verdicts of several people."""
+
+    name = "columns"
+    summary = "a table with prompt, response_a, response_b and a column of verdicts for each person"
+    columns = PROMPT_COLUMNS | {*NAMES, "dimension", "weight", "origin_a", "origin_b", "tags", PEOPLE}
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return None: which columns are people's is told by several rows together (`verdict_columns`)."""
+        return None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pair of a row, response_a first, with the opinion of each person."""
+        sides = cell_sides(values)
+        weight = maybe_number(values, "weight")
+        dimension = maybe_text(values, "dimension")
+        opinions, skipped = list[Opinion](), list[Skipped]()
+        for person, verdict in values.get(PEOPLE, {}).items():
+            if is_missing(verdict):
+                skipped.append(Skipped("a person gave no verdict", person))
+                continue
+            try:
+                outcome = outcome_of(verdict)
+            except RequestError as error:
+                skipped.append(Skipped(error.reason, f"{person}: {error.detail}"))
+                continue
+            opinions.append(
+                Opinion(
+                    verdict=outcome,
+                    annotator=person,
+                    dimension=dimension,
+                    weight=1.0 if weight is None else weight,
+                )
+            )
+        if not opinions:
+            raise refusal(skipped, "the row has no verdict of a person")
+        pair = pair_of(sides, opinions, cell_origins(values), cell_tags(values.get("tags")))
+        return RowLabels((number,), (pair,), tuple(skipped))
+
+
+def side_words(answers: tuple[str, str]) -> dict[str, str]:
+    """Return `a` or `b` for each word that tells the names of two columns of answers apart.
+
+    For `old letter` and `new letter` these are `old`, `new` and the whole names. Words are in lower case; a
+    number is none, since some people count from 0.
+    """
+    words = [_WORD.findall(name.casefold()) for name in answers]
+    found = dict[str, str]()
+    for side, own, other in (("a", words[0], words[1]), ("b", words[1], words[0])):
+        found |= {word: side for word in own if word not in other and not word.isdigit()}
+        if own != other:
+            found[" ".join(own)] = side
+    return found
+
+
+def folded_word(value: str) -> str:
+    """Return a verdict as `side_words` has it."""
+    return " ".join(_WORD.findall(value.casefold()))
+
+
+def verdict_columns(
+    rows: Sequence[Mapping[str, Any]], words: Mapping[str, str], own: Mapping[str, str], share: float = 1.0
+) -> list[str]:
+    """Return the columns whose cells are verdicts, apart from our own columns.
+
+    Args:
+        rows: the first rows of a table.
+        words: the words for a side, as `side_words` has them.
+        own: the user's words for verdicts.
+        share: share of the filled cells that must be verdicts.
+    """
+    found = []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        cells = [row[name] for row in rows if not is_missing(row.get(name))]
+        told = sum(
+            isinstance(cell, str) and (is_outcome(cell) or folded_word(cell) in words or cell.strip() in own)
+            for cell in cells
+        )
+        if cells and told >= share * len(cells) and name not in TARGETS:
+            found.append(str(name))
+    return found

@@ -1,0 +1,88 @@
+"""The column of a table that names who judged, where no column `annotator` does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from labelers.formats.source import LabelSource, Row
+from publius.sources.column_names import ColumnNames
+
+OURS = "annotator"
+_OTHER_NAMES = (
+    *("rater", "grader", "judge", "reviewer", "labeler", "labeller", "coder"),
+    *("who", "worker", "worker_id", "user", "user_id"),
+)
+"""Names that people give the column, the surest first."""
+_NOT_PEOPLE = (
+    "origin",
+    "model",
+    "source",
+    "split",
+    "tag",
+    "lang",
+    "categor",
+    "type",
+    "kind",
+    "domain",
+    "topic",
+)
+"""Beginnings of the names of columns that repeat few texts and never name who judged."""
+_LONGEST_NAME, _MOST_WORDS = 40, 3
+_REPEATED, _PEOPLE = 2, 6
+"""Rows for each name from which on, and names up to which, a column of texts may name people."""
+
+
+def with_annotators(
+    names: ColumnNames, source: LabelSource, first: Sequence[Row], key: str | None
+) -> ColumnNames:
+    """Return the user's names with the column that names who judged, if it has another name than `annotator`.
+
+    Args:
+        names: the user's names.
+        source: the source that reads the table.
+        first: the first rows, before names are applied.
+        key: the column of keys, if votes are joined with pairs.
+    """
+    columns = _columns(first)
+    if source.columns is None or OURS not in source.columns or OURS in (*columns, *names.columns):
+        return names
+    taken = {*source.columns, *names.read, *([key] if key else [])}
+    by_name = {"_".join(name.strip().lower().split()): name for name in columns if name not in taken}
+    theirs = next((by_name[name] for name in _OTHER_NAMES if name in by_name), None)
+    if theirs is None:
+        return names
+    return replace(names, columns={**names.columns, OURS: theirs})
+
+
+def columns_of_names(first: Sequence[Row], columns: Collection[str]) -> list[str]:
+    """Return the columns whose cells repeat few short texts, as names of people do.
+
+    Args:
+        first: the first rows.
+        columns: the columns that nothing reads.
+    """
+    asked = (name for name in _columns(first) if name in columns)
+    return [n for n in asked if not n.strip().lower().startswith(_NOT_PEOPLE) and _repeats_names(n, first)]
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(str(name) for row in rows for name in _values(row)))
+
+
+def _values(row: Row) -> Mapping[str, Any]:
+    return row.values if isinstance(row.values, Mapping) else {}
+
+
+def _repeats_names(column: str, rows: Sequence[Row]) -> bool:
+    cells = [cell for row in rows if (cell := _values(row).get(column)) not in (None, "")]
+    if not all(isinstance(cell, str) and _is_name(cell) for cell in cells):
+        return False
+    different = len({cell.strip().lower() for cell in cells})
+    return 1 < different <= _PEOPLE and len(cells) >= _REPEATED * different
+
+
+def _is_name(cell: str) -> bool:
+    words = cell.split()
+    return len(cell) <= _LONGEST_NAME and 0 < len(words) <= _MOST_WORDS and any(map(str.isalpha, cell))

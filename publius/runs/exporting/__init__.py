@@ -1,0 +1,1 @@
+"""Parts of an exported data set: its test split, and single answers with labels."""

@@ -1,0 +1,182 @@
+"""The split of an exported data set into train and test, by groups of prompts that resemble each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from core.digests import derive_uniform
+from core.errors import ConfigError
+from core.records import Message, Prompt
+from core.store.near_duplicates import GramCounts, Match, NearDuplicates
+from core.store.seen_ids import SeenIds
+from prompts.sources import compared_text, normalised
+from publius.runs.records import RunFiles
+
+TEST_SHARE = 0.1
+"""Share of the prompts in the test split on average, unless the run holds out none (`split.test: 0`)."""
+SPLITS = ("train", "test")
+
+
+def require_test_share(share: float | None) -> None:
+    """Refuse a share of the test split that leaves nothing to train on. Raises ConfigError."""
+    if share is not None and not 0 <= share < 1:
+        accepted = "a share from 0 (no test split) to below 1, such as 0.2"
+        raise ConfigError(f"found {share:g}", where="--test-share", accepted=accepted)
+
+
+class TestSplit:
+    """Decides whether a prompt's rows are in `train` or `test`, and counts the prompts of both.
+
+    Prompts that belong together are in one split, so that nothing in the test split is nearly repeated in
+    training: near-duplicates, by the measure of `prompts.duplicates`, and conversations that begin alike.
+    Each such group has a number in (0, 1), determined by the normalised text of one of its prompts.
+
+    By default a group is in the test split if its number is below `TEST_SHARE`: a share on average, in which
+    further prompts move only those that they resemble. A given share is taken of the prompts as exactly as
+    the groups allow, by their numbers in ascending order.
+
+    Args:
+        files: the run's records; its prompts, and those that came with pairs or human labels, are compared.
+        share: the share to take; if not given, `TEST_SHARE` on average, or 0 if the run holds out no prompts.
+        of: the prompts of which to take the share, each any number of times; read once, if a share is given.
+        holds_out: False if the run holds out no prompts.
+
+    Raises:
+        ConfigError: if the share is not from 0 to below 1.
+    """
+
+    __test__ = False  # or pytest takes it for a class of tests
+
+    def __init__(
+        self,
+        files: RunFiles,
+        share: float | None,
+        of: Iterable[Sequence[Message]] = (),
+        *,
+        holds_out: bool = True,
+    ) -> None:
+        require_test_share(share)
+        self.share = share if share is not None else TEST_SHARE if holds_out else 0.0
+        self.is_exact = share is not None
+        self._groups = _grouped(files) if self.share else _Groups()
+        self._taken = frozenset(_taken(_points(of), self._groups, share)) if share else None
+        self._seen = SeenIds()
+        self.prompts: dict[str, int] = {}
+        """Number of prompts by split, for those that have rows; texts with the same words count once."""
+
+    def split_of(self, messages: Sequence[Message]) -> str:
+        """Return the split of a prompt's rows, and count the prompt."""
+        own = _point(messages)
+        leader = self._groups.leader(own)
+        is_test = leader < self.share if self._taken is None else leader in self._taken
+        split = "test" if is_test else "train"
+        if self._seen.add(repr(own)):
+            self.prompts[split] = self.prompts.get(split, 0) + 1
+        return split
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._seen.close()
+
+
+class _Groups:
+    """Disjoint sets of prompts, each prompt by its number; one that is alone takes no memory."""
+
+    def __init__(self) -> None:
+        self._above: dict[float, float] = {}
+
+    def leader(self, point: float) -> float:
+        """Return the number that stands for the group of a prompt."""
+        while point in self._above:
+            point = self._above[point]
+        return point
+
+    def join(self, one: float, other: float) -> None:
+        """Make one group of two prompts' groups.
+
+        A second hash says which number stands for both: the lower one would be in the test split more often
+        than its share, and the first one would depend on the order.
+        """
+        leaders = {self.leader(one), self.leader(other)}
+        if len(leaders) == 2:
+            first, second = sorted(leaders, key=lambda point: derive_uniform("export group", point))
+            self._above[second] = first
+
+
+def _taken(points: Iterable[float], groups: _Groups, share: float) -> Iterator[float]:
+    """Yield groups whose prompts together are nearly a share of all; a group that is too large is passed."""
+    sizes = Counter(map(groups.leader, points))
+    wanted = share * sizes.total()
+    for leader, size in sorted(sizes.items()):
+        if size <= 2 * wanted:  # with it, the sum is nearer to the share
+            wanted -= size
+            yield leader
+
+
+def _points(prompts: Iterable[Sequence[Message]]) -> Iterator[float]:
+    """Yield the number of each prompt once."""
+    with SeenIds() as seen:
+        for messages in prompts:
+            own = _point(messages)
+            if seen.add(repr(own)):
+                yield own
+
+
+def _grouped(files: RunFiles) -> _Groups:
+    """Return the groups of a run's prompts, which are read twice."""
+    counts, groups = GramCounts(), _Groups()
+    for prompt in _all_prompts(files):
+        counts.add(compared_text(prompt))
+    with NearDuplicates(counts) as near:
+        for prompt in _all_prompts(files):
+            _join(prompt, groups, counts, near)
+    return groups
+
+
+def _join(prompt: Prompt, groups: _Groups, counts: GramCounts, near: NearDuplicates) -> None:
+    """Join a prompt with the earlier ones that it nearly repeats or that begin its conversation."""
+    own = _point(prompt.messages)
+
+    def stored(match: Match | None) -> str:
+        return repr(own)
+
+    match = near.find_or_add(compared_text(prompt), normalised(prompt.messages), stored)
+    for point in match.payloads if match else ():
+        groups.join(own, float(point))
+    begun = _beginning(prompt, counts)
+    if begun is not None:
+        groups.join(own, _point(begun))
+
+
+def _beginning(prompt: Prompt, counts: GramCounts) -> tuple[Message, ...] | None:
+    """Return the first turns by which conversations are known to be parts of one, or None.
+
+    The shortest ones that end with the user and say enough: many conversations begin with the same greeting.
+    """
+    for place, message in enumerate(prompt.messages[:-1], start=1):
+        begun = prompt.messages[:place]
+        if message.role == "user" and counts.is_distinctive(compared_text(Prompt.of(begun))):
+            return begun
+    return None
+
+
+def _all_prompts(files: RunFiles) -> Iterator[Prompt]:
+    """Yield each prompt of a run once: its own, then those that came with pairs."""
+    yield from files.prompts.sorted()
+    with SeenIds() as added:
+        for comparison in files.all_comparisons():
+            prompt = comparison.prompt
+            if prompt.id not in files.prompts and added.add(prompt.id):
+                yield prompt
+
+
+def _point(messages: Sequence[Message]) -> float:
+    """Return the number in (0, 1) of a prompt; the same for texts that have the same words."""
+    return derive_uniform("export", normalised(messages))

@@ -1,0 +1,1 @@
+"""How a run folder is found, opened, resumed and removed; the rules that older runs keep."""

@@ -1,0 +1,119 @@
+"""The card of an exported data set: what is in it, who labelled it, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.text.documents import code_span, document_template, escaped, fenced
+from core.text.yaml_writing import yaml_text
+from evaluation.judges.report import audit_card
+from publius.config.card_terms import CardTerms
+from publius.config.stand_ins import stand_ins_section
+from publius.runs.pairs.data_files import DataForm
+from publius.runs.pairs.labelled_by import LabelSourceCounts
+from publius.runs.pairs.unpaired import all_left_out
+
+_POLICY = "policy"
+
+
+@dataclass(frozen=True)
+class DataCardFacts:
+    """What the card of a data set says beside its run's manifest."""
+
+    run: str
+    counts: Mapping[str, Mapping[str, int]]
+    """Number of rows by configuration and split."""
+    prompts: Mapping[str, int]
+    """Number of prompts by split."""
+    mean_test_share: str
+    """Share of the prompts in the test split on average; empty if it is the one that was asked for."""
+    features: str
+    """The types of all columns, as YAML."""
+    own_columns: str
+    """Column of the user's own columns."""
+    carried: Sequence[str]
+    """The user's own columns."""
+    labelled_by: Sequence[LabelSourceCounts]
+    how_labelled: Sequence[str]
+    """Lines on how labels were made, as Markdown."""
+    how_sampled: Sequence[str]
+    """Lines on how answers were drawn, as Markdown."""
+    where_from: Sequence[str]
+    """Lines on where prompts, given answers and human labels are from, as Markdown."""
+    has_people: bool
+    """True if some labels are people's, or some answers came with them."""
+    ai_labels: bool
+    failed_gates: Sequence[str]
+    stand_ins: Sequence[str]
+    caveats: Sequence[str]
+    terms: CardTerms
+    form: DataForm
+    """Ending of the data files' names."""
+
+
+def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts) -> str:
+    """Return the card in Markdown. Names and texts of users are escaped and never rendered as templates."""
+    excluded = all_left_out(manifest) | manifest["not_exported"]
+    is_given = is_given_pairs(manifest)
+    models = _models(manifest, is_given=is_given)
+    return document_template("publius", "card.md.j2").render(
+        manifest=manifest,
+        constitution=fenced(constitution.rstrip(), "yaml"),
+        models=models,
+        is_given=is_given,
+        counts={name: splits for name, splits in facts.counts.items() if splits},
+        excluded=excluded,
+        prompts=facts.prompts,
+        mean_test_share=facts.mean_test_share,
+        own_columns=facts.own_columns,
+        carried=[code_span(name) for name in facts.carried],
+        header=yaml_text(fields) if (fields := facts.terms.fields()) else "",
+        stated=_stated(facts.terms, models),
+        features=facts.features,
+        form=facts.form,
+        run=facts.run,
+        labelled_by=[
+            (code_span(one.source), f"{one.judgments:,}", f"{len(one.comparisons):,}", escaped(one.who))
+            for one in facts.labelled_by
+        ],
+        how_labelled=facts.how_labelled,
+        how_sampled=facts.how_sampled,
+        where_from=facts.where_from,
+        is_synthetic=not is_given and not facts.has_people,
+        audit=manifest["audit"] and audit_card(manifest["audit"]),
+        ai_labels=facts.ai_labels,
+        failed_gates=list(map(escaped, facts.failed_gates)),
+        stand_ins=stand_ins_section(facts.stand_ins),
+        caveats=list(map(escaped, facts.caveats)),
+    )
+
+
+def is_given_pairs(manifest: Mapping[str, Any]) -> bool:
+    """Return True if the answers are pairs of the user's own, and not from this run or another one."""
+    played = manifest.get("identity", {}).get("models", {})
+    return bool(played) and _POLICY not in played and "rows" in (manifest.get("prompts") or {})
+
+
+def _models(manifest: Mapping[str, Any], *, is_given: bool) -> dict[str, str]:
+    """Return the model of each role; of given answers, the labeler's alone.
+
+    A path of a local model means nothing elsewhere, and shows who has it and where.
+    """
+    return {
+        role: Path(name).name if Path(name).is_absolute() else name
+        for role, name in manifest["models"].items()
+        if not is_given or role in manifest["identity"]["models"]
+    }
+
+
+def _stated(terms: CardTerms, models: Mapping[str, str]) -> str:
+    """Return the sentences about licence and language."""
+    found = [f"Licence: `{terms.license}`." if terms.license else "No licence is stated."]
+    if terms.languages:
+        found.append(f"Language: {', '.join(terms.languages)}.")
+    if models:
+        found.append("Check the licences of these models before you use their output.")
+    return " ".join(found)

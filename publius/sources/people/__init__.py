@@ -1,0 +1,1 @@
+"""Folders of people's labels as sources of rows."""

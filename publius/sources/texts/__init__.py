@@ -1,0 +1,1 @@
+"""Text files as rows: one prompt on each line, lists, and exports of chats."""

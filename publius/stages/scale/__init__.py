@@ -1,0 +1,1 @@
+"""Runs on many workers: shards and their union, stages that overlap, and workers in other processes."""

@@ -1,0 +1,18 @@
+"""The evaluations of runs that differ only in their seed, read from their folders as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluation.seeds import SeedMetrics, metrics_over_seeds
+from publius.views.report.reading.answers import held_out_series
+from publius.views.report.reading.results import recorded_metrics
+from publius.views.report.reading.sources import RunSource
+
+
+def measured_over_seeds(runs: Sequence[RunSource]) -> SeedMetrics | None:
+    """Return the metrics of runs that differ only in their seed; None if one of them has no evaluation."""
+    recorded = [recorded_metrics(run) for run in runs]
+    if not all(recorded):
+        return None
+    return metrics_over_seeds([held_out_series(run) for run in runs], recorded, runs[0].seed)

@@ -1,0 +1,1 @@
+"""Plots and tables of a report as files, for a paper."""

@@ -1,0 +1,282 @@
+"""`publius check --replies` and `publius diff --replies`: case by rule, and verdicts that flip."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ConfigError, DataError
+from engines.protocols import ChoiceRequest
+from engines.scripted import ScriptedEngine
+from publius.authoring.replies.checking import RepliesRequest, check_replies
+from publius.authoring.replies.rows import ReadReplies, read_replies
+from tests.publius.invoking import here
+
+RULES = """\
+name: desk
+principles:
+- {id: short, text: At most five words., check: {kind: max_words, value: 5}}
+- {id: sorry, text: Says sorry., applies_to: {pattern: broken}, check: {kind: contains, value: sorry}}
+- {id: calm, text: No digits., applies_to: {tags: [calm]}, check: {kind: not_regex, value: '[0-9]'}}
+- {id: kind, text: The reply is kind.}
+"""
+TABLE = [
+    ["Case", "Question", "Reply", "tags"],
+    ["31", "My lift is broken", "We are sorry.", ""],
+    ["33", "It is broken!", "Please call 9 to 5, or write.", "calm"],
+    ["35", "Where?", "On deck 5.", "calm"],
+    ["36", "When?", "", ""],
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules.yaml").write_text(RULES, encoding="utf-8")
+    (tmp_path / "replies.csv").write_bytes(table("\t").encode("utf-16"))
+    return tmp_path
+
+
+def table(separator: str) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows(TABLE)
+    return text.getvalue()
+
+
+def read(folder: Path, content: str, name: str = "r.jsonl", **columns: str) -> ReadReplies:
+    (folder / name).write_text(content, encoding="utf-8")
+    return read_replies(folder / name, columns)
+
+
+def cells(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def as_json(*arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(here(*arguments, "--json").stdout)
+    return found
+
+
+def test_each_reply_is_checked_under_each_rule(folder: Path):
+    found = as_json("check", "rules.yaml", "--replies", "replies.csv")
+    assert [(case["case"], case["broken"]) for case in found["cases"]] == [
+        ("31", []),
+        ("33", ["short", "sorry", "calm"]),
+        ("35", ["calm"]),
+    ]
+    assert [(rule["principle"], rule["broken"], rule["decided"]) for rule in found["principles"]] == [
+        ("short", 1, 3),
+        ("sorry", 1, 2),
+        ("calm", 2, 2),
+        ("kind", 0, 0),
+    ]
+    assert found["excluded"] == {"the reply is empty": ["replies.csv row 4"]}
+    assert (found["rows"], found["replies"], found["breaking"]) == (4, 3, 2)
+
+
+def test_the_cases_and_totals_are_printed_and_exit_with_1(folder: Path):
+    done = here("check", "rules.yaml", "--replies", "replies.csv")
+    assert done.returncode == 1
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["keeps", "31", "all", "2", "checked", "rules", "(2", "not", "decided)"] in lines
+    assert ["calm", "2", "2", "check"] in lines
+    assert ["kind", "not", "decided:", "needs", "a", "model"] in lines
+    assert "desk: 3 replies, 2 with a broken rule, 1 without (by checks)" in done.stdout
+    assert "1 left out: the reply is empty (replies.csv row 4)" in done.stderr
+    assert "1 not decided by a check (--model MODEL has them judged): kind" in done.stderr
+
+
+def test_replies_that_keep_the_checks_exit_with_0(folder: Path):
+    (folder / "good.jsonl").write_text('{"prompt": "Hi", "response": "Hello"}\n', encoding="utf-8")
+    done = here("check", "rules.yaml", "--replies", "good.jsonl")
+    assert done.returncode == 0
+    assert "the only checked rule (2 not decided)" in done.stdout
+
+
+def test_a_spreadsheet_gets_a_row_for_each_reply_and_a_column_for_each_rule(folder: Path):
+    assert here("check", "rules.yaml", "--replies", "replies.csv", "--to", "out.csv").returncode == 1
+    rows = cells(folder / "out.csv")
+    rules = ["short", "sorry", "calm", "kind"]
+    assert list(rows[0]) == ["case", "prompt", "reply", "words", "broken", *rules, "found", "tags"]
+    assert [[row[rule] for rule in rules] for row in rows] == [
+        ["pass", "pass", "not decided", "not decided"],
+        ["fail", "fail", "fail", "not decided"],
+        ["pass", "", "fail", "not decided"],
+    ]
+    assert (rows[2]["broken"], rows[2]["words"], rows[2]["tags"]) == ("calm", "3", "calm")
+    assert rows[2]["found"].startswith("calm: No digits: ")
+    assert rows[2]["found"].endswith(": '5'")
+    again = here("check", "rules.yaml", "--replies", "replies.csv", "--to", "out.csv")
+    assert (again.returncode, "path already exists" in again.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("column", ["messages", "turns"])
+def test_a_conversation_may_be_json_in_a_cell(folder: Path, column: str):
+    talk = [{"speaker": "customer", "text": "It is broken"}, {"speaker": "agent", "text": "We are sorry."}]
+    text = io.StringIO()
+    csv.writer(text).writerows([["id", column], ["31", json.dumps(talk)]])
+    (found,) = read(folder, text.getvalue(), "r.csv").rows
+    assert found.reply == "We are sorry."
+
+
+def test_a_long_table_has_a_row_for_each_reply_and_rule(folder: Path):
+    assert (
+        here("check", "rules.yaml", "--replies", "replies.csv", "--to", "out.csv", "--long").returncode == 1
+    )
+    rows = cells(folder / "out.csv")
+    assert len(rows) == 3 * 4
+    failed = [(row["case"], row["rule"], row["found"]) for row in rows if row["outcome"] == "fail"]
+    assert failed[0] == ("33", "short", "it has 7 words, and the limit is 5")
+    assert {(row["outcome"], row["broken"]) for row in rows} == {
+        ("pass", "no"),
+        ("fail", "yes"),
+        ("not for this prompt", ""),
+        ("not decided", ""),
+    }
+
+
+def test_the_table_has_the_files_own_columns(folder: Path):
+    (folder / "r.jsonl").write_text(
+        '{"no": 7, "ask": "Hi", "ours": "Hello", "by": "Olu", "words": [1]}\n', encoding="utf-8"
+    )
+    mapped = ("--columns", "prompt=ask,reply=ours", "--to", "out.csv")
+    assert here("check", "rules.yaml", "--replies", "r.jsonl", *mapped).returncode == 0
+    (row,) = cells(folder / "out.csv")
+    assert (row["case"], row["by"], row["words"], row["words (own)"]) == ("7", "Olu", "1", "[1]")
+    assert not {"no", "ask", "ours"} & row.keys()
+
+
+def test_every_answer_of_a_conversation_is_a_reply(folder: Path):
+    talk = [
+        {"role": role, "content": text} for role, text in zip(("user", "assistant") * 2, "abcd", strict=True)
+    ]
+    found = read(folder, json.dumps({"id": "t1", "messages": talk, "tags": ["calm"]}))
+    assert [(row.case, row.reply) for row in found.rows] == [("t1, answer 1", "b"), ("t1, answer 2", "d")]
+    assert [[m.content for m in row.prompt.messages] for row in found.rows if row.prompt] == [["a"], [*"abc"]]
+    assert all(row.prompt and row.prompt.tags == ("calm",) for row in found.rows)
+
+
+def test_columns_of_the_users_own_are_mapped(folder: Path):
+    found = read(
+        folder, "Nr,Guest wrote,Bot wrote\n7,Hi,Hello\n", "r.csv", prompt="Guest wrote", reply="Bot wrote"
+    )
+    assert [(row.case, row.reply, row.prompt.messages[0].content) for row in found.rows if row.prompt] == [
+        ("7", "Hello", "Hi")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({}, "--columns 'prompt=Guest wrote,reply=Bot wrote'"),
+        ({"prompt": "Guest wrote", "reply": "Bot"}, "no column 'Bot'"),
+        ({"answer": "Bot wrote"}, "unknown column 'answer'"),
+    ],
+)
+def test_a_table_without_the_columns_names_them(folder: Path, columns: dict[str, str], message: str):
+    with pytest.raises((ConfigError, DataError)) as error:
+        read(folder, "Guest wrote,Bot wrote\nHi,Hello\n", "r.csv", **columns)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "suggested"),
+    [
+        ({"no": 1, "visitor": "Hi", "our_reply": "Hello"}, "--columns prompt=visitor,reply=our_reply"),
+        ({"note to us": "Is it open today?", "our reply": "Yes."}, "'prompt=note to us,reply=our reply'"),
+        ({"visitor": "Hi", "sent": "It is open today."}, "--columns prompt=visitor,reply=sent"),
+        ({"no": 1, "our_reply": "Yes."}, "--columns reply=our_reply"),
+    ],
+)
+def test_columns_of_replies_are_suggested_ready_to_paste(folder: Path, row: dict[str, Any], suggested: str):
+    with pytest.raises(DataError) as error:
+        read(folder, json.dumps(row))
+    assert suggested in str(error.value)
+
+
+def test_replies_without_prompts_leave_rules_for_some_prompts_undecided(folder: Path):
+    (folder / "r.csv").write_text("Guest wrote,reply\nIt is broken,No idea.\n", encoding="utf-8")
+    done = here("check", "rules.yaml", "--replies", "r.csv")
+    assert done.returncode == 0
+    assert "1 of 1 reply without a prompt" in done.stderr
+    assert "--columns 'prompt=Guest wrote'" in done.stderr
+    assert "where prompt or tags are missing: sorry, calm" in " ".join(done.stderr.split())
+
+
+def test_a_model_judges_the_rules_without_a_check(folder: Path):
+    def choose(request: ChoiceRequest) -> tuple[float, ...]:
+        return (-2.5, -0.1) if "deck" in "".join(turn.text for turn in request.turns) else (-0.1, -2.5)
+
+    engine = ScriptedEngine(chooser=choose)
+    found = check_replies(RepliesRequest("rules.yaml", folder / "replies.csv", model="m"), lambda *_: engine)
+    kind = [case.outcomes[3] for case in found.cases]
+    assert [one.outcome for one in kind] == ["judged"] * 3
+    assert [one.p is not None and one.p < 0.5 for one in kind] == [False, False, True]
+    assert found.by_rule()[3].broken == 1
+
+
+def test_a_judged_rule_has_its_probability_in_a_column(folder: Path):
+    engine = ScriptedEngine(chooser=lambda request: (-2.5, -0.1))
+    request = RepliesRequest("rules.yaml", folder / "replies.csv", model="m", to=folder / "out.csv")
+    check_replies(request, lambda *_: engine)
+    row = cells(folder / "out.csv")[0]
+    assert (row["kind"], row["broken"]) == ("fail", "kind")
+    assert 0 < float(row["kind (p)"]) < 0.5
+    assert len(row["kind (p)"]) <= len("0.123")
+    assert "does not follow it" in row["found"]
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.parquet"])
+def test_a_table_given_as_one_reply_is_refused(folder: Path, name: str):
+    (folder / name).write_text("prompt,reply\nHi,Hello\n", encoding="utf-8")
+    done = here("check", "rules.yaml", "--reply", name)
+    assert done.returncode == 2
+    assert f"--replies {name}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--replies", "replies.csv", "--prompt", "Hi"), "leave --prompt out"),
+        (("--to", "x.csv"), "--to requires --replies"),
+        (("--replies", "replies.csv", "--long"), "--long requires --to"),
+        (("--columns", "prompt=Q"), "--columns requires --prompts or --replies"),
+        (("--replies", "replies.csv", "--to", "x.txt"), "the name of a .csv file"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(folder: Path, options: tuple[str, ...], message: str):
+    done = here("check", "rules.yaml", *options)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+
+
+def test_diff_shows_which_verdicts_flip(folder: Path):
+    new = RULES.replace("value: 5}", "value: 9}").replace("- {id: calm", "- {id: quiet")
+    (folder / "new.yaml").write_text(new, encoding="utf-8")
+    found = as_json("diff", "rules.yaml", "new.yaml", "--replies", "replies.csv", "--to", "flips.csv")[
+        "replies"
+    ]
+    assert [(flip["case"], flip["principle"], flip["now"]["outcome"]) for flip in found["flips"]] == [
+        ("33", "short", "passed")
+    ]
+    rules = {rule["principle"]: rule for rule in found["rules"]}
+    assert rules["short"]["flips"] == {"failed to passed": 1}
+    assert (rules["short"]["before"]["broken"], rules["short"]["now"]["broken"]) == (1, 0)
+    assert (rules["calm"]["now"], rules["quiet"]["before"]) == (None, None)
+    written = cells(folder / "flips.csv")
+    assert len(written) == 3 * 5
+    assert {row["before"] for row in written} == {"pass", "fail", "not for this prompt", "not decided", ""}
+    done = here("diff", "rules.yaml", "new.yaml", "--replies", "replies.csv")
+    assert "breaks it -> keeps it (it has 7 words, and the limit is 5)" in " ".join(done.stdout.split())
+    assert "3 replies: 1 verdict flips; 2 with a broken rule before, 2 now" in done.stdout
+
+
+def test_diff_takes_a_run_or_replies(folder: Path):
+    done = here("diff", "rules.yaml", "rules.yaml", "--replies", "replies.csv", "--run", "runs/x")
+    assert (done.returncode, "not both" in done.stderr) == (2, True)

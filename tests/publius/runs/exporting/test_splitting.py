@@ -1,0 +1,96 @@
+"""The split of an export: prompts that resemble each other are on one side, and a share is as asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from core.records import Comparison, Message, Prompt
+from core.store.record_store import RecordStore
+from publius.runs.exporting.splitting import TestSplit
+from publius.runs.records import RunFiles
+
+TOPICS = [
+    "a leaking radiator in the bathroom", "an old bicycle with a rusty chain", "a noisy neighbour upstairs",
+    "growing tomatoes on a shady balcony", "a lost passport before a flight", "mould behind the wardrobe",
+    "repotting a very large orchid", "sourdough bread that never rises", "a parking fine from abroad",
+    "choosing a second-hand violin", "a toddler who refuses vegetables", "learning to swim at forty",
+]  # fmt: skip
+
+
+def asked(*texts: str, system: str = "") -> Prompt:
+    """Return a prompt whose turns are these texts, the last one of the user."""
+    turns = [Message(role="system", content=system)] if system else []
+    for place, text in enumerate(texts):
+        turns.append(Message(role="assistant" if place % 2 else "user", content=text))
+    return Prompt.of(tuple(turns))
+
+
+def files_of(folder: Path, prompts: Iterable[Prompt], added: Iterable[Prompt] = ()) -> RunFiles:
+    """Return the records of a run with these prompts, and others that came with human labels."""
+    folder.mkdir(parents=True)
+    files = RunFiles(RecordStore(folder))
+    for prompt in prompts:
+        files.prompts.append(prompt.model_copy(update={"split": "train"}))
+    for prompt in added:
+        files.added_comparisons.append(Comparison.of(prompt, ("yes", "x"), ("no", "y")))
+    return files
+
+
+def splits(files: RunFiles, share: float | None, prompts: Iterable[Prompt]) -> list[str]:
+    every = [*files.prompts, *(comparison.prompt for comparison in files.added_comparisons)]
+    with TestSplit(files, share, (prompt.messages for prompt in every)) as split:
+        return [split.split_of(prompt.messages) for prompt in prompts]
+
+
+@pytest.mark.parametrize("share", [None, 0.2, 0.5])
+def test_near_duplicates_are_in_one_split_whatever_their_hashes(tmp_path: Path, share: float | None):
+    for number in range(4):
+        own = [asked(f"What should I do about {topic}, case {number}?") for topic in TOPICS]
+        again = [asked(f"How do I start about {topic}, case {number}?", system="Brief.") for topic in TOPICS]
+        labelled = [asked(f"what should i do about {topic}, case {number}") for topic in TOPICS[::2]]
+        files = files_of(tmp_path / str(number), [*own, *again], labelled)
+        found = [splits(files, share, prompts) for prompts in (own, again, labelled)]
+        assert found[0] == found[1]
+        assert found[0][::2] == found[2]
+
+
+def test_conversations_that_begin_alike_are_in_one_split_and_a_greeting_joins_none(tmp_path: Path):
+    begun = [asked(f"What should I do about {topic}?") for topic in TOPICS]
+    longer = [asked(begun[n].messages[0].content, "Tell me more.", f"It is {n}.") for n in range(12)]
+    greeted = [asked("Hello", "How can I help?", f"It is about {topic}, {topic}.") for topic in TOPICS[::-1]]
+    files = files_of(tmp_path / "run", [*begun, *longer, *greeted])
+    assert splits(files, 0.5, begun) == splits(files, 0.5, longer)
+    assert set(splits(files, 0.5, greeted)) == {"train", "test"}
+
+
+def test_a_given_share_is_taken_as_exactly_as_the_groups_allow(tmp_path: Path):
+    prompts = [asked(f"What should I do about {topic}?") for topic in TOPICS]
+    repeated = [asked(f"{prompt.messages[0].content} Please, {word}.") for prompt in prompts for word in "ab"]
+    files = files_of(tmp_path / "run", [*prompts, *repeated])
+    for share, expected in ((0.0, 0), (0.25, 9), (0.5, 18), (0.9, 33)):
+        with TestSplit(files, share, (prompt.messages for prompt in (*prompts, *repeated))) as split:
+            found = [split.split_of(prompt.messages) for prompt in (*prompts, *repeated, *prompts)]
+        assert found.count("test") - found[:12].count("test") == expected
+        assert split.prompts.get("test", 0) == expected
+        assert sum(split.prompts.values()) == 36
+
+
+def test_a_larger_share_holds_the_smaller_one_and_prompts_added_later_move_none_by_default(tmp_path: Path):
+    prompts = [asked(f"What should I do about {topic}?") for topic in TOPICS]
+    files = files_of(tmp_path / "run", prompts)
+    few, many = splits(files, 0.25, prompts), splits(files, 0.5, prompts)
+    assert {place for place, split in enumerate(few) if split == "test"} < {
+        place for place, split in enumerate(many) if split == "test"
+    }
+    fewer = files_of(tmp_path / "fewer", prompts[:6])
+    assert splits(files, None, prompts)[:6] == splits(fewer, None, prompts[:6])
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 20, float("nan")])
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(tmp_path: Path, share: float):
+    with pytest.raises(ConfigError, match="--test-share: found"):
+        TestSplit(files_of(tmp_path / "run", []), share)
