@@ -90,6 +90,12 @@ def chat(
         float | None,
         typer.Option(help="Sampling temperature; 0 is greedy. If not given, as in the run's evaluation."),
     ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="The longest answer, in tokens. If not given, as in the run's evaluation.", metavar="N"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Chat with the policy before and after training, side by side."""
@@ -103,7 +109,15 @@ def chat(
     asked = folder or model
     assert asked is not None
     request = ChatRequest(
-        asked, tuple(variants or ()), prompt, temperature, as_json, prompts, constitution, against
+        asked,
+        tuple(variants or ()),
+        prompt,
+        temperature,
+        max_new_tokens,
+        as_json,
+        prompts,
+        constitution,
+        against,
     )
     chat_with(request)
 

@@ -35,6 +35,8 @@ from training.methods import POLICY_METHODS
 
 ChatReply = Generation | RequestError
 
+_ACCEPTED = {"temperature": "0 or a positive number", "max_new_tokens": "a whole number of at least 1"}
+
 
 @dataclass(frozen=True)
 class ChatRequest:
@@ -49,6 +51,8 @@ class ChatRequest:
     """Ask this once, without reading standard input."""
     temperature: float | None = None
     """Replaces the temperature of `eval.sampling`."""
+    max_new_tokens: int | None = None
+    """Replaces the maximum length of an answer of `eval.sampling`, in tokens."""
     as_json: bool = False
     """Print the answers to `prompt` or `prompts` as JSON."""
     prompts: str | None = None
@@ -107,7 +111,7 @@ class Chat:
         self.templates = templates or PromptTemplates()
         self.variants = [speaker.variant for speaker in speakers]
         self._speakers = speakers
-        self._sampling = sampling
+        self.sampling = sampling
         self._seed = seed
         self._alone = alone
         self._asked = 0
@@ -140,7 +144,7 @@ class Chat:
         seed = derive_seed(self._seed, prompt.id, "chat", self._asked)
         turns = turns_for(self, speaker.variant, prompt)
         try:
-            answer = await speaker.engine.generate(GenerationRequest(turns, self._sampling, seed, "chat"))
+            answer = await speaker.engine.generate(GenerationRequest(turns, self.sampling, seed, "chat"))
         except RequestError as error:
             return error
         speaker.history = (*messages, Message(role="assistant", content=answer.text))
@@ -169,7 +173,7 @@ def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator
     config = recorded_config(folder)
     constitution = load_constitution(folder / "constitution.yaml")
     templates = user_templates(config.templates)
-    sampling = _sampling(config.eval.sampling, request.temperature)
+    sampling = _sampling(config.eval.sampling, request)
     with open_engines(config, folder.parent.parent, make) as engines:
         adapters = [trained_adapter(folder, variant) for variant in variants]
         speakers = [Speaker(*pair) for pair in zip(variants, map(engines.policy_with, adapters), strict=True)]
@@ -198,7 +202,7 @@ def _open_trained(request: ChatRequest, make: EngineMaker) -> Iterator[Chat]:
     with open_engines(config, Path(), make) as engines:
         folders = [trained.folder if variant == trained.method else None for variant in variants]
         speakers = [Speaker(*pair) for pair in zip(variants, map(engines.policy_with, folders), strict=True)]
-        yield Chat(speakers, constitution, _sampling(config.eval.sampling, request.temperature), config.seed)
+        yield Chat(speakers, constitution, _sampling(config.eval.sampling, request), config.seed)
 
 
 def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
@@ -227,12 +231,14 @@ def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def _sampling(configured: EvalSampling, temperature: float | None) -> EvalSampling:
-    if temperature is None:
-        return configured
+def _sampling(configured: EvalSampling, request: ChatRequest) -> EvalSampling:
+    """Return the settings of the run's evaluation with those that the request replaces."""
+    replaced = {"temperature": request.temperature, "max_new_tokens": request.max_new_tokens}
+    given = {name: value for name, value in replaced.items() if value is not None}
     try:
-        return EvalSampling.model_validate({**configured.model_dump(), "temperature": temperature})
+        return EvalSampling.model_validate({**configured.model_dump(), **given})
     except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
         raise ConfigError(
-            f"found {temperature}", where="--temperature", accepted="0 or a positive number"
+            f"found {given[name]}", where=f"--{name.replace('_', '-')}", accepted=_ACCEPTED[name]
         ) from error

@@ -27,7 +27,8 @@ _MAX_AGAINST = 5
 _PROMPT = 60
 """Characters of a prompt to print."""
 MAX_PAIRS = 30
-"""Pairs of annotators to print, those with most comparisons in common first; --json has all."""
+"""Pairs of annotators to print, those with most comparisons in common first; --json has all. Of more
+pairs, those with too few for a kappa are not printed."""
 
 
 def print_report(report: AgreementReport) -> None:
@@ -85,19 +86,22 @@ def _print_pairs(report: AgreementReport) -> None:
     heading("Agreement of each pair of annotators, on what both judged")
     table = _table("", "", "judged", "agree", "Cohen's\nkappa (95 %)")
     shown = sorted(pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))[:MAX_PAIRS]
+    if len(pairs) > MAX_PAIRS:  # of many who judged little each, a row for each pair tells nothing
+        shown = [pair for pair in shown if pair.comparisons >= ENOUGH_FOR_KAPPA]
     for pair in shown:
         too_few = pair.comparisons < ENOUGH_FOR_KAPPA
         kappa = "too few" if too_few else _interval(pair.cohen)
         values = f"{pair.comparisons:,}", f"{pair.observed:.1%}", kappa
         names = (BreakableName(report.name_of(name)) for name in (pair.first, pair.second))
         table.add_row(*names, *values)
-    out.print(table)
-    if any(pair.comparisons < ENOUGH_FOR_KAPPA for pair in shown):
+    if shown:
+        out.print(table)
+    if len(shown) < min(len(pairs), MAX_PAIRS) or any(p.comparisons < ENOUGH_FOR_KAPPA for p in shown):
         out.print(f"Kappa is not estimated from fewer than {ENOUGH_FOR_KAPPA} judgments in common.")
     if any(pair.cohen is None and pair.comparisons >= ENOUGH_FOR_KAPPA for pair in shown):
         out.print("Undefined: one of the two chose the same throughout, so chance agrees as often.")
-    if len(pairs) > MAX_PAIRS:
-        note(f"{counted(len(pairs) - MAX_PAIRS, 'more pair')} of annotators; --json has all")
+    if len(pairs) > len(shown):
+        note(f"{counted(len(pairs) - len(shown), 'more pair')} of annotators; --json has all")
 
 
 def _print_disagreements(report: AgreementReport) -> None:

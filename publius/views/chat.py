@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import ConfigError, RequestError
-from core.notices import note
+from core.notices import counted, note
 from core.records import Prompt
 from core.terminal.interrupts import run_interruptibly
 from core.web.links import PageLink
@@ -90,6 +90,10 @@ def print_replies(replies: Mapping[str, ChatReply]) -> None:
 
 def _ask_all(chat: Chat, prompts: Sequence[Prompt], as_json: bool) -> None:
     """Ask each prompt in a conversation of its own, and print the answers; as JSON, a line for each."""
+    note(
+        f"{counted(len(prompts), 'prompt')}; {' and '.join(chat.variants)} answer in at most "
+        f"{chat.sampling.max_new_tokens} tokens (--max-new-tokens)"
+    )
     for prompt in prompts:
         replies = Replies(prompt.messages[-1].content, run_interruptibly(chat.ask_anew(prompt)))
         emit(replies, as_json, _print_asked, on_one_line=True)

@@ -61,6 +61,19 @@ def test_kappa_that_cannot_be_estimated_is_told_with_the_reason(tmp_path: Path):
     assert "Undefined: one of the two chose the same throughout" in same
 
 
+def test_voters_with_little_in_common_get_no_row_each(tmp_path: Path):
+    said = [person(f"c{n}", "ab"[voter % 2], f"v{n}-{voter}") for n in range(8) for voter in range(4)]
+    crowd = here("agreement", write_people(tmp_path / "crowd", said))
+    pairs = crowd.stdout.split("Agreement of each pair", 1)[1].split("Comparisons on which", 1)[0]
+    assert "v0-1" not in pairs
+    assert "not estimated from fewer than 10 judgments in common" in pairs
+    assert "48 more pairs of annotators; --json has all" in crowd.stderr
+    said += [person(f"c{n}", "ab"[n % 2], who) for n in range(12) for who in ("anna", "ben")]
+    beside = here("agreement", write_people(tmp_path / "beside", said))
+    pairs = beside.stdout.split("Agreement of each pair", 1)[1].split("Comparisons on which", 1)[0]
+    assert ("anna" in pairs, "v0-1" in pairs) == (True, False)
+
+
 def test_comparisons_on_which_people_differ_are_listed_with_who_said_what(tmp_path: Path):
     pairs = [pair(f"Question {n}?") for n in range(12)]
     said = [person(one.id, "a", who) for one in pairs for who in ("Anna", "Ben")]

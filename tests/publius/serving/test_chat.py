@@ -136,6 +136,11 @@ def test_sampling_is_that_of_the_evaluation(folder: Path):
     assert request.purpose == "chat"
 
 
+def test_the_longest_answer_is_chosen(folder: Path):
+    ((_, request),) = talk(folder, "Hello", max_new_tokens=24).asked
+    assert (request.sampling.temperature, request.sampling.max_new_tokens) == (0.0, 24)
+
+
 @pytest.mark.parametrize("temperature", [-1.0, float("nan"), float("inf")])
 def test_a_temperature_that_is_none_is_refused(folder: Path, temperature: float):
     with pytest.raises(ConfigError, match="--temperature"):
@@ -310,6 +315,8 @@ def test_text_that_is_no_unicode_is_answered(folder: Path):
         (("--with", "kto"), "unknown variant 'kto'"),
         (("--temperature", "warm"), "temperature"),
         (("--temperature", "-1"), "--temperature: found -1.0"),
+        (("--max-new-tokens", "0"), "--max-new-tokens: found 0"),
+        (("--max-new-tokens", "many"), "max-new-tokens"),
     ],
 )
 def test_mistakes_are_one_line(folder: Path, arguments: tuple[str, ...], expected: str):
