@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from engines.hf.sampling import wide
 from engines.hf.self_check import (
     acting_adapter,
     continuation_logprobs,
@@ -82,9 +83,8 @@ def answer_logits(model: Any, batch: AnswerBatch) -> torch.Tensor:
 
 def answer_logprobs(model: Any, batch: AnswerBatch) -> torch.Tensor:
     """Return the log-probability of each answer, (N,), summed over its tokens, in nats."""
-    logits = answer_logits(model, batch)
     # In bfloat16, sums over long answers would be off by whole nats.
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = wide(answer_logits(model, batch))
     # log_softmax would hold a second (N, A, V) tensor.
     chosen = logits.gather(-1, batch.answer_ids.unsqueeze(-1)).squeeze(-1)
     logprobs = chosen - logits.logsumexp(dim=-1)

@@ -13,6 +13,7 @@ import torch
 
 from core.errors import EngineError
 from engines.hf.packing import PackedRow, attends_only, pack
+from engines.hf.sampling import wide
 from engines.hf.self_check import acting_adapter, one_line
 from engines.loading import half_dtype
 from engines.trees import Tree, probe_trees
@@ -95,8 +96,7 @@ def token_logprobs(model: Any, row: PackedRow, *, head: torch.nn.Linear | None) 
     if head is not None:
         return frozen_logprobs(states_at(model, row, row.predictors, head), head, row.answer_ids)
     logits: torch.Tensor = model(**row.inputs(), logits_to_keep=row.predictors).logits[0]
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    return logits.log_softmax(dim=-1).gather(-1, row.answer_ids.unsqueeze(-1)).squeeze(-1)
+    return wide(logits).log_softmax(dim=-1).gather(-1, row.answer_ids.unsqueeze(-1)).squeeze(-1)
 
 
 def states_at(model: Any, row: PackedRow, columns: torch.Tensor, head: torch.nn.Linear) -> torch.Tensor:

@@ -20,6 +20,7 @@ from engines.adapter import SETTINGS, attach_adapter, attach_further_adapter, re
 from engines.config import ModelConfig
 from engines.hf.loading import load_classifier
 from engines.hf.packing import attends_only, pack
+from engines.hf.sampling import wide
 from engines.hf.self_check import (
     acting_adapter,
     eager_attention,
@@ -176,7 +177,7 @@ def tree_scores(model: Any, trees: Sequence[Tree], head: torch.nn.Module, *, pac
             scores = torch.stack([output[0, -1, 0] for output in seen])
     finally:
         hook.remove()
-    return scores if scores.dtype == torch.float64 else scores.float()
+    return wide(scores)
 
 
 def require_scores(classifier: Any, name: str) -> None:

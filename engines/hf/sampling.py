@@ -41,6 +41,11 @@ def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], uniforms: S
     return result
 
 
+def wide(values: torch.Tensor) -> torch.Tensor:
+    """Return values in float32, in which sums over answers are exact enough; float64 stays as it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def logprobs_and_entropies(
     logits: torch.Tensor, samplings: Sequence[Sampling], tokens: Sequence[int]
 ) -> list[tuple[float, float]]:
@@ -54,7 +59,7 @@ def logprobs_and_entropies(
         tokens: the drawn token of each row.
     """
     temperatures = torch.tensor([s.temperature or 1.0 for s in samplings], device=logits.device)
-    logprobs = (logits.float() / temperatures[:, None]).log_softmax(dim=-1)
+    logprobs = (wide(logits) / temperatures[:, None]).log_softmax(dim=-1)
     chosen = logprobs.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0]
     # p log p is 0 * -inf = nan where p is 0, and counts as 0.
     entropies = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(dim=-1)
@@ -63,7 +68,7 @@ def logprobs_and_entropies(
 
 def _probabilities(logits: torch.Tensor, samplings: Sequence[Sampling], rows: list[int]) -> torch.Tensor:
     temperatures = torch.tensor([samplings[i].temperature for i in rows], device=logits.device)
-    return torch.softmax(logits[rows].float() / temperatures[:, None], dim=-1)
+    return torch.softmax(wide(logits[rows]) / temperatures[:, None], dim=-1)
 
 
 def _invert(weights: torch.Tensor, points: torch.Tensor) -> torch.Tensor:

@@ -22,6 +22,7 @@ from engines.hf.decoding import DecodingBatch, DecodingRow, next_token_logprobs
 from engines.hf.loading import takes_packed_rows
 from engines.hf.packing import attends_only
 from engines.hf.prefixes import PrefixStore
+from engines.hf.sampling import wide
 
 EAGER = "eager"
 """transformers' attention in plain tensor operations, which has all that a model asks for."""
@@ -73,7 +74,7 @@ def plain_logprobs(model: Any, rows: Sequence[tuple[int, ...]]) -> list[torch.Te
     with eager_attention(model), torch.no_grad():
         for row in rows:
             logits = model(input_ids=torch.tensor([row], device=model.device), use_cache=False).logits[0]
-            found.append(_wide(logits).log_softmax(dim=-1))
+            found.append(wide(logits).log_softmax(dim=-1))
     return found
 
 
@@ -221,7 +222,7 @@ def require_equal(
         accepted: what to use instead, for the message.
     """
     pairs = zip(found, expected, strict=True)
-    apart = max(float((_wide(mine.cpu()) - _wide(theirs.cpu())).abs().mean()) for mine, theirs in pairs)
+    apart = max(float((wide(mine.cpu()) - wide(theirs.cpu())).abs().mean()) for mine, theirs in pairs)
     # Negated, so that a difference of NaN is refused too.
     if not apart <= min(tolerance, tolerance_of(model)):
         raise EngineError(
@@ -268,7 +269,3 @@ def type_name(model: Any) -> str:
     """Return the name of a model's class, without a wrapper for adapters."""
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     return type(plain).__name__
-
-
-def _wide(values: torch.Tensor) -> torch.Tensor:
-    return values if values.dtype == torch.float64 else values.float()

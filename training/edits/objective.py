@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from engines.hf.packing import PackedRow, pack
+from engines.hf.sampling import wide
 from training.distill.divergence import token_divergence
 from training.edits.encode import EncodedEdit
 from training.packed import PolicyScorer, bypassed, frozen_logprobs, sum_by_answer
@@ -87,7 +88,7 @@ class EditObjective:
         """Return the log-probabilities (A,) of tokens in nats."""
         if self._head is not None:
             return frozen_logprobs(states, self._head, tokens)
-        logits = states if states.dtype == torch.float64 else states.float()
+        logits = wide(states)
         return logits.log_softmax(dim=-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
 
     @torch.no_grad()

@@ -144,7 +144,7 @@ def test_a_check_that_labels_go_against_is_named_alike_by_show_the_summary_and_t
     judged = [j | outcome if j["labeler"] == "check" else j for j in lines(copy, "judgments.jsonl")]
     (copy / "judgments.jsonl").write_text("".join(json.dumps(judgment) + "\n" for judgment in judged))
     against = [
-        p | {"p_chosen": 0.6, "by_principle": {"short": 0.1}} for p in lines(copy, "preferences.jsonl")
+        p | {"p_chosen": 0.6, "by_principle": {"short": 0.05}} for p in lines(copy, "preferences.jsonl")
     ]
     (copy / "preferences.jsonl").write_text("".join(json.dumps(preference) + "\n" for preference in against))
     overview, manifest = read_overview(copy, PreferenceFilter(), 3), read_manifest(copy)

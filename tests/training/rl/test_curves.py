@@ -1,8 +1,11 @@
 """Learning curves of PPO, RLOO and GRPO in float64, against recorded ones.
 
 `curves.json` holds two curves for each case: `before`, recorded while RLOO and GRPO were TRL 1.16's
-trainers and the loop was PPO's alone, and `now`, recorded with the loop that all three share. In float64 a
-curve is the same on every machine: rounding is too small to change which token is drawn.
+trainers and the loop was PPO's alone, and `now`, recorded with the loop that all three share and draws from
+float64 probabilities. In float64 a curve is the same on every machine: rounding is too small to change which
+token is drawn. With float32 draws it was not: a difference of 1e-8 in a gradient that is nearly zero is a
+difference in Adam's next step, and from step 2 on the kind of processor decided what PPO drew. In PPO even
+float64's rounding grows to a thousandth in 20 steps, so its curve ends before that.
 `PUBLIUS_RECORD=1 pytest` on this file records `now` again.
 """
 
@@ -50,7 +53,7 @@ COMMON: dict[str, Any] = {
 GROUP = {**COMMON, "num_generations": 8}
 CASES: dict[str, LoopConfig] = {
     "ppo": PPOConfig(
-        **{**COMMON, "steps": 20, "kl_coef": 0.001}, samples=2, minibatch=32, critic_learning_rate=5e-2
+        **{**COMMON, "steps": 15, "kl_coef": 0.001}, samples=2, minibatch=32, critic_learning_rate=5e-2
     ),
     "rloo": RLOOConfig(**GROUP),
     "rloo-normalized": RLOOConfig(**GROUP, normalize_advantages=True),
@@ -100,9 +103,12 @@ def test_curves_are_the_recorded_ones(case: str, lively: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("case", CASES)
 def test_one_loop_learns_as_the_two_mechanisms_before_it(case: str):
-    """Step by step, until TRL's float32 rewards change a token that is drawn; `bnpo` shuffled its blocks."""
+    """Step by step, until TRL's float32 rewards change a token that is drawn.
+
+    `bnpo` shuffled its blocks; PPO's first update already differs by its float32 draws.
+    """
     recorded = json.loads(RECORDED.read_text())[case]
-    same = {"ppo": 20, "grpo-bnpo": 1}.get(case, 3)
+    same = {"ppo": 1, "grpo-bnpo": 1}.get(case, 3)
     for name in NAMES:
         before, now = (recorded[when][name][:same] for when in ("before", "now"))
         assert now == pytest.approx(before, rel=1e-3, abs=1e-5), name

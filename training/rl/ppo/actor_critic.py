@@ -20,6 +20,7 @@ from core.errors import EngineError
 from core.lazy import require
 from engines.adapter import WEIGHTS, attach_further_adapter, read_settings
 from engines.hf.packing import PackedRow, pack
+from engines.hf.sampling import wide
 from engines.hf.self_check import (
     acting_adapter,
     continuation_logprobs,
@@ -211,7 +212,7 @@ class ActorCritic:
         if self._apart:
             # The head is linear without a bias: hidden / T gives logits / T.
             return frozen_logprobs(output / divisor, self._head, row.answer_ids)
-        logits = _wide(output) / divisor
+        logits = wide(output) / divisor
         return logits.log_softmax(dim=-1).gather(-1, row.answer_ids.unsqueeze(-1)).squeeze(-1)
 
     def _values(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -232,7 +233,7 @@ class ActorCritic:
             found = output[part]
             if self._apart:
                 found = torch.nn.functional.linear(found, self._head.weight)
-            found = _wide(found) / self._temperature
+            found = wide(found) / self._temperature
             total = found.logsumexp(dim=-1, keepdim=True)
             logprobs.append((found.gather(-1, row.answer_ids[part, None]) - total).squeeze(-1))
             probs = (found - total).exp()
@@ -347,7 +348,3 @@ def _disable_adapter_dropout(policy: Any) -> None:
 
 def _wide_dtype(policy: Any) -> torch.dtype:
     return torch.float64 if next(policy.parameters()).dtype == torch.float64 else torch.float32
-
-
-def _wide(logits: torch.Tensor) -> torch.Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
