@@ -49,6 +49,17 @@ def mean_by_prompt(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {prompt: fmean(run[prompt] for run in runs) for prompt in sorted(shared)}
 
 
+def pooled_series(series: Sequence[Sequence[Series]]) -> list[Series]:
+    """Return the measures that all runs have, each with its mean over the runs by prompt."""
+    runs = [{(one.variant, one.measure): one for one in own} for own in series]
+    known = [key for key in runs[0] if all(key in run for run in runs)]
+    return [
+        Series(variant, measure, runs[0][variant, measure].unit, values)
+        for variant, measure in known
+        if (values := mean_by_prompt([run[variant, measure].values for run in runs]))
+    ]
+
+
 def metrics_over_seeds(
     series: Sequence[Sequence[Series]], recorded: Sequence[Sequence[Metric]], seed: int = 0
 ) -> SeedMetrics:
@@ -63,12 +74,7 @@ def metrics_over_seeds(
         DataError: a value is not finite.
     """
     runs = [{(one.variant, one.measure): one for one in own} for own in series]
-    known = [key for key in runs[0] if all(key in run for run in runs)]
-    pooled = [
-        Series(variant, measure, runs[0][variant, measure].unit, values)
-        for variant, measure in known
-        if (values := mean_by_prompt([run[variant, measure].values for run in runs]))
-    ]
+    pooled = pooled_series(series)
     prompts = {prompt for one in pooled for prompt in one.values}
     metrics, _ = metrics_of(pooled, prompts, seed)
     by_seed = dict(_by_seed(pooled, runs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,14 @@ from publius.views.report.plots.paper import plots_saved_to
 from publius.views.report.plots.training import curves_plot
 from publius.views.report.reading.answers import held_out_series
 from publius.views.report.saving.labels import save_labels
-from publius.views.report.saving.tables import comparison_table, run_table, seeds_table
+from publius.views.report.saving.tables import (
+    MeasuresTable,
+    comparison_table,
+    pooled_label,
+    prompted_table,
+    run_table,
+    seeds_table,
+)
 
 _TABLE = "measures"
 """Name of the table of a report's measures; those of single runs begin with it."""
@@ -45,14 +52,7 @@ def save_figures(contents: ReportContents, folder: Path, measures: Collection[st
             _draw(contents, chosen)
     else:
         warn(f"no plots are written: matplotlib is not installed; run: {contents.install}")
-    tables = [
-        (run_table(section, chosen, _prefix(contents, section)), _against(contents, section))
-        for section in contents.runs
-    ]
-    if contents.comparison is not None:
-        pooled = [seeds_table(group, chosen) for group in contents.comparison.groups]
-        shared = [comparison_table(contents.comparison, chosen), *(one for one in pooled if one)]
-        tables = [*((table, _against(contents)) for table in shared), *tables]
+    tables = list(_tables(contents, chosen))
     folders = (section.source.folder for section in contents.runs)
     said = "; ".join(dict.fromkeys(filter(None, map(made_up_in, folders))))
     for table, against in tables:
@@ -67,6 +67,23 @@ def save_figures(contents: ReportContents, folder: Path, measures: Collection[st
     if not any(file.suffix == ".csv" for file in files):
         warn("no table is written: the report has neither measures of an evaluation nor preferences")
     return tuple(files)
+
+
+def _tables(contents: ReportContents, chosen: Collection[str]) -> Iterator[tuple[MeasuresTable, str]]:
+    """Yield the tables of measures, what is about all runs first, each with what speaks against it."""
+    if contents.comparison is not None:
+        yield comparison_table(contents.comparison, chosen), _against(contents)
+        for group in contents.comparison.groups:
+            if len(group.runs) > 1:
+                own = (
+                    seeds_table(group, chosen),
+                    prompted_table(group.runs, pooled_label(group), chosen, f"{group.key}-"),
+                )
+                yield from ((table, _against(contents)) for table in own if table)
+    for section in contents.runs:
+        run, prefix = section.source, _prefix(contents, section)
+        own = run_table(section, chosen, prefix), prompted_table((run,), run.label, chosen, prefix)
+        yield from ((table, _against(contents, section)) for table in own if table)
 
 
 def _against(contents: ReportContents, section: RunSection | None = None) -> str:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from evaluation.config import BASE
 from evaluation.presentation import EvaluationMetrics
+from publius.stages.variants import PROMPTED
 from publius.views.report.comparing.groups import GroupCell, GroupComparison, RunGroup
-from publius.views.report.comparing.seeds import measured_over_seeds
+from publius.views.report.comparing.seeds import measured_against_prompted, measured_over_seeds
 from publius.views.report.contents import RunSection
 from publius.views.report.figures import Figure, FigureBook
 from publius.views.report.reading.results import MeasureRow, ResultCell, measure_rows
+from publius.views.report.reading.sources import RunSource
 
 _COLUMNS = (
     *("variant", "measure", "title", "group", "unit", "value", "low", "high", "n"),
@@ -100,8 +102,35 @@ def seeds_table(group: RunGroup, measures: Collection[str]) -> MeasuresTable | N
         return None
     found = EvaluationMetrics.of(measured.metrics)
     rows = measure_rows(group.runs[0], found, group.key, FigureBook())
-    label = f"{group.key}: means over {len(group.runs)} seeds, {', '.join(run.label for run in group.runs)}"
-    return _evaluation_table(label, found.variants, rows, measures, f"{group.key}-")
+    return _evaluation_table(pooled_label(group), found.variants, rows, measures, f"{group.key}-")
+
+
+def pooled_label(group: RunGroup) -> str:
+    """Return what a table calls the seeds of a group as one."""
+    return f"{group.key}: means over {len(group.runs)} seeds, {', '.join(run.label for run in group.runs)}"
+
+
+def prompted_table(
+    runs: Sequence[RunSource], label: str, measures: Collection[str], prefix: str
+) -> MeasuresTable | None:
+    """Return the measures of the trained models, with differences from the prompted one.
+
+    Args:
+        runs: one run, or runs that differ only in their seed.
+        label: what the table calls them.
+        measures: names of the measures to write.
+        prefix: what the names of the files of these runs begin with.
+
+    Returns:
+        None if nothing is trained, or the prompted model was not measured.
+    """
+    found = measured_against_prompted(runs)
+    if found is None:
+        return None
+    rows = measure_rows(runs[0], found, label, FigureBook())
+    return _evaluation_table(
+        label, found.variants, rows, measures, f"{prefix}against-{PROMPTED}-", reference=PROMPTED
+    )
 
 
 def _evaluation_table(
@@ -110,18 +139,24 @@ def _evaluation_table(
     measured: Sequence[MeasureRow],
     measures: Collection[str],
     prefix: str,
+    reference: str = BASE,
 ) -> MeasuresTable:
+    """Return the table; `reference` is the name of the variant in the place of `base`."""
     found = [row for row in measured if row.measure in measures]
     others = [variant for variant in variants if variant != BASE]
-    heading = ("measure", *variants, *(f"{variant} − {BASE}" for variant in others))
+    named = [reference if variant == BASE else variant for variant in variants]
+    heading = ("measure", *named, *(f"{variant} − {reference}" for variant in others))
     lines = [
         (row.title, *(_value(row.of(v)) for v in variants), *(_difference(row.of(v)) for v in others))
         for row in found
     ]
     rows = [
-        _row(cell.variant, row.measure, row.title, label, cell) for row in found for cell in row.cells if cell
+        _row(reference if cell.variant == BASE else cell.variant, row.measure, row.title, label, cell)
+        for row in found
+        for cell in row.cells
+        if cell
     ]
-    note = f"{label}. {_INTERVALS} * differs from {BASE} by more than noise."
+    note = f"{label}. {_INTERVALS} * differs from {reference} by more than noise."
     return MeasuresTable(prefix, (heading,), (("", lines),), tuple(rows), note)
 
 

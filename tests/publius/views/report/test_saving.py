@@ -94,6 +94,27 @@ def test_seeds_of_a_group_have_one_table_with_differences_from_base(wordings: li
 
 
 @pytest.mark.usefixtures("no_plots")
+def test_trained_models_have_a_table_against_the_prompted_one(recorded_run: Path, tmp_path: Path):
+    written = write_report(ReportRequest((recorded_run,), tmp_path / "r.html", figures=tmp_path / "paper"))
+    assert {f"against-prompted-measures.{end}" for end in ("md", "csv")} <= {f.name for f in written.figures}
+    text = (tmp_path / "paper" / "against-prompted-measures.md").read_text()
+    heading = next(line for line in text.splitlines() if line.startswith("| measure"))
+    assert heading.startswith("| measure | prompted |")
+    assert heading.endswith(" − prompted |")
+    assert "differs from prompted by more than noise" in text
+    assert "base |" not in heading
+    with (tmp_path / "paper" / "against-prompted-measures.csv").open(newline="") as opened:
+        rows = [row for row in csv.DictReader(opened) if row["measure"] == "words"]
+    with (tmp_path / "paper" / "measures.csv").open(newline="") as opened:
+        over_base = {row["variant"]: row for row in csv.DictReader(opened) if row["measure"] == "words"}
+    assert rows[0]["variant"] == "prompted"
+    assert len(rows) > 1
+    for row in rows[1:]:
+        own, prompted = (float(over_base[name]["difference"]) for name in (row["variant"], "prompted"))
+        assert float(row["difference"]) == pytest.approx(own - prompted)
+
+
+@pytest.mark.usefixtures("no_plots")
 def test_an_unknown_measure_is_one_line_and_names_the_known(wordings: list[Path], tmp_path: Path):
     told = here("report", wordings[0], "--json", "--figures", tmp_path / "paper", "--measures", "wrods")
     assert told.returncode == 2
