@@ -15,6 +15,7 @@ from core.notices import counted, note, warn
 from core.records import Metric
 from core.terminal.breaking import BreakableName
 from evaluation.config import BASE
+from evaluation.derived.seeds import SeedMetrics
 from evaluation.judged.names import JUDGED
 from evaluation.measures import COMPLIANCE
 from evaluation.presentation import (
@@ -26,7 +27,6 @@ from evaluation.presentation import (
     variants_in_words,
 )
 from evaluation.report import summary_rows
-from evaluation.seeds import SeedMetrics
 from evaluation.win_rate import WIN_RATE
 from publius.config.stand_ins import stand_ins_sentence
 from publius.config.variations import shown_value

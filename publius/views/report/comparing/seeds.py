@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluation.against import metrics_against
+from evaluation.derived.against import metrics_against
+from evaluation.derived.seeds import SeedMetrics, metrics_over_seeds, pooled_series
 from evaluation.presentation import EvaluationMetrics
-from evaluation.seeds import SeedMetrics, metrics_over_seeds, pooled_series
 from publius.stages.variants import PROMPTED
 from publius.views.report.reading.answers import held_out_series
 from publius.views.report.reading.results import recorded_metrics

@@ -7,10 +7,10 @@ import pytest
 
 from core.records import Metric
 from core.statistics.intervals import share_interval
+from evaluation.derived.seeds import mean_by_prompt, metrics_over_seeds
 from evaluation.measures import Series
 from evaluation.metrics import metrics_of
 from evaluation.presentation import EvaluationMetrics
-from evaluation.seeds import mean_by_prompt, metrics_over_seeds
 
 PROMPTS = [f"prompt{n}" for n in range(8)]
 BASE = [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.statistics.significance import difference_p_values
-from evaluation.against import metrics_against
+from evaluation.derived.against import metrics_against
 from evaluation.measures import Series
 
 PROMPTS = [f"prompt{n}" for n in range(12)]
