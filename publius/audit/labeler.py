@@ -320,14 +320,24 @@ def _write(folder: Path, certificate: Certificate) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / AUDIT_REPORT, audit_report(certificate))
         write_atomic(folder / CERTIFICATE, certificate.model_dump_json(exclude_none=True, indent=2) + "\n")
-        _write_correction(folder / CORRECTION, certificate.audited[0].correction)
+        _write_correction(folder / CORRECTION, certificate.audited[0])
     note(f"certificate {shell_command(folder / CERTIFICATE)}")
 
 
-def _write_correction(path: Path, correction: LabelerCorrection | None) -> None:
+def _write_correction(path: Path, audited: AuditedLabeler) -> None:
     """Write the correction of the labeler that was asked for, or remove that of an earlier audit."""
-    if correction is None:
+    if audited.correction is None:
         path.unlink(missing_ok=True)
         return
-    write_atomic(path, correction.model_dump_json(exclude_none=True, indent=2) + "\n")
+    write_atomic(path, audited.correction.model_dump_json(exclude_none=True, indent=2) + "\n")
+    corrected = audited.metric("accuracy.corrected")
+    rules = [one for one in audited.metrics if one.name.startswith("baseline.")]
+    best = max(rules, key=lambda one: one.value, default=None)
+    if corrected is not None and best is not None and best.value > corrected.value:
+        note(
+            f"a correction was fitted too, {shell_command(path)}, but is not advised: corrected labels are "
+            f"right in {corrected.value:.1%}, and the baseline {best.name.removeprefix('baseline.')} in "
+            f"{best.value:.1%}"
+        )
+        return
     note(f"to correct its labels: label: {{correction: {shell_command(path)}}}")

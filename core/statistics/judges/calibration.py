@@ -10,10 +10,11 @@ and -1 if it was shown second, and s, c, d and b minimise the cross-entropy to g
 temperature (Guo et al. 2017, arXiv 1706.04599, section 4.2; with b it is Platt scaling). Without b, the
 default, all terms change sign when the answers are swapped, so that z does too.
 
-c and d only remove what the judge likes: their sign is opposite to the sign of the judge's own liking, which
-is the slope of l on x or o at equal gold labels. If gold likes length even more than the judge, c is 0: the
-correction never teaches the labels to prefer longer answers. If s is 0, no liking of the judge is in z, and c
-and d are 0 too: what they add would be a liking of their own.
+c and d only remove what the judge likes, and no more than all of it: with the judge's own liking m, which is
+the slope of l on x or o at equal gold labels, c is between 0 and -s m. It is 0 if gold likes length even more
+than the judge, and -s m if gold likes short answers: labels never learn from it to prefer either. Without the
+second bound, a judge whose log-odds say nothing would become the rule "the shorter answer" on gold in which
+that one is mostly better. If s is 0, no liking of the judge is in z, and c and d are 0 too.
 
 A normal prior of standard deviation 2.5 on the coefficients of standardised terms keeps them finite where few
 labels are separated perfectly (the scale of Gelman et al. 2008, Annals of Applied Statistics 2). A principle
@@ -45,6 +46,8 @@ _PRIOR = 2.5
 _GROUP_SPREAD = math.log(2)
 """Prior standard deviation of a principle's log inverse temperature around the labeler's: a factor of 2."""
 
+_EXACT = {"ftol": 1e-13, "gtol": 1e-9}
+"""The default tolerances end a fit early where a bound is near: its steps are then short."""
 _Bounds = tuple[float | None, float | None]
 
 
@@ -107,28 +110,27 @@ def fit_logits(labels: GoldLogits, *, bias: bool = False) -> LogitCorrection:
     """
     from scipy.optimize import minimize
 
-    columns, bounds = [labels.logits], list[_Bounds]([(0.0, None)])
-    for column in (labels.lengths, labels.slots):
-        columns.append(np.zeros_like(labels.logits) if column is None else column)
-        bounds.append(_removing(labels, columns[-1]))
-    columns.append(np.full_like(labels.logits, float(bias)))
-    bounds.append((None, None))
-    terms = np.stack(columns, axis=1)
+    given = (labels.lengths, labels.slots)
+    likings = [np.zeros_like(labels.logits) if column is None else column for column in given]
+    terms = np.stack([labels.logits, *likings, np.full_like(labels.logits, float(bias))], axis=1)
     sizes = np.sqrt(np.square(terms).mean(axis=0))
-    scaled = np.divide(terms, sizes, out=np.zeros_like(terms), where=sizes > 0)
+    rays = _rays(*(_liking(labels, column) for column in likings))
+    scaled = rays / np.array([*([sizes[0] or 1.0] * (len(rays) - 1)), 1.0])[:, None]
 
     def loss(weights: Floats) -> tuple[float, Floats]:
-        z = scaled @ weights
-        penalty = float(weights @ weights) / (2 * _PRIOR**2)
-        slope = scaled.T @ (chance_of(z) - labels.gold) + weights / _PRIOR**2
-        return float(log_loss(z, labels.gold).sum()) + penalty, slope
+        coefficients = weights @ scaled
+        z = terms @ coefficients
+        penalty = float(np.square(sizes * coefficients).sum()) / (2 * _PRIOR**2)
+        slope = terms.T @ (chance_of(z) - labels.gold) + np.square(sizes) * coefficients / _PRIOR**2
+        return float(log_loss(z, labels.gold).sum()) + penalty, scaled @ slope
 
-    start = np.zeros(terms.shape[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    if found.x[0] < _NO_SLOPE:  # nothing of the judge is left, so nothing of it is to be removed
-        bounds = [(0.0, 0.0)] * 3 + bounds[3:]
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    weights = np.divide(found.x, sizes, out=np.zeros(len(sizes)), where=sizes > 0)
+    start = np.zeros(len(rays))
+    bounds: list[_Bounds] = [*([(0.0, None)] * (len(rays) - 1)), (None, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=_EXACT)
+    if found.x[:-1].sum() < _NO_SLOPE:  # nothing of the judge is left, so nothing of it is to be removed
+        bounds = [*([(0.0, 0.0)] * (len(rays) - 1)), (None, None)]
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=_EXACT)
+    weights = found.x @ scaled
     scale, length, slot, offset = (float(weight) for weight in weights)
     shared = LogitCorrection(scale, length, slot, offset)
     return replace(shared, scales=_scales_by_principle(labels, shared))
@@ -161,11 +163,24 @@ def cross_validated(labels: GoldLogits, *, bias: bool = False, seed: int = 0) ->
     return corrected
 
 
-def _removing(labels: GoldLogits, column: Floats) -> _Bounds:
-    """Return the bounds of a coefficient that can only work against the judge's liking for the column."""
+def _liking(labels: GoldLogits, column: Floats) -> float:
+    """Return the judge's liking for a column: the slope of its log-odds at equal gold labels, in nats."""
     terms = np.stack([2 * labels.gold - 1, column], axis=1)
-    liking = np.linalg.lstsq(terms, labels.logits, rcond=None)[0][1]
-    return (None, 0.0) if liking > 0 else (0.0, None)
+    return float(np.linalg.lstsq(terms, labels.logits, rcond=None)[0][1])
+
+
+def _rays(length: float, slot: float) -> Floats:
+    """Return the coefficients (s, c, d, b) whose sums with weights of at least 0 are all that are allowed.
+
+    With s = 1, the judge's liking for length is left or removed, and so is that for the slot. The last ray is
+    b, whose weight is free.
+    """
+    kept = [
+        [1.0, -by_length, -by_slot, 0.0]
+        for by_length in sorted({0.0, length})
+        for by_slot in sorted({0.0, slot})
+    ]
+    return np.array([*kept, [0.0, 0.0, 0.0, 1.0]])
 
 
 def _scales_by_principle(labels: GoldLogits, shared: LogitCorrection) -> dict[str, float]:

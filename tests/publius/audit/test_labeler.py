@@ -380,6 +380,30 @@ def test_certificate_holds_the_correction_and_its_file_is_what_runs_take(tmp_pat
     assert not (again.folder / CORRECTION).exists()
 
 
+def test_a_correction_is_not_advised_where_a_rule_of_length_is_right_more_often(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    def mostly_right(request: ChoiceRequest) -> tuple[float, ...]:
+        first, second = texts(request)[-2:]
+        sign = ("good" in first) - ("good" in second)
+        number = int(first.split(",")[0].split()[2])
+        return log(0.5 * sign * (1 if number % 10 < 8 else -1))
+
+    caplog.set_level("INFO")
+    result = audit(
+        tmp_path,
+        lambda model, engine: ScriptedEngine(chooser=mostly_right, model="scripted"),
+        gold=[str(gold_file(tmp_path))],
+        compare=False,
+    )
+    assert figure(result, "accuracy") == 0.8
+    assert figure(result, "baseline.shortest") == 1.0
+    assert figure(result, "accuracy.corrected") < 1
+    assert "is not advised: corrected labels are right in 8" in caplog.text
+    assert "to correct its labels" not in caplog.text
+    assert (result.folder / CORRECTION).exists()
+
+
 def test_a_trained_judge_is_not_audited_on_principles_that_it_abstains_on(
     tmp_path: Path, tiny_model: Any, tiny_tokenizer: Any, caplog: pytest.LogCaptureFixture
 ):

@@ -18,6 +18,12 @@ def drawn(logits: np.ndarray, seed: int = 0) -> np.ndarray:
     return (np.random.default_rng(seed).random(len(logits)) < chance_of(logits)).astype(float)
 
 
+def liking_for_length(labels: GoldLogits) -> float:
+    """The slope of the judge's log-odds on length at equal gold."""
+    terms = np.stack([2 * labels.gold - 1, labels.lengths], axis=1)
+    return float(np.linalg.lstsq(terms, labels.logits, rcond=None)[0][1])
+
+
 def test_temperature_of_an_overconfident_judge_is_found():
     truth = np.random.default_rng(1).normal(0, 2, 4000)
     found = fit_logits(GoldLogits(3 * truth, drawn(truth)))
@@ -35,10 +41,14 @@ def test_fit_is_the_minimum_of_the_penalised_cross_entropy():
         penalty = (scale**2 * sizes[0] + length**2 * sizes[1]) / (2 * 2.5**2)
         return float(log_loss(z, labels.gold).sum() + penalty)
 
-    best = objective(found.scale, found.length)
-    for step in (-0.02, 0.02):
-        assert objective(found.scale + step, found.length) > best
-        assert objective(found.scale, found.length + step) > best
+    best, liking = objective(found.scale, found.length), liking_for_length(labels)
+    near = [(found.scale + a, found.length + b) for a in (-0.02, 0.0, 0.02) for b in (-0.05, 0.0, 0.05)]
+    near += [(found.scale + a, found.length - liking * a) for a in (-0.02, 0.02)]
+    allowed = [
+        (s, c) for s, c in near if -s * liking - 1e-9 <= c <= 0 and (s, c) != (found.scale, found.length)
+    ]
+    assert len(allowed) >= 4
+    assert all(objective(scale, length) > best for scale, length in allowed)
 
 
 def test_liking_for_length_is_removed_where_gold_has_none():
@@ -53,6 +63,18 @@ def test_liking_for_length_is_never_added():
     margin, lengths = generator.normal(0, 1, 2000), generator.normal(0, 1, 2000)
     likes_it_too = GoldLogits(margin + 0.5 * lengths, drawn(margin + 2 * lengths), lengths=lengths)
     assert fit_logits(likes_it_too).length == 0
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_opposite_liking_is_never_added(sign: float):
+    """Log-odds that follow length and say nothing else do not become the rule of the other length."""
+    generator = np.random.default_rng(9)
+    lengths = generator.normal(0, 1, 90)
+    logits = sign * 0.03 * lengths + generator.normal(0, 0.02, 90)
+    labels = GoldLogits(logits, (sign * lengths < 0).astype(float), lengths=lengths)
+    found, liking = fit_logits(labels), liking_for_length(labels)
+    assert abs(found.length) <= abs(found.scale * liking) + 1e-9
+    assert log_loss(cross_validated(labels), labels.gold).mean() > 0.6  # 0.1 if the gold's liking were added
 
 
 def test_no_length_is_left_where_the_judge_says_nothing_about_gold():
