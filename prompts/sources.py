@@ -60,6 +60,8 @@ class Admission:
     detail: str = ""
     near: bool = False
     """True if the run uses the prompt, which nearly repeats an earlier one that it uses."""
+    same_words: bool = False
+    """True if `near`, and the words are those of the earlier one: other tags, case or punctuation."""
     is_similar: bool = False
     """True if the run skips the prompt because it nearly repeats one; the detail then has both texts."""
 
@@ -162,7 +164,7 @@ class Admissions:
             if self._limit is not None and self._training >= self._limit:
                 return Admission(prompt, BEYOND_LIMIT)
             self._training += 1
-        return Admission(prompt, near=match is not None)
+        return Admission(prompt, near=match is not None, same_words=match is not None and match.same_words)
 
     def close(self) -> None:
         """Delete what is remembered of the prompts."""

@@ -64,7 +64,7 @@ class PromptIngestion:
             run.record_prompts()
 
     def _copy(self, run: Run) -> None:
-        rows, near, excluded, splits = 0, 0, Counter[str](), Counter[str]()
+        rows, near, same_words, excluded, splits = 0, 0, 0, Counter[str](), Counter[str]()
         examples: list[str] = []
         carried = self._survey.carried(self._prompts.keep)
         for entry in admitted_rows(self._prompts, self._split, self._survey, carried):
@@ -81,6 +81,7 @@ class PromptIngestion:
             else:
                 run.prompts.append(entry.admission.prompt)
                 near += entry.admission.near
+                same_words += entry.admission.same_words
                 splits[str(entry.admission.prompt.split)] += 1
         run.manifest[PROMPTS_SUMMARY] = {
             "rows": rows,
@@ -91,22 +92,32 @@ class PromptIngestion:
         }
         run.record_prompts()
         _report(self._survey, run.manifest[PROMPTS_SUMMARY], excluded)
-        self._note_near(near)
+        self._note_near(near, same_words)
         for example in examples:
             note(f"prompts: {example}")
         self._note_limit(splits["test"])
         if run.config.train:
             warn_if_all_held_out(splits)
 
-    def _note_near(self, near: int) -> None:
-        """Log how many near-duplicates are used, and what would skip them."""
-        if near:
+    def _note_near(self, near: int, same_words: int) -> None:
+        """Log how many near-duplicates are used, and what would skip them.
+
+        Args:
+            near: number of prompts that nearly repeat an earlier one.
+            same_words: number of these that have its words, and other tags, case or punctuation.
+        """
+        skips = self._prompts.duplicates
+        if same_words:
+            found = f"{counted(same_words, 'prompt')} with the words of an earlier one (other tags, case or punctuation)"
+            how = "to skip them: --set prompts.duplicates=normalised"
+            note(f"prompts: {found}, asked again and used in its split; {how}")
+        if near > same_words:
             how = (
                 "each with another number of turns"
-                if self._prompts.duplicates == "near"
+                if skips == "near"
                 else "to skip them: --set prompts.duplicates=near"
             )
-            found = f"{counted(near, 'near-duplicate')} of other prompts"
+            found = f"{counted(near - same_words, 'near-duplicate')} of other prompts"
             note(f"prompts: {found}, used in the split of those; {how}")
 
     def _note_limit(self, held_out: int) -> None:

@@ -120,6 +120,16 @@ def test_near_duplicates_are_skipped_as_asked(duplicates: Duplicates, skipped: s
     found = admitted([prompt(text) for text in texts], duplicates=duplicates)
     assert {number for number, entry in enumerate(found) if entry.reason} == skipped
     assert [entry.near for entry in found if not entry.reason].count(True) == 2 - len(skipped)
+    assert [number for number, entry in enumerate(found) if entry.same_words] == [1][: 1 - len(skipped)]
+
+
+def test_a_prompt_of_the_same_words_and_other_tags_is_told_from_one_of_other_words():
+    found = admitted([prompt(f"{LONG}?"), prompt(f"{LONG}?", tags=("x",)), prompt(f"{LONG}, please?")])
+    assert [(entry.near, entry.same_words) for entry in found] == [
+        (False, False),
+        (True, True),
+        (True, False),
+    ]
 
 
 def test_a_skipped_near_duplicate_names_the_prompt_that_it_resembles():

@@ -162,3 +162,19 @@ def test_skipped_near_duplicates_are_shown_with_both_texts(tmp_path: Path, caplo
     ]
     details = [json.loads(line)["detail"] for line in record_lines(folder)["exclusions.jsonl"]]
     assert sum(f'"{asked}?"' in detail for detail in details) == 3
+
+
+def test_prompts_of_the_same_words_are_not_called_near_duplicates(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    asked = "How do I deal with a smoke alarm that beeps all night long in the hall?"
+    rows = [{"prompt": asked, "tags": [tag]} for tag in ("home", "safety")]
+    with caplog.at_level("INFO"):
+        run(tmp_path, [{"prompt": "What is rain?"}, *rows, {"prompt": f"{asked[:-1]}, please?"}])
+    said = [record.getMessage() for record in caplog.records]
+    (words,) = (line for line in said if "the words of an earlier one" in line)
+    assert words == (
+        "prompts: 1 prompt with the words of an earlier one (other tags, case or punctuation), asked again "
+        "and used in its split; to skip them: --set prompts.duplicates=normalised"
+    )
+    assert any("1 near-duplicate of other prompts, used in the split of those" in line for line in said)
