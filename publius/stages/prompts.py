@@ -108,9 +108,11 @@ class PromptIngestion:
         """
         skips = self._prompts.duplicates
         if same_words:
-            found = f"{counted(same_words, 'prompt')} with the words of an earlier one (other tags, case or punctuation)"
-            how = "to skip them: --set prompts.duplicates=normalised"
-            note(f"prompts: {found}, asked again and used in its split; {how}")
+            note(
+                f"prompts: {counted(same_words, 'prompt')} with the words of an earlier one (other tags, "
+                "case or punctuation), asked again and used in its split; "
+                "to skip them: --set prompts.duplicates=normalised"
+            )
         if near > same_words:
             how = (
                 "each with another number of turns"
@@ -118,7 +120,8 @@ class PromptIngestion:
                 else "to skip them: --set prompts.duplicates=near"
             )
             found = f"{counted(near - same_words, 'near-duplicate')} of other prompts"
-            note(f"prompts: {found}, used in the split of those; {how}")
+            where = "used in the split of those, or in the one that the file gives"
+            note(f"prompts: {found}, {where}; {how}")
 
     def _note_limit(self, held_out: int) -> None:
         """Log that the limit has no part in the test prompts, if there are more of them."""
