@@ -67,11 +67,16 @@ class RunOverview:
     """Number of preferences that the conditions leave out, by reason."""
     figures: PreferenceFigures
     judged: JudgmentFigures
-    labels: Mapping[str, float | int]
-    """Metrics of all judgments; empty if the conditions select some of the preferences."""
+    all_labels: Mapping[str, float | int]
+    """Metrics of all judgments of the run, whatever the conditions select."""
     rows: tuple[RunRow, ...]
     is_labelled: bool
     """True if the rows are preferences."""
+
+    @property
+    def labels(self) -> Mapping[str, float | int]:
+        """Metrics of all judgments; empty if the conditions select some of the preferences."""
+        return {} if self.conditions else self.all_labels
 
     @property
     def principles(self) -> list[str]:
@@ -116,8 +121,8 @@ class RunOverview:
 
     @property
     def small_print(self) -> list[str]:
-        """Reasons not to trust the numbers, to be read first."""
-        return small_print(self.folder, self.manifest, self.labels, self.figures)
+        """Reasons not to trust the numbers, to be read first; those about the labeler are of the whole run."""
+        return small_print(self.folder, self.manifest, self.all_labels, self.figures)
 
     @property
     def next(self) -> list[tuple[str, str]]:
@@ -182,7 +187,7 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
         left_out.reasons,
         figures,
         judged,
-        {} if conditions else labels,
+        labels,
         tuple(found),
         is_labelled,
     )
