@@ -41,6 +41,7 @@ from publius.runs.pairs.origins import where_from
 from publius.runs.pairs.people import people_together, read_people
 from publius.runs.pairs.selection import RowSelection
 from publius.runs.pairs.unlabelled import require_preferences
+from publius.runs.parts.audited import audit_of
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 
@@ -113,6 +114,8 @@ class ExportedRun:
     contested: int = 0
     """Number of answers in `kto` that are chosen in one pair and rejected in another."""
     terms: CardTerms = NO_TERMS
+    is_unaudited: bool = False
+    """True if a model labelled pairs, and no audit of it was found."""
 
     def as_json(self) -> dict[str, int]:
         """Return the number of rows by configuration."""
@@ -153,6 +156,7 @@ def export_run(
         require_preferences(run, manifest)
     failed = require_gates(run, force=force)
     constitution = read_input(run / CONSTITUTION)
+    manifest["audit"] = audit_of(run, manifest)
     with whole_folder(to) as folder, RunReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
         selection = _selection(files, conditions)
@@ -173,6 +177,7 @@ def export_run(
         sources = labellers.sources()
         has_people = any(one.source not in MACHINES for one in sources)
         people = read_people(run) if has_people else people_together(())
+        ai_labels = any(judgment.labeler == AI_LABELER for judgment in files.judgments)
         facts = DataCardFacts(
             run.resolve().name,
             counts,
@@ -184,7 +189,7 @@ def export_run(
             sources,
             [*how_labelled(files.config, sources, people), *_contested_in_words(unpaired.contested)],
             how_sampled(files.config, manifest),
-            ai_labels=any(judgment.labeler == AI_LABELER for judgment in files.judgments),
+            ai_labels=ai_labels,
             failed_gates=failed,
             stand_ins=stand_ins,
             where_from=where_from(files, manifest, is_given=is_given_pairs(manifest)),
@@ -197,7 +202,16 @@ def export_run(
         write_atomic(folder / "README.md", data_card(manifest, constitution, facts))
     total = {name: sum(splits.values()) for name, splits in counts.items()}
     left_out = {name: dict(n) for name, n in selection.left_out.items()}
-    return ExportedRun(to, total, counts, test_split.prompts, left_out, unpaired.contested, terms)
+    return ExportedRun(
+        to,
+        total,
+        counts,
+        test_split.prompts,
+        left_out,
+        unpaired.contested,
+        terms,
+        is_unaudited=ai_labels and not manifest["audit"] and "labeler" not in stand_ins,
+    )
 
 
 def _selection(files: RunReader, conditions: PreferenceFilter) -> RowSelection:

@@ -43,6 +43,11 @@ def print_exported_run(exported: ExportedRun) -> None:
         out.print(f'\nfrom datasets import load_dataset; load_dataset({folder}, "{first}")', soft_wrap=True)
     if exported.terms.license is None:
         note("the card states no licence; --license ID states one, and --language CODE the language")
+    if exported.is_unaudited:
+        note(
+            "the card says that the labeler was not audited; publius audit labeler RUN.yaml --gold FILE "
+            "measures how often it is right, and the next export has it"
+        )
 
 
 def _prompts_of(exported: ExportedRun) -> str:

@@ -20,6 +20,7 @@ from publius.runs.pairs.label_metrics import LabelMetrics
 from publius.runs.pairs.tables import WrittenTable, require_table_name, write_table
 from publius.runs.pairs.unlabelled import has_preferences, require_preferences
 from publius.runs.pairs.unpaired import stage_left_out
+from publius.runs.parts.audited import audit_of
 from publius.runs.reader import readable_constitution
 from publius.views.looking.advice import next_commands, small_print
 from publius.views.looking.figures import PreferenceFigures
@@ -121,7 +122,7 @@ class RunOverview:
 
     @property
     def small_print(self) -> list[str]:
-        """Reasons not to trust the numbers, to be read first; those about the labeler are of the whole run."""
+        """Reasons not to trust the numbers, to be read first; of the labeler, those of the whole run."""
         return small_print(self.folder, self.manifest, self.all_labels, self.figures)
 
     @property
@@ -169,6 +170,7 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
         DataError: if a record file is damaged, or no preference passes.
     """
     manifest = read_manifest(folder)
+    manifest["audit"] = audit_of(folder, manifest)
     constitution = readable_constitution(folder)
     conditions.require_known(constitution)
     figures, judged, left_out = PreferenceFigures(rows), JudgmentFigures(), LeftOut(conditions)
