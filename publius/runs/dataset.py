@@ -114,6 +114,8 @@ class ExportedRun:
     contested: int = 0
     """Number of answers in `kto` that are chosen in one pair and rejected in another."""
     terms: CardTerms = NO_TERMS
+    alike: int = 0
+    """Number of test prompts that resemble a training prompt by words that many prompts share."""
     is_unaudited: bool = False
     """True if a model labelled pairs, and no audit of it was found."""
 
@@ -169,6 +171,7 @@ def export_run(
                 name: _write(folder / name, config, test_split, form, _columns(name, carried))
                 for name, config in rows.items()
             }
+            alike = test_split.alike()
         if not any(counts.values()):
             require_preferences(run, manifest)
         manifest["not_exported"] = {f"export of {name}": dict(n) for name, n in selection.left_out.items()}
@@ -182,6 +185,7 @@ def export_run(
             run.resolve().name,
             counts,
             test_split.prompts,
+            alike,
             "" if test_split.is_exact else f"{test_split.share:.3g}",
             _features(counts, carried if form == "parquet" else _loaded_as_written(files, carried)),
             OWN_COLUMNS,
@@ -210,6 +214,7 @@ def export_run(
         left_out,
         unpaired.contested,
         terms,
+        alike=alike,
         is_unaudited=ai_labels and not manifest["audit"] and "labeler" not in stand_ins,
     )
 

@@ -31,6 +31,13 @@ def print_exported_run(exported: ExportedRun) -> None:
         out.print(f"{name:<12}{count:>8,} {'row' if count == 1 else 'rows'}{f' ({parts})' if parts else ''}")
     if len(exported.prompts) > 1:
         out.print(_prompts_of(exported))
+    if exported.alike:
+        test = counted(exported.prompts["test"], "test prompt")
+        verb = "resembles" if exported.alike == 1 else "resemble"
+        out.print(
+            f"{exported.alike:,} of {test} {verb} a training prompt in words that many prompts share, "
+            "as those of a template do"
+        )
     for name, reasons in exported.left_out.items():
         for reason, left_out in reasons.items():
             out.print(f"left out of {name}: {left_out:,} {reason}")

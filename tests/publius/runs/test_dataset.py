@@ -12,6 +12,7 @@ from core.errors import ConfigError, RunStateError
 from engines.embedded import ensure_embedded
 from publius.config.card_terms import CardTerms
 from publius.runs.dataset import export_run
+from publius.runs.exporting.splitting import TestSplit
 from publius.runs.pairs.filters import PreferenceFilter
 from publius.runs.pairs.labelled_by import LabelledBy
 from publius.stages.runner import RunRequest, execute
@@ -111,6 +112,21 @@ def test_the_share_of_the_test_split_can_be_chosen_and_both_sides_are_counted(ex
         "All 35 prompts and their rows are in the split train."
         in (tmp_path / "none" / "README.md").read_text()
     )
+
+
+def test_card_and_summary_count_the_test_prompts_that_resemble_training_prompts(
+    exported, tmp_path, monkeypatch
+):
+    folder, _ = exported
+    (run,) = (folder.parent / "runs").iterdir()
+    export_run(run, tmp_path / "distinct", test_share=0.5)
+    card = (tmp_path / "distinct" / "README.md").read_text()
+    assert "may be on both sides:\nno test prompt resembles a training prompt if all grams count." in card
+    monkeypatch.setattr(TestSplit, "alike", lambda _: 2)
+    said = here("export", run, "--to", tmp_path / "alike", "--test-share", 0.5).stdout
+    assert "2 of 18 test prompts resemble a training prompt" in " ".join(said.split())
+    card = (tmp_path / "alike" / "README.md").read_text()
+    assert "**2 of the 18 test prompts resemble a training prompt** if all grams count." in card
 
 
 def test_each_answer_of_a_pair_is_a_labelled_row_and_kto_is_no_form(exported, tmp_path):
