@@ -114,6 +114,8 @@ class ExportedRun:
     contested: int = 0
     """Number of answers in `kto` that are chosen in one pair and rejected in another."""
     terms: CardTerms = NO_TERMS
+    carried: tuple[str, ...] = ()
+    """The user's own columns of the prompts or pairs, which each row has."""
     alike: int = 0
     """Number of test prompts that resemble a training prompt by words that many prompts share."""
     is_unaudited: bool = False
@@ -214,6 +216,7 @@ def export_run(
         left_out,
         unpaired.contested,
         terms,
+        carried=tuple(carried),
         alike=alike,
         is_unaudited=ai_labels and not manifest["audit"] and "labeler" not in stand_ins,
     )
