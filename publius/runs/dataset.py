@@ -62,12 +62,14 @@ def _typed(columns: Mapping[str, str]) -> list[dict[str, Any]]:
 _CONVERSATION = _typed({"role": "string", "content": "string"})
 _ANSWERED = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "completion")]
 _HARD = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "chosen", "rejected")]
+_TAGS = {"name": "tags", "list": "string"}
 _FEATURES: dict[str, list[dict[str, Any]]] = {
-    "sft": [*_ANSWERED, *_typed({"origin": "string"})],
-    "preference": [*_HARD, *_typed({"comparison_id": "string"})],
+    "sft": [*_ANSWERED, *_typed({"origin": "string"}), _TAGS],
+    "preference": [*_HARD, _TAGS, *_typed({"comparison_id": "string"})],
     "kto": [
         *_ANSWERED,
         *_typed({"label": "bool", "p_better": "float64", "origin": "string"}),
+        _TAGS,
         {"name": "comparison_ids", "list": "string"},
     ],
     "soft": [
@@ -76,7 +78,7 @@ _FEATURES: dict[str, list[dict[str, Any]]] = {
         {"name": "by_principle", "list": _typed({"principle": "string", "p_chosen": "float64"})},
         {"name": "sources", "list": "string"},
         *_typed({"origin_chosen": "string", "origin_rejected": "string"}),
-        {"name": "tags", "list": "string"},
+        _TAGS,
         *_typed({"comparison_id": "string", "constitution_digest": "string"}),
     ],
     "judgments": [
@@ -86,11 +88,13 @@ _FEATURES: dict[str, list[dict[str, Any]]] = {
         *_typed({"verdict": "string", "p_a": "float64"}),
         *_typed({"log_odds_a_shown_first": "float64", "log_odds_a_shown_second": "float64"}),
         *_typed({"answer_mass": "float64"}),
+        _TAGS,
     ],
     "samples": [
         *_ANSWERED,
         *_typed({"origin": "string", "score": "float64", "passed": "bool", "finished": "bool"}),
         {"name": "by_principle", "list": _typed({"principle": "string", "score": "float64"})},
+        _TAGS,
     ],
 }
 """Columns of each configuration and their types, in the form of a data set card."""
@@ -255,7 +259,7 @@ def _all_rows(
             else _sft(selection.of("sft", files.traces.sorted()), own)
         ),
         "preference": (
-            (p.prompt, {**_hard(p), "comparison_id": p.comparison_id, **own(p.comparison_id, p.prompt_id)})
+            (p.prompt, {**_hard(p), **_joined(p), **own(p.comparison_id, p.prompt_id)})
             for p in selection.of("preference", preferences.sorted())
             if p.p_chosen > 0.5
         ),
@@ -302,7 +306,11 @@ def _sft(traces: Iterable[CritiqueTrace], own: Callable[..., _Row]) -> Iterator[
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
             last = max(revision.round for revision in trace.revisions if revision.kept)
-            row = {**_answered(trace.prompt, answers[-1]), "origin": f"revision:{last}"}
+            row = {
+                **_answered(trace.prompt, answers[-1]),
+                "origin": f"revision:{last}",
+                **_tags(trace.prompt),
+            }
             yield trace.prompt.messages, {**row, **own(trace.prompt.id)}
 
 
@@ -313,7 +321,7 @@ def _best_of_k(
     for prompt in files.prompts.sorted():
         best = best_answers(list(files.samples.children(prompt.id)), count) if prompt.split == "train" else ""
         for sample in selection.of("sft", () if isinstance(best, str) else best):
-            row = {**_answered(prompt, sample.answer), "origin": sample.origin}
+            row = {**_answered(prompt, sample.answer), "origin": sample.origin, **_tags(prompt)}
             yield prompt.messages, {**row, **own(prompt.id)}
 
 
@@ -326,8 +334,18 @@ def _samples(samples: Iterable[ScoredAnswer], own: Callable[..., _Row]) -> Itera
             "passed": sample.passed,
             "finished": sample.finished,
             "by_principle": [{"principle": k, "score": v} for k, v in sample.by_principle.items()],
+            **_tags(sample.prompt),
         }
         yield sample.prompt.messages, {**row, **own(sample.prompt.id)}
+
+
+def _tags(prompt: Prompt) -> _Row:
+    return {"tags": list(prompt.tags)}
+
+
+def _joined(preference: Preference) -> _Row:
+    """Return what joins a pair with its rows in other configurations."""
+    return {"tags": list(preference.tags), "comparison_id": preference.comparison_id}
 
 
 def _answered(prompt: Prompt, answer: Generation) -> _Row:
@@ -373,6 +391,7 @@ def _unpaired(
                 "label": answer.is_good,
                 "p_better": answer.p_better,
                 "origin": answer.origin,
+                "tags": list(answer.tags),
                 "comparison_ids": list(answer.comparison_ids),
             }
             yield answer.prompt, {**row, **own(answer.comparison_ids[0], answer.prompt_id)}
@@ -399,6 +418,7 @@ def _judgments(files: RunFiles, judgments: Iterable[Judgment], own: Callable[...
                 "log_odds_a_shown_first": orders.a_first if orders else None,
                 "log_odds_a_shown_second": orders.b_first if orders else None,
                 "answer_mass": judgment.answer_mass,
+                **_tags(comparison.prompt),
                 **own(comparison.id, comparison.prompt.id),
             },
         )

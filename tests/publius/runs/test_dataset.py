@@ -24,7 +24,11 @@ from tests.publius.projects import Recorder, write_project
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     project = tmp_path_factory.mktemp("project")
-    folder = execute(RunRequest(write_project(project, prompts=40)), Recorder()).folder
+    run_file = write_project(project, prompts=40)
+    rows = list(map(json.loads, (project / "prompts.jsonl").read_text().splitlines()))
+    tagged = [row | ({"tags": ["calm", "sums"]} if n % 2 else {}) for n, row in enumerate(rows)]
+    (project / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tagged))
+    folder = execute(RunRequest(run_file), Recorder()).folder
     counts = export_run(folder, project / "export").rows
     return project / "export", counts
 
@@ -37,7 +41,7 @@ def test_each_configuration_loads_with_all_its_rows(exported, tmp_path):
         loaded = datasets.load_dataset(str(folder), name, cache_dir=str(tmp_path))
         assert sum(split.num_rows for split in loaded.values()) == count > 0
     preference = datasets.load_dataset(str(folder), "preference", split="train", cache_dir=str(tmp_path))
-    assert set(preference.column_names) == {"prompt", "chosen", "rejected", "comparison_id"}
+    assert set(preference.column_names) == {"prompt", "chosen", "rejected", "tags", "comparison_id"}
     judged = datasets.load_dataset(str(folder), "judgments", split="train", cache_dir=str(tmp_path))
     assert set(preference["comparison_id"]) <= set(judged["comparison_id"])
     assert preference[0]["chosen"][0]["role"] == "assistant"
@@ -141,6 +145,14 @@ def test_each_answer_of_a_pair_is_a_labelled_row_and_kto_is_no_form(exported, tm
     (run,) = (folder.parent / "runs").iterdir()
     refused = here("export", run, "--to", tmp_path / "to", "--format", "kto")
     assert (refused.returncode, 'load_dataset(DIR, "kto")' in refused.stderr) == (2, True)
+
+
+def test_every_configuration_has_the_tags_of_its_prompts(exported):
+    folder, counts = exported
+    for name, rows in ((name, rows_of(folder, name)) for name in counts):
+        for row in rows:
+            is_odd = int(row["prompt"][0]["content"].split()[2].rstrip(":")) % 2
+            assert row["tags"] == (["calm", "sums"] if is_odd else []), name
 
 
 def rows_of(folder: Path, config: str) -> list[dict]:
