@@ -18,7 +18,7 @@ from prompts.conditions import Conditions
 from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
 from publius.sources.prompt_survey import MappedBy, survey
 from publius.sources.splits.mapping import described_others
-from publius.stages.prompts import admitted_rows, splits_in_words, warn_if_all_held_out
+from publius.stages.prompts import admitted_rows, described_columns, splits_in_words, warn_if_all_held_out
 
 _PLACES = 3
 """Skipped rows of a reason that are named."""
@@ -35,6 +35,8 @@ class GivenPrompts:
     """Places of the skipped rows, by reason."""
     unread: str = ""
     """In one line, the splits of the data set that are not read."""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """The columns that are carried to the export, and those that are not read, as in a run's manifest."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts, and the places of skipped rows by reason."""
@@ -111,7 +113,9 @@ def prompts_of_run(
             prompts.append(entry.admission.prompt)
         else:
             skipped.setdefault(reason or "no prompt", []).append(entry.row.place)
-    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits)
+    carried = found.carried(config.keep)
+    columns = {"carried": list(carried), "ignored": found.unread(carried)}
+    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits, columns)
 
 
 def note_split(given: GivenPrompts) -> None:
@@ -132,6 +136,19 @@ def note_given(given: GivenPrompts | None) -> None:
         note(given.line())
         if given.unread:
             note(given.unread)
+
+
+def note_columns(given: GivenPrompts) -> None:
+    """Log which columns a new project's export will have, and how to choose others."""
+    for line in described_columns(given.columns):
+        note(f"{given.name}: {line}")
+    if carried := given.columns["carried"]:
+        keep = yaml_flow({"keep": carried[:1]}).strip("{}")
+        them = "this column" if len(carried) == 1 else "these columns"
+        note(
+            f"every row of an export will have {them}, also where they hold personal data: under prompts in "
+            f"run.yaml, {keep} carries only what it names, keep: [] nothing"
+        )
 
 
 def note_mapped(path: Path, splits: Mapping[str, str] | None) -> None:

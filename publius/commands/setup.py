@@ -63,7 +63,14 @@ def init(
 ) -> None:
     """Create a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
     from prompts.user_templates import init_templates
-    from publius.authoring.given import note_given, note_mapped, note_split, parse_splits, read_given
+    from publius.authoring.given import (
+        note_columns,
+        note_given,
+        note_mapped,
+        note_split,
+        parse_splits,
+        read_given,
+    )
     from publius.runs.project import OwnFiles, init_project
     from publius.sources.column_names import parse_columns, parse_conditions
     from publius.sources.splits.mapping import held_out_splits
@@ -87,6 +94,7 @@ def init(
             splits = parse_splits(split) if split else held_out_splits(prompts)
             given = read_given(prompts, theirs, conditions, splits)
             note_given(given)
+            note_columns(given)
             if not split:
                 note_mapped(prompts, splits)
             note_split(given)

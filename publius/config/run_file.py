@@ -97,8 +97,9 @@ class PromptsConfig(Section):
     """Prompts to skip: `keep`, none; `exact`, those with the messages and tags of an earlier prompt (the same
     text with other tags is another case, under other principles); `normalised`, also those
     that differ only in case, spacing and punctuation; `near`, also near-duplicates (Jaccard similarity of
-    letter 4-grams of at least 0.8) with as many turns. Near-duplicates that are used are counted, and are in
-    one split."""
+    letter 4-grams of at least 0.8, without those that more than 10 prompts and 5 % of all share, such as
+    those of a template) with as many turns. Near-duplicates that are used are counted, and are in one
+    split."""
 
 
 class SplitConfig(Section):

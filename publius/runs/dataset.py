@@ -41,6 +41,7 @@ from publius.runs.pairs.origins import where_from
 from publius.runs.pairs.people import people_together, read_people
 from publius.runs.pairs.selection import RowSelection
 from publius.runs.pairs.unlabelled import require_preferences
+from publius.runs.parts.audited import audit_of
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 
@@ -61,12 +62,14 @@ def _typed(columns: Mapping[str, str]) -> list[dict[str, Any]]:
 _CONVERSATION = _typed({"role": "string", "content": "string"})
 _ANSWERED = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "completion")]
 _HARD = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "chosen", "rejected")]
+_TAGS = {"name": "tags", "list": "string"}
 _FEATURES: dict[str, list[dict[str, Any]]] = {
-    "sft": [*_ANSWERED, *_typed({"origin": "string"})],
-    "preference": [*_HARD, *_typed({"comparison_id": "string"})],
+    "sft": [*_ANSWERED, *_typed({"origin": "string"}), _TAGS],
+    "preference": [*_HARD, _TAGS, *_typed({"comparison_id": "string"})],
     "kto": [
         *_ANSWERED,
         *_typed({"label": "bool", "p_better": "float64", "origin": "string"}),
+        _TAGS,
         {"name": "comparison_ids", "list": "string"},
     ],
     "soft": [
@@ -75,7 +78,7 @@ _FEATURES: dict[str, list[dict[str, Any]]] = {
         {"name": "by_principle", "list": _typed({"principle": "string", "p_chosen": "float64"})},
         {"name": "sources", "list": "string"},
         *_typed({"origin_chosen": "string", "origin_rejected": "string"}),
-        {"name": "tags", "list": "string"},
+        _TAGS,
         *_typed({"comparison_id": "string", "constitution_digest": "string"}),
     ],
     "judgments": [
@@ -85,11 +88,13 @@ _FEATURES: dict[str, list[dict[str, Any]]] = {
         *_typed({"verdict": "string", "p_a": "float64"}),
         *_typed({"log_odds_a_shown_first": "float64", "log_odds_a_shown_second": "float64"}),
         *_typed({"answer_mass": "float64"}),
+        _TAGS,
     ],
     "samples": [
         *_ANSWERED,
         *_typed({"origin": "string", "score": "float64", "passed": "bool", "finished": "bool"}),
         {"name": "by_principle", "list": _typed({"principle": "string", "score": "float64"})},
+        _TAGS,
     ],
 }
 """Columns of each configuration and their types, in the form of a data set card."""
@@ -113,6 +118,12 @@ class ExportedRun:
     contested: int = 0
     """Number of answers in `kto` that are chosen in one pair and rejected in another."""
     terms: CardTerms = NO_TERMS
+    carried: tuple[str, ...] = ()
+    """The user's own columns of the prompts or pairs, which each row has."""
+    alike: int = 0
+    """Number of test prompts that resemble a training prompt by words that many prompts share."""
+    is_unaudited: bool = False
+    """True if a model labelled pairs, and no audit of it was found."""
 
     def as_json(self) -> dict[str, int]:
         """Return the number of rows by configuration."""
@@ -153,6 +164,7 @@ def export_run(
         require_preferences(run, manifest)
     failed = require_gates(run, force=force)
     constitution = read_input(run / CONSTITUTION)
+    manifest["audit"] = audit_of(run, manifest)
     with whole_folder(to) as folder, RunReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
         selection = _selection(files, conditions)
@@ -165,6 +177,7 @@ def export_run(
                 name: _write(folder / name, config, test_split, form, _columns(name, carried))
                 for name, config in rows.items()
             }
+            alike = test_split.alike()
         if not any(counts.values()):
             require_preferences(run, manifest)
         manifest["not_exported"] = {f"export of {name}": dict(n) for name, n in selection.left_out.items()}
@@ -173,10 +186,12 @@ def export_run(
         sources = labellers.sources()
         has_people = any(one.source not in MACHINES for one in sources)
         people = read_people(run) if has_people else people_together(())
+        ai_labels = any(judgment.labeler == AI_LABELER for judgment in files.judgments)
         facts = DataCardFacts(
             run.resolve().name,
             counts,
             test_split.prompts,
+            alike,
             "" if test_split.is_exact else f"{test_split.share:.3g}",
             _features(counts, carried if form == "parquet" else _loaded_as_written(files, carried)),
             OWN_COLUMNS,
@@ -184,7 +199,7 @@ def export_run(
             sources,
             [*how_labelled(files.config, sources, people), *_contested_in_words(unpaired.contested)],
             how_sampled(files.config, manifest),
-            ai_labels=any(judgment.labeler == AI_LABELER for judgment in files.judgments),
+            ai_labels=ai_labels,
             failed_gates=failed,
             stand_ins=stand_ins,
             where_from=where_from(files, manifest, is_given=is_given_pairs(manifest)),
@@ -197,7 +212,18 @@ def export_run(
         write_atomic(folder / "README.md", data_card(manifest, constitution, facts))
     total = {name: sum(splits.values()) for name, splits in counts.items()}
     left_out = {name: dict(n) for name, n in selection.left_out.items()}
-    return ExportedRun(to, total, counts, test_split.prompts, left_out, unpaired.contested, terms)
+    return ExportedRun(
+        to,
+        total,
+        counts,
+        test_split.prompts,
+        left_out,
+        unpaired.contested,
+        terms,
+        carried=tuple(carried),
+        alike=alike,
+        is_unaudited=ai_labels and not manifest["audit"] and "labeler" not in stand_ins,
+    )
 
 
 def _selection(files: RunReader, conditions: PreferenceFilter) -> RowSelection:
@@ -233,7 +259,7 @@ def _all_rows(
             else _sft(selection.of("sft", files.traces.sorted()), own)
         ),
         "preference": (
-            (p.prompt, {**_hard(p), "comparison_id": p.comparison_id, **own(p.comparison_id, p.prompt_id)})
+            (p.prompt, {**_hard(p), **_joined(p), **own(p.comparison_id, p.prompt_id)})
             for p in selection.of("preference", preferences.sorted())
             if p.p_chosen > 0.5
         ),
@@ -280,7 +306,11 @@ def _sft(traces: Iterable[CritiqueTrace], own: Callable[..., _Row]) -> Iterator[
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
             last = max(revision.round for revision in trace.revisions if revision.kept)
-            row = {**_answered(trace.prompt, answers[-1]), "origin": f"revision:{last}"}
+            row = {
+                **_answered(trace.prompt, answers[-1]),
+                "origin": f"revision:{last}",
+                **_tags(trace.prompt),
+            }
             yield trace.prompt.messages, {**row, **own(trace.prompt.id)}
 
 
@@ -291,7 +321,7 @@ def _best_of_k(
     for prompt in files.prompts.sorted():
         best = best_answers(list(files.samples.children(prompt.id)), count) if prompt.split == "train" else ""
         for sample in selection.of("sft", () if isinstance(best, str) else best):
-            row = {**_answered(prompt, sample.answer), "origin": sample.origin}
+            row = {**_answered(prompt, sample.answer), "origin": sample.origin, **_tags(prompt)}
             yield prompt.messages, {**row, **own(prompt.id)}
 
 
@@ -304,8 +334,18 @@ def _samples(samples: Iterable[ScoredAnswer], own: Callable[..., _Row]) -> Itera
             "passed": sample.passed,
             "finished": sample.finished,
             "by_principle": [{"principle": k, "score": v} for k, v in sample.by_principle.items()],
+            **_tags(sample.prompt),
         }
         yield sample.prompt.messages, {**row, **own(sample.prompt.id)}
+
+
+def _tags(prompt: Prompt) -> _Row:
+    return {"tags": list(prompt.tags)}
+
+
+def _joined(preference: Preference) -> _Row:
+    """Return what joins a pair with its rows in other configurations."""
+    return {"tags": list(preference.tags), "comparison_id": preference.comparison_id}
 
 
 def _answered(prompt: Prompt, answer: Generation) -> _Row:
@@ -351,6 +391,7 @@ def _unpaired(
                 "label": answer.is_good,
                 "p_better": answer.p_better,
                 "origin": answer.origin,
+                "tags": list(answer.tags),
                 "comparison_ids": list(answer.comparison_ids),
             }
             yield answer.prompt, {**row, **own(answer.comparison_ids[0], answer.prompt_id)}
@@ -377,6 +418,7 @@ def _judgments(files: RunFiles, judgments: Iterable[Judgment], own: Callable[...
                 "log_odds_a_shown_first": orders.a_first if orders else None,
                 "log_odds_a_shown_second": orders.b_first if orders else None,
                 "answer_mass": judgment.answer_mass,
+                **_tags(comparison.prompt),
                 **own(comparison.id, comparison.prompt.id),
             },
         )

@@ -24,6 +24,7 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 """One step of a path: a key, or a position in a list."""
 _PATH = re.compile(r"([^.\[\]]+|\[-?\d+\])((\.[^.\[\]]+)|\[-?\d+\])*")
 _ANY_TABLE = "columns"
+_SHOWN_COLUMNS = 12
 _VERDICT_COLUMNS = ("verdict", "better")
 _VERDICTS = ("a", "b", "tie", "both_bad", "skip")
 
@@ -287,3 +288,9 @@ def written_value(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def listed_columns(names: Sequence[str]) -> str:
+    """Return columns in words: all names, or the first of many and how many more there are."""
+    more = f" and {len(names) - _SHOWN_COLUMNS:,} more" if len(names) > _SHOWN_COLUMNS else ""
+    return f"{', '.join(names[:_SHOWN_COLUMNS])}{more}"

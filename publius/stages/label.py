@@ -32,11 +32,11 @@ from publius.runs.folder import Run
 from publius.runs.inputs import digest_lines
 from publius.runs.opening.rules import tier_rule_of
 from publius.runs.pairs.caveats import NEAR_DUPLICATES
+from publius.runs.parts.audited import judges_by_model
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 from publius.stages.base import HERE, Made, StageResult, StageWork, Step, require_stage, run_stage
 from publius.stages.human_labels import copy_annotations
-from publius.stages.judges.audits import judges_by_model
 from publius.stages.judges.trained import judged_constitution, require_templates_of_judge
 
 CHAT_TEMPLATES = ("comparison", "pointwise")

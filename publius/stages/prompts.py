@@ -15,6 +15,7 @@ from prompts.sources import Admission, Admissions, PromptIdentities
 from publius.config.run_file import PromptsConfig, SplitConfig
 from publius.runs.folder import Run
 from publius.runs.inputs import digest_lines
+from publius.sources.column_names import listed_columns
 from publius.sources.prompt_survey import (
     PromptSurvey,
     carried_values,
@@ -26,7 +27,6 @@ from publius.sources.prompts import PromptRow, read_prompt_rows
 
 PROMPTS_SUMMARY = "prompts"
 """Key of the summary of the import in the manifest."""
-_SHOWN_COLUMNS = 12
 _SHOWN_EXAMPLES = 2
 """Near-duplicates that are not used, shown beside their number."""
 
@@ -238,5 +238,4 @@ def described_columns(summary: Mapping[str, Any]) -> Iterator[str]:
         ("not read", summary["ignored"]),
     ):
         if names:
-            more = f" and {len(names) - _SHOWN_COLUMNS:,} more" if len(names) > _SHOWN_COLUMNS else ""
-            yield f"columns {title}: {', '.join(names[:_SHOWN_COLUMNS])}{more}"
+            yield f"columns {title}: {listed_columns(names)}"

@@ -22,13 +22,14 @@ from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.estimates import attach_estimate
 from publius.runs.folder import Run
 from publius.runs.opening.resuming import open_run, remove_if_nothing_recorded
+from publius.runs.parts.audited import judges_by_model
 from publius.runs.parts.shards import Shard
 from publius.runs.previews import preview_servers
 from publius.stages.base import SHARED_STAGES, STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage, warn_of_unpaired
 from publius.stages.critique import critique_stage
 from publius.stages.evaluate import eval_stage
-from publius.stages.judges.audits import attach_audit, judges_by_model, warn_about_families
+from publius.stages.judges.audits import attach_audit, warn_about_families
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion

@@ -13,8 +13,9 @@ from publius.models.export import ExportedModel
 from publius.models.gguf import MODELFILE, ExportedGGUF
 from publius.models.hub.push import PushedFolder, PushPlan
 from publius.models.hub.repository import TYPE_NAMES
-from publius.runs.dataset import ExportedRun
+from publius.runs.dataset import OWN_COLUMNS, ExportedRun
 from publius.runs.exporting.splitting import SPLITS
+from publius.sources.column_names import listed_columns
 from publius.views.costs.cache import size
 
 _MAIN = ("preference", "soft", "judgments")
@@ -31,6 +32,13 @@ def print_exported_run(exported: ExportedRun) -> None:
         out.print(f"{name:<12}{count:>8,} {'row' if count == 1 else 'rows'}{f' ({parts})' if parts else ''}")
     if len(exported.prompts) > 1:
         out.print(_prompts_of(exported))
+    if exported.alike:
+        test = counted(exported.prompts["test"], "test prompt")
+        verb = "resembles" if exported.alike == 1 else "resemble"
+        out.print(
+            f"{exported.alike:,} of {test} {verb} a training prompt in words that many prompts share, "
+            "as those of a template do"
+        )
     for name, reasons in exported.left_out.items():
         for reason, left_out in reasons.items():
             out.print(f"left out of {name}: {left_out:,} {reason}")
@@ -41,8 +49,23 @@ def print_exported_run(exported: ExportedRun) -> None:
     first = next((name for name in _MAIN if name in written), None)
     if first is not None:
         out.print(f'\nfrom datasets import load_dataset; load_dataset({folder}, "{first}")', soft_wrap=True)
+    _note_card(exported)
+
+
+def _note_card(exported: ExportedRun) -> None:
+    """Log what others will read in the data set and its card, and how to change it."""
+    if exported.carried:
+        note(
+            f"each row has your own columns in {OWN_COLUMNS}: {listed_columns(exported.carried)}; "
+            "prompts.keep in the run's settings chooses them, [] for none"
+        )
     if exported.terms.license is None:
         note("the card states no licence; --license ID states one, and --language CODE the language")
+    if exported.is_unaudited:
+        note(
+            "the card says that the labeler was not audited; publius audit labeler RUN.yaml --gold FILE "
+            "measures how often it is right, and the next export has it"
+        )
 
 
 def _prompts_of(exported: ExportedRun) -> str:
@@ -87,6 +110,12 @@ def print_exported_project(exported: RepeatableProject) -> None:
     out.print(f"in it, {' && '.join(exported.commands)} makes runs/{exported.run}", soft_wrap=True)
     for missing in exported.missing:
         warn(f"not in it: {missing}")
+    if unused := exported.unused_columns:
+        warn(
+            f"{exported.prompts} is a copy with all columns, and the run does not use "
+            f"{counted(len(unused), 'column')} of it ({listed_columns(unused)}): look at them before you "
+            "send the folder, or run again on a file without them"
+        )
 
 
 def print_nothing(plan: PushPlan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class RepeatableProject:
     files: list[str]
     missing: list[str]
     """Inputs that are not in it: where they go, and what they are."""
+    prompts: str = ""
+    """Place of the prompts in it; empty if they are not."""
+    unused_columns: list[str] = field(default_factory=list)
+    """Columns of the prompts that are copied with them and that no record of the run depends on."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
@@ -79,16 +83,32 @@ def export_project(run: Path, to: Path) -> RepeatableProject:
         write_atomic(target / RUN_FILE, _HEAD + yaml_text(inputs.settings))
         _require_same_run(target, run, config, manifest, inputs)
         commands = list(_commands(run, config, manifest))
-        write_atomic(target / README, _readme(run, target, manifest, inputs, commands))
+        prompts = _copied_prompts(inputs)
+        unused = _unused_columns(manifest) if prompts else []
+        write_atomic(target / README, _readme(run, target, manifest, inputs, commands, unused))
         files = {str(p.relative_to(target)): p for p in sorted(target.rglob("*")) if p.is_file()}
         _require_no_paths(inputs.settings)
         own = {name: path for name, path in files.items() if not name.startswith("data/")}
         _require_no_leaks(own, run.resolve().parent.parent)
     missing = [f"{place}: {what}" for place, what in inputs.missing]
-    return RepeatableProject(str(to), _name(config, manifest), commands, list(files), missing)
+    name = _name(config, manifest)
+    return RepeatableProject(str(to), name, commands, list(files), missing, prompts, unused)
 
 
 _HEAD = "# A run to repeat: README.md has the commands, and the id that must come out.\n"
+
+
+def _copied_prompts(inputs: CarriedInputs) -> str:
+    """Return the place of the prompts in the project; empty if they are on the Hub or too large."""
+    place = str(inputs.settings["prompts"]["path"])
+    copied = place.startswith("data/") and place not in (missing for missing, _ in inputs.missing)
+    return place if copied else ""
+
+
+def _unused_columns(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the columns of the prompts that are not read: those carried to the export, and the others."""
+    prompts = manifest["prompts"]
+    return list(dict.fromkeys([*prompts["carried"], *prompts["ignored"]]))
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
@@ -164,6 +184,7 @@ def _readme(
     manifest: Mapping[str, Any],
     inputs: CarriedInputs,
     commands: list[str],
+    unused: list[str],
 ) -> str:
     held = sorted(path for path in target.rglob("*") if path.is_file())
     links = [name for name in METHODS if (run / name).is_symlink()]
@@ -185,6 +206,8 @@ def _readme(
         missing=[(code_span(place), what) for place, what in inputs.missing],
         links=links,
         older=older,
+        prompts=code_span(_copied_prompts(inputs)),
+        unused=list(map(code_span, unused)),
         people=bool(manifest.get("people", {}).get("judgments")),
     )
 

@@ -32,6 +32,8 @@ class TestSplit:
 
     Prompts that belong together are in one split, so that nothing in the test split is nearly repeated in
     training: near-duplicates, by the measure of `prompts.duplicates`, and conversations that begin alike.
+    That measure leaves out what many prompts share, so prompts of one template may be on both sides; `alike`
+    counts them.
     Each such group has a number in (0, 1), determined by the normalised text of one of its prompts.
 
     By default a group is in the test split if its number is below `TEST_SHARE`: a share on average, in which
@@ -61,6 +63,7 @@ class TestSplit:
         require_test_share(share)
         self.share = share if share is not None else TEST_SHARE if holds_out else 0.0
         self.is_exact = share is not None
+        self._files = files
         self._groups = _grouped(files) if self.share else _Groups()
         self._taken = frozenset(_taken(_points(of), self._groups, share)) if share else None
         self._seen = SeenIds()
@@ -73,9 +76,33 @@ class TestSplit:
         leader = self._groups.leader(own)
         is_test = leader < self.share if self._taken is None else leader in self._taken
         split = "test" if is_test else "train"
-        if self._seen.add(repr(own)):
+        if self._seen.add(repr(own), split):
             self.prompts[split] = self.prompts.get(split, 0) + 1
         return split
+
+    def alike(self) -> int:
+        """Return how many of the test prompts counted so far resemble a counted training prompt after all.
+
+        Here every letter gram counts, also those of words that many prompts share. By these, prompts of one
+        template resemble each other, which groups leave apart: they could not be told from all others.
+        """
+        if len(self.prompts) < len(SPLITS):
+            return 0
+        found: set[float] = set()
+        with NearDuplicates(GramCounts()) as near:  # of nothing counted, no gram is one that many share
+            for text, _ in self._counted("train"):
+                near.find_or_add(text, "", _remembered)
+            for text, own in self._counted("test"):
+                if near.find_or_add(text, "", _forgotten) is not None:
+                    found.add(own)
+        return len(found)
+
+    def _counted(self, split: str) -> Iterator[tuple[str, float]]:
+        """Yield the compared text and the number of each counted prompt of a split."""
+        for prompt in _all_prompts(self._files):
+            own = _point(prompt.messages)
+            if self._seen.place_of(repr(own)) == split:
+                yield compared_text(prompt), own
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +135,14 @@ class _Groups:
         if len(leaders) == 2:
             first, second = sorted(leaders, key=lambda point: derive_uniform("export group", point))
             self._above[second] = first
+
+
+def _remembered(_: Match | None) -> str:
+    return "train"
+
+
+def _forgotten(_: Match | None) -> None:
+    return None
 
 
 def _taken(points: Iterable[float], groups: _Groups, share: float) -> Iterator[float]:

@@ -29,6 +29,8 @@ class LabelledAnswer:
     origin: str
     comparison_ids: tuple[str, ...]
     """Its pairs."""
+    tags: tuple[str, ...] = ()
+    """Tags of the prompt."""
 
 
 class UnpairedAnswers:
@@ -86,4 +88,5 @@ def _labelled(text: str, mean: float, found: list[Preference]) -> LabelledAnswer
         mean,
         first.origin_chosen if is_chosen else first.origin_rejected,
         tuple(preference.comparison_id for preference in found),
+        first.tags,
     )

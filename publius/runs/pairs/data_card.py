@@ -28,6 +28,8 @@ class DataCardFacts:
     """Number of rows by configuration and split."""
     prompts: Mapping[str, int]
     """Number of prompts by split."""
+    alike: int
+    """Number of test prompts that resemble a training prompt by words that many prompts share."""
     mean_test_share: str
     """Share of the prompts in the test split on average; empty if it is the one that was asked for."""
     features: str
@@ -67,6 +69,7 @@ def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts)
         counts={name: splits for name, splits in facts.counts.items() if splits},
         excluded=excluded,
         prompts=facts.prompts,
+        alike=facts.alike,
         mean_test_share=facts.mean_test_share,
         own_columns=facts.own_columns,
         carried=[code_span(name) for name in facts.carried],

@@ -5,53 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from constitution.schema import Constitution
 from core.notices import warn
-from core.settings import identity_of
 from engines.cached import CachedEngine
 from engines.config import ModelConfig, ModelsConfig
 from engines.embedded import EMBEDDED_NAME
 from engines.protocols import compares_replies, takes_questions
 from evaluation.judges.certificate import FoundAudit, LabelerIdentity, find_audit
 from evaluation.judges.families import shared_families
-from labelers.config import AGGREGATION_FIELDS, MODE_TEMPLATES, LabelConfig, further_templates
+from labelers.config import LabelConfig
 from labelers.correction.correction import CorrectedLabeler, read_correction, require_same_labeler
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineRole, Engines
 from publius.runs.folder import Run
-
-_NOT_ASKED = AGGREGATION_FIELDS | {
-    "mode",
-    "principles",
-    "order_average",
-    "near_duplicate",
-    "check_confidence",
-}
-"""Fields of `label` that do not change what the model is asked about two answers under a principle."""
+from publius.runs.parts.audited import judges_by_model, labeler_of
 
 
 def labeler_identity(
     engine: CachedEngine, label: LabelConfig, templates: PromptTemplates, templates_from: str = "built-in"
 ) -> LabelerIdentity:
     """Return the identity of a labeler: its model, the settings of its questions and their templates."""
-    if compares_replies(engine):
-        used = ""  # it is asked no question
-    elif takes_questions(engine):
-        used = templates.decisions.digest
-    elif label.mode in MODE_TEMPLATES:
-        used = ""  # all of its templates are its own
-    else:
-        used = templates.digest_of("comparison" if label.mode == "choice" else "pointwise")
-    further = further_templates(label, typed=takes_questions(engine))
-    if further and not compares_replies(engine):
-        used += templates.judging.digest_of(*further)
-    settings = {name: value for name, value in identity_of(label).items() if name not in _NOT_ASKED}
-    return LabelerIdentity(
-        model=engine.model,
-        model_identity=engine.identity,
-        mode=label.mode,
-        settings=settings,
-        templates=used,
+    return labeler_of(
+        engine.identity,
+        engine.model,
+        label,
+        templates,
+        typed=takes_questions(engine),
+        compares=compares_replies(engine),
         templates_from=templates_from,
     )
 
@@ -61,11 +40,6 @@ def corrected_labeler(identity: LabelerIdentity) -> CorrectedLabeler:
     return CorrectedLabeler(
         digest=identity.digest, model=identity.model, mode=identity.mode, templates=identity.templates
     )
-
-
-def judges_by_model(label: LabelConfig, constitution: Constitution) -> bool:
-    """Return True if a model is asked for labels: `label.principles` and a steering one without a check."""
-    return bool(label.principles) and any(principle.check is None for principle in constitution.steering)
 
 
 def attach_audit(run: Run, engines: Engines, project: Path, *, labels_now: bool) -> None:

@@ -16,7 +16,7 @@ from prompts.user_templates import user_templates
 from publius.config.run_file import RunConfig
 from publius.config.stand_ins import made_up, stand_in_roles
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, Engines, roles_in_use
-from publius.stages.judges.audits import judges_by_model
+from publius.runs.parts.audited import judges_by_model
 
 _T = TypeVar("_T")
 

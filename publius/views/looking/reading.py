@@ -20,6 +20,7 @@ from publius.runs.pairs.label_metrics import LabelMetrics
 from publius.runs.pairs.tables import WrittenTable, require_table_name, write_table
 from publius.runs.pairs.unlabelled import has_preferences, require_preferences
 from publius.runs.pairs.unpaired import stage_left_out
+from publius.runs.parts.audited import audit_of
 from publius.runs.reader import readable_constitution
 from publius.views.looking.advice import next_commands, small_print
 from publius.views.looking.figures import PreferenceFigures
@@ -67,11 +68,16 @@ class RunOverview:
     """Number of preferences that the conditions leave out, by reason."""
     figures: PreferenceFigures
     judged: JudgmentFigures
-    labels: Mapping[str, float | int]
-    """Metrics of all judgments; empty if the conditions select some of the preferences."""
+    all_labels: Mapping[str, float | int]
+    """Metrics of all judgments of the run, whatever the conditions select."""
     rows: tuple[RunRow, ...]
     is_labelled: bool
     """True if the rows are preferences."""
+
+    @property
+    def labels(self) -> Mapping[str, float | int]:
+        """Metrics of all judgments; empty if the conditions select some of the preferences."""
+        return {} if self.conditions else self.all_labels
 
     @property
     def principles(self) -> list[str]:
@@ -116,8 +122,8 @@ class RunOverview:
 
     @property
     def small_print(self) -> list[str]:
-        """Reasons not to trust the numbers, to be read first."""
-        return small_print(self.folder, self.manifest, self.labels, self.figures)
+        """Reasons not to trust the numbers, to be read first; of the labeler, those of the whole run."""
+        return small_print(self.folder, self.manifest, self.all_labels, self.figures)
 
     @property
     def next(self) -> list[tuple[str, str]]:
@@ -164,6 +170,7 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
         DataError: if a record file is damaged, or no preference passes.
     """
     manifest = read_manifest(folder)
+    manifest["audit"] = audit_of(folder, manifest)
     constitution = readable_constitution(folder)
     conditions.require_known(constitution)
     figures, judged, left_out = PreferenceFigures(rows), JudgmentFigures(), LeftOut(conditions)
@@ -182,7 +189,7 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
         left_out.reasons,
         figures,
         judged,
-        {} if conditions else labels,
+        labels,
         tuple(found),
         is_labelled,
     )

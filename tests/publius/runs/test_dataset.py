@@ -12,6 +12,7 @@ from core.errors import ConfigError, RunStateError
 from engines.embedded import ensure_embedded
 from publius.config.card_terms import CardTerms
 from publius.runs.dataset import export_run
+from publius.runs.exporting.splitting import TestSplit
 from publius.runs.pairs.filters import PreferenceFilter
 from publius.runs.pairs.labelled_by import LabelledBy
 from publius.stages.runner import RunRequest, execute
@@ -23,7 +24,11 @@ from tests.publius.projects import Recorder, write_project
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     project = tmp_path_factory.mktemp("project")
-    folder = execute(RunRequest(write_project(project, prompts=40)), Recorder()).folder
+    run_file = write_project(project, prompts=40)
+    rows = list(map(json.loads, (project / "prompts.jsonl").read_text().splitlines()))
+    tagged = [row | ({"tags": ["calm", "sums"]} if n % 2 else {}) for n, row in enumerate(rows)]
+    (project / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tagged))
+    folder = execute(RunRequest(run_file), Recorder()).folder
     counts = export_run(folder, project / "export").rows
     return project / "export", counts
 
@@ -36,7 +41,7 @@ def test_each_configuration_loads_with_all_its_rows(exported, tmp_path):
         loaded = datasets.load_dataset(str(folder), name, cache_dir=str(tmp_path))
         assert sum(split.num_rows for split in loaded.values()) == count > 0
     preference = datasets.load_dataset(str(folder), "preference", split="train", cache_dir=str(tmp_path))
-    assert set(preference.column_names) == {"prompt", "chosen", "rejected", "comparison_id"}
+    assert set(preference.column_names) == {"prompt", "chosen", "rejected", "tags", "comparison_id"}
     judged = datasets.load_dataset(str(folder), "judgments", split="train", cache_dir=str(tmp_path))
     assert set(preference["comparison_id"]) <= set(judged["comparison_id"])
     assert preference[0]["chosen"][0]["role"] == "assistant"
@@ -113,6 +118,21 @@ def test_the_share_of_the_test_split_can_be_chosen_and_both_sides_are_counted(ex
     )
 
 
+def test_card_and_summary_count_the_test_prompts_that_resemble_training_prompts(
+    exported, tmp_path, monkeypatch
+):
+    folder, _ = exported
+    (run,) = (folder.parent / "runs").iterdir()
+    export_run(run, tmp_path / "distinct", test_share=0.5)
+    card = (tmp_path / "distinct" / "README.md").read_text()
+    assert "may be on both sides:\nno test prompt resembles a training prompt if all grams count." in card
+    monkeypatch.setattr(TestSplit, "alike", lambda _: 2)
+    said = here("export", run, "--to", tmp_path / "alike", "--test-share", 0.5).stdout
+    assert "2 of 18 test prompts resemble a training prompt" in " ".join(said.split())
+    card = (tmp_path / "alike" / "README.md").read_text()
+    assert "**2 of the 18 test prompts resemble a training prompt** if all grams count." in card
+
+
 def test_each_answer_of_a_pair_is_a_labelled_row_and_kto_is_no_form(exported, tmp_path):
     folder, _ = exported
     pairs, answers = rows_of(folder, "preference"), rows_of(folder, "kto")
@@ -125,6 +145,14 @@ def test_each_answer_of_a_pair_is_a_labelled_row_and_kto_is_no_form(exported, tm
     (run,) = (folder.parent / "runs").iterdir()
     refused = here("export", run, "--to", tmp_path / "to", "--format", "kto")
     assert (refused.returncode, 'load_dataset(DIR, "kto")' in refused.stderr) == (2, True)
+
+
+def test_every_configuration_has_the_tags_of_its_prompts(exported):
+    folder, counts = exported
+    for name, rows in ((name, rows_of(folder, name)) for name in counts):
+        for row in rows:
+            is_odd = int(row["prompt"][0]["content"].split()[2].rstrip(":")) % 2
+            assert row["tags"] == (["calm", "sums"] if is_odd else []), name
 
 
 def rows_of(folder: Path, config: str) -> list[dict]:

@@ -12,6 +12,7 @@ import pytest
 from publius.runs.dataset import OWN_COLUMNS, export_run
 from publius.runs.manifest import read_manifest
 from publius.stages.runner import RunRequest, execute
+from tests.publius.invoking import here
 from tests.publius.projects import RUN, Recorder, record_lines, write_project
 
 
@@ -55,6 +56,18 @@ def test_own_columns_of_a_csv_file_stand_in_every_configuration(tmp_path: Path):
             asked = row["prompt"][0]["content"]
             assert asked.startswith(f"What is {number} and")
     assert "`Ticket`, `created`" in (tmp_path / "soft" / "README.md").read_text()
+
+
+def test_a_card_with_own_columns_does_not_say_that_nobody_is_named(tmp_path: Path):
+    folder = run(tmp_path, [row | {"maria": "a"} for row in ROWS], split="{train: 0, preference: 1, test: 0}")
+    done = here("export", folder, "--to", tmp_path / "named")
+    assert "prompt_columns: ticket, created, vip, maria; prompts.keep" in " ".join(done.stderr.split())
+    card = (tmp_path / "named" / "README.md").read_text()
+    assert "Names of annotators are not in the data set." not in card
+    assert "The columns in `prompt_columns` (listed above) are as they were" in card
+    none = run(tmp_path, ROWS, split="{train: 0, preference: 1, test: 0}", **{"prompts.keep": "[]"})
+    assert "prompt_columns" not in here("export", none, "--to", tmp_path / "none").stderr
+    assert "Names of annotators are not in the data set." in (tmp_path / "none" / "README.md").read_text()
 
 
 def test_only_named_columns_are_carried_and_none_if_none_is_named(tmp_path: Path):

@@ -35,6 +35,8 @@ def test_a_project_of_own_files_runs(files: tuple[Path, Path], tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert f"publius try {rules}" in done.stdout
     assert "40 prompts of 40 rows" in done.stderr
+    assert "our questions.csv: columns carried to the export: No." in done.stderr
+    assert "under prompts in run.yaml, keep: [No.] carries only what it names" in done.stderr
     assert not (desk / "constitution.yaml").exists()
     assert not (desk / "prompts.jsonl").exists()
     config = load_run_config(desk / "run.yaml")

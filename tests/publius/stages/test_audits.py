@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from evaluation.judges.certificate import CERTIFICATE, read_certificate
 from publius.audit.labeler import run_audit
 from publius.audit.settings import AuditRequest
 from publius.runs.dataset import export_run
+from publius.runs.manifest import read_manifest
+from publius.runs.pairs.filters import PreferenceFilter
+from publius.runs.parts.audited import audit_of
 from publius.stages.judges.audits import warn_about_families
 from publius.stages.runner import RunRequest, execute
+from publius.views.looking.reading import read_overview
 from tests.publius.projects import RUN, Recorder, write_project
 
 SERVED = RUN.replace("kind: scripted", "kind: transformers")
@@ -106,6 +111,24 @@ def test_audit_reaches_manifest_and_card_of_the_data_set(tmp_path: Path):
     assert "on gold labels of `gold.jsonl`" in card
     assert "| accuracy |" in card
     assert "- Problem: accuracy" in card
+
+
+@pytest.mark.parametrize("mode", ["choice", "pointwise", "rating"])
+def test_an_audit_after_the_run_is_on_the_card_without_a_further_run(tmp_path: Path, mode: str):
+    overrides = [f"label.mode={mode}"]
+    folder = run(tmp_path, overrides=overrides)
+    audit(tmp_path, overrides=[f"label.mode={'choice' if mode == 'pointwise' else 'pointwise'}"])
+    assert export_run(folder, tmp_path / "other").is_unaudited
+    certificate = audit(tmp_path, overrides=overrides) / CERTIFICATE
+    recorded = (folder / "manifest.json").read_bytes()
+    assert audit_of(folder, read_manifest(folder))["labeler"] == read_digest(certificate)
+    assert not export_run(folder, tmp_path / "after").is_unaudited
+    assert f"`some-model` ({mode}) was audited on" in (tmp_path / "after" / "README.md").read_text()
+    overview = read_overview(folder, PreferenceFilter(), 3)
+    assert any(line.startswith("The audit of the labeler found a problem") for line in overview.small_print)
+    assert (folder / "manifest.json").read_bytes() == recorded
+    moved = shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
+    assert audit_of(moved, read_manifest(moved)) == {}
 
 
 def test_card_of_checks_alone_says_nothing_of_a_labeler(tmp_path: Path):

@@ -159,6 +159,24 @@ def test_a_check_that_labels_go_against_is_named_alike_by_show_the_summary_and_t
     assert [alarm.text for alarm in page.alarms if alarm.where == "checks"] == [said]
 
 
+def test_a_filtered_view_keeps_what_speaks_against_the_labeler(folder: Path, tmp_path: Path):
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["audit"] = {"problems": ["worse than chance"]}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    turned = [
+        j | {"orders": {"a_first": 1.0, "b_first": -1.0}} if j["labeler"] == "ai" else j
+        for j in lines(copy, "judgments.jsonl")
+    ]
+    (copy / "judgments.jsonl").write_text("".join(json.dumps(judgment) + "\n" for judgment in turned))
+    against = [
+        "The audit of the labeler found a problem: worse than chance.",
+        "Position decided 100% of the AI labeler's judgments: hardly better than chance.",
+    ]
+    for conditions in ((), ("--min-p", 0.51), ("--tag", "calm")):
+        assert [line for line in shown(copy, *conditions)["small_print"] if line in against] == against
+
+
 def test_filters_count_what_they_leave_out_with_the_reason(folder: Path):
     preferences = lines(folder, "preferences.jsonl")
     certain = sorted(p["p_chosen"] for p in preferences)[len(preferences) // 3]

@@ -14,6 +14,7 @@ from core.errors import PubliusError, RunStateError
 from core.store.files import is_there
 from publius.runs.inputs import evaluation_settings
 from publius.runs.manifest import MANIFEST
+from publius.runs.parts.audited import audit_of
 from publius.runs.reader import RunReader
 from training.checkpoints import RESULT
 
@@ -87,6 +88,7 @@ def open_sources(folders: Sequence[Path]) -> Iterator[Sources]:
         for folder, label in zip(folders, labels_of(folders), strict=True):
             if is_there(folder / MANIFEST):
                 reader = stack.enter_context(RunReader(folder.resolve()))
+                reader.manifest["audit"] = audit_of(reader.folder, reader.manifest)
                 runs.append(RunSource(label, reader, *_constitution_of(reader)))
             elif is_training_folder(folder):
                 trainings.append(TrainingSource(label, folder.resolve()))

@@ -105,3 +105,23 @@ def test_a_path_or_key_in_the_constitution_is_one_line_and_nothing_is_written(se
     assert (
         here("export", folder, "--project", "--format", "parquet", "--to", tmp_path / "sent").returncode == 2
     )
+
+
+def test_columns_that_are_copied_and_not_used_are_named(tmp_path: Path):
+    run_file = write_project(tmp_path / "project")
+    rows = [{"prompt": f"What is {n}?", "user": f"u{n}", "id": n, "note": "n" * 2000} for n in range(6)]
+    (tmp_path / "project" / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert here("run", run_file, "--only", "critique", "--set", "prompts.keep=[id]").returncode == 0
+    (folder,) = (tmp_path / "project" / "runs").iterdir()
+    done = here("export", folder, "--project", "--to", tmp_path / "sent")
+    said = " ".join(done.stderr.split())
+    assert "data/prompts.jsonl is a copy with all columns" in said
+    assert "does not use 3 columns of it (id, user, note)" in said
+    readme = " ".join((tmp_path / "sent" / "README.md").read_text().split())
+    assert "`data/prompts.jsonl` is a copy with all of its columns" in readme
+    assert "these 3 columns: `id`, `user`, `note`." in readme
+
+
+def test_nothing_is_said_of_columns_where_all_are_read(run: Path, tmp_path: Path):
+    done = here("export", run, "--project", "--to", tmp_path / "sent")
+    assert "is a copy with all" not in done.stderr + (tmp_path / "sent" / "README.md").read_text()

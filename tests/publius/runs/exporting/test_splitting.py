@@ -67,6 +67,39 @@ def test_conversations_that_begin_alike_are_in_one_split_and_a_greeting_joins_no
     assert set(splits(files, 0.5, greeted)) == {"train", "test"}
 
 
+def test_test_prompts_like_training_prompts_in_a_shared_template_are_counted(tmp_path: Path):
+    dishes = [
+        "dal",
+        "borscht",
+        "pancakes",
+        "chili",
+        "ramen",
+        "falafel",
+        "goulash",
+        "kimchi",
+        "quiche",
+        "paella",
+        "polenta",
+        "risotto",
+    ]
+    template = "For how many people do you want to cook, and is one of them vegan? Six, and two are vegan."
+    cooked = [
+        asked(f"I want to make {dish} tonight, and I want to make it well. {template}") for dish in dishes
+    ]
+    for prompts, counts_all in (
+        (cooked, True),
+        ([asked(f"Help me with {topic}.") for topic in TOPICS], False),
+    ):
+        files = files_of(tmp_path / str(counts_all), prompts)
+        with TestSplit(files, 0.5, (prompt.messages for prompt in prompts)) as split:
+            found = [split.split_of(prompt.messages) for prompt in prompts]
+            assert found.count("test") == len(prompts) // 2
+            assert split.alike() == (len(prompts) // 2 if counts_all else 0)
+    with TestSplit(files_of(tmp_path / "one side", cooked), 0) as split:
+        assert {split.split_of(prompt.messages) for prompt in cooked} == {"train"}
+        assert split.alike() == 0
+
+
 def test_a_given_share_is_taken_as_exactly_as_the_groups_allow(tmp_path: Path):
     prompts = [asked(f"What should I do about {topic}?") for topic in TOPICS]
     repeated = [asked(f"{prompt.messages[0].content} Please, {word}.") for prompt in prompts for word in "ab"]
