@@ -22,6 +22,8 @@ from publius.stages.prompts import admitted_rows, splits_in_words, warn_if_all_h
 
 _PLACES = 3
 """Skipped rows of a reason that are named."""
+_SHOWN_TAGS = 3
+"""Tags without a rule that are named."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,15 @@ class GivenPrompts:
         tagged = ", ".join(f"{tag} {count:,}" for tag, count in tags.most_common()) or "none"
         reasons = "".join(f"; {len(at):,} skipped: {why} ({_places(at)})" for why, at in self.skipped.items())
         used = counted(len(self.prompts), "prompt")
-        return f"{self.name}: {used} of {counted(self.rows, 'row')}{reasons}; tags: {tagged}"
+        return f"{self.name}: {used} of {counted(self.rows, 'row')}{reasons}{self._asked_again()}; tags: {tagged}"
+
+    def _asked_again(self) -> str:
+        """Return how many prompts have the text of an earlier one and other tags; empty if none."""
+        cases = {(prompt.messages, frozenset(prompt.tags)) for prompt in self.prompts}
+        again = len(cases) - len({messages for messages, _ in cases})
+        if not again:
+            return ""
+        return f"; {again:,} {'has' if again == 1 else 'have'} the text of an earlier one, with other tags"
 
 
 def read_given(
@@ -145,7 +155,10 @@ def note_mapped(path: Path, splits: Mapping[str, str] | None) -> None:
 
 
 def warn_of_unknown_tags(tags: Iterable[str], constitutions: Iterable[Constitution]) -> None:
-    """Log a warning for each tag that no principle is for, nor excepts."""
+    """Log a warning for each of the first tags that no principle is for, nor excepts.
+
+    Where the rules have no tags at all, one note says so.
+    """
     scopes = [
         scope
         for constitution in constitutions
@@ -154,10 +167,16 @@ def warn_of_unknown_tags(tags: Iterable[str], constitutions: Iterable[Constituti
         if scope is not None
     ]
     known = list(dict.fromkeys(tag for scope in scopes for tag in scope.tags))
-    for tag in dict.fromkeys(tags):
-        if tag not in known:
-            tags_of = f"the rules have {one_of(known, tag)}" if known else "the rules have no tags"
-            warn(f"no rule is for the tag {tag!r}; {tags_of}")
+    unknown = [tag for tag in dict.fromkeys(tags) if tag not in known]
+    shown, more = unknown[:_SHOWN_TAGS], len(unknown) - _SHOWN_TAGS
+    if unknown and not known:
+        named = ", ".join(map(repr, shown)) + (", ..." if more > 0 else "")
+        note(f"the rules have no tags, so {named} {'selects' if len(unknown) == 1 else 'select'} none")
+        return
+    for tag in shown:
+        warn(f"no rule is for the tag {tag!r}; the rules have {one_of(known, tag)}")
+    if more > 0:
+        warn(f"no rule is for {counted(more, 'more tag')}")
 
 
 def _places(at: Sequence[str]) -> str:

@@ -71,7 +71,9 @@ def with_colons() -> Table:
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_neither_emoji_codes_nor_square_brackets_are_replaced(terminal: bool):
-    assert printed("rules.yaml:100:9: :smile: [red]", terminal=terminal) == "rules.yaml:100:9: :smile: [red]\n"
+    assert (
+        printed("rules.yaml:100:9: :smile: [red]", terminal=terminal) == "rules.yaml:100:9: :smile: [red]\n"
+    )
     in_table = printed(with_colons(), terminal=terminal)
     assert all(text in in_table for text in (":100:", "rules.yaml:100:9:", "[bold]:smile:"))
 
