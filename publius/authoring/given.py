@@ -47,8 +47,8 @@ class GivenPrompts:
         tags = Counter(tag for prompt in self.prompts for tag in prompt.tags)
         tagged = ", ".join(f"{tag} {count:,}" for tag, count in tags.most_common()) or "none"
         reasons = "".join(f"; {len(at):,} skipped: {why} ({_places(at)})" for why, at in self.skipped.items())
-        used = counted(len(self.prompts), "prompt")
-        return f"{self.name}: {used} of {counted(self.rows, 'row')}{reasons}{self._asked_again()}; tags: {tagged}"
+        used = f"{counted(len(self.prompts), 'prompt')} of {counted(self.rows, 'row')}"
+        return f"{self.name}: {used}{reasons}{self._asked_again()}; tags: {tagged}"
 
     def _asked_again(self) -> str:
         """Return how many prompts have the text of an earlier one and other tags; empty if none."""

@@ -24,7 +24,7 @@ from publius.sources.answer_rows import COMPLETIONS, turns_in
 from publius.sources.column_names import at_paths, top_column
 from publius.sources.prompts import PromptFile, PromptRow, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
-from publius.sources.unusable import likely_prompt, nothing_usable, suggested_reply_columns
+from publius.sources.unusable import likely_prompt, nothing_usable, suggested_reply_columns, text_paths
 from training.examples import ExcludedExample
 
 REPLY_COLUMNS = ("reply", *COMPLETIONS)
@@ -160,7 +160,8 @@ class _Reading:
             raise DataError("the file contains no replies", where=str(path), accepted=_FORMS)
         for ours, theirs in self.mapped.items():
             if ours in self.absent:
-                where, accepted = f"--columns {ours}", one_of(found.columns, theirs)
+                paths = [path for path in text_paths(self.first) if path not in found.columns]
+                where, accepted = f"--columns {ours}", one_of([*found.columns, *paths], theirs)
                 raise ConfigError(f"no column {theirs!r}", where=where, accepted=accepted)
         if not found.rows:
             hint = suggested_reply_columns(self.first)
