@@ -169,7 +169,7 @@ class _Bars:
         self.tasks: dict[ProgressTask, bool] = {}
         """For each step on display, True if it is finished."""
         self.live = Live(
-            console=Console(file=stream),
+            console=Console(file=stream, markup=False, emoji=False, highlight=False),
             get_renderable=self._rows,
             # Standard output may be piped to another program, so rich must not redirect it to the bars.
             redirect_stdout=False,

@@ -119,9 +119,11 @@ def prompt_of_row(
         read.add(system)
     lost: list[str] = []
     tags = _tags(row.get("tags"), is_table, lost)
-    origin = _word(row.get("source"), "source", lost) or source
-    split = _split(row.get("split"), lost, must_be_known="split" in mapped)
-    read |= {"tags", "source", "split"} & row.keys()
+    # An object or a list under the name of ours is another field of the user's.
+    other = {n for n in ("source", "split") if n not in mapped and isinstance(row.get(n), Mapping | list)}
+    origin = ("" if "source" in other else _word(row.get("source"), "source", lost)) or source
+    split = None if "split" in other else _split(row.get("split"), lost, must_be_known="split" in mapped)
+    read |= {"tags", "source", "split"} & row.keys() - other
     try:
         prompt = Prompt.of(messages, tags=tags, source=origin, split=split)
     except ValidationError as error:

@@ -24,8 +24,12 @@ from core.text.similarity import WordChange, word_changes
 class SafeConsole(Console):
     """A console that strips control and direction characters, so untrusted text cannot drive the terminal.
 
-    Rich's own control segments, such as colours, pass through.
+    Rich's own control segments, such as colours, pass through. Text is printed as it is: square brackets are
+    no markup, and `:100:` in `rules.yaml:100:9:` is no emoji.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments to print, with the characters that a terminal obeys removed from their text."""
@@ -53,14 +57,8 @@ def _width(stream: TextIO | None) -> int | None:
     return None if _is_terminal(stream) or "COLUMNS" in os.environ else _FILE_WIDTH
 
 
-out = SafeConsole(
-    highlight=False,
-    markup=False,
-    soft_wrap=not _is_terminal(sys.stdout),
-    width=_width(sys.stdout),
-    theme=_THEME,
-)
-err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not _is_terminal(sys.stderr))
+out = SafeConsole(soft_wrap=not _is_terminal(sys.stdout), width=_width(sys.stdout), theme=_THEME)
+err = SafeConsole(stderr=True, soft_wrap=not _is_terminal(sys.stderr))
 
 
 class Result(Protocol):

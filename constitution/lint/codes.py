@@ -37,7 +37,8 @@ _ALL = (
         "warning",
         "Two principles have the same text.",
         "Such a principle is drawn and counted twice. Delete one. If it is meant to count twice, give the "
-        "other a weight of 2, which is clearer. Case, punctuation and white space are ignored.",
+        "other a weight of 2, which is clearer. Case, punctuation and white space are ignored. A principle "
+        "of weight 0 may have the text of a rule, which it measures.",
     ),
     LintRule(
         "L102",

@@ -66,12 +66,15 @@ def lint_text(constitution: Constitution, context: LintContext) -> Iterator[Hit]
 
 
 def _alike(principles: Sequence[Principle]) -> Iterator[Hit]:
-    """Yield the duplicates, near-duplicates and opposites, each at the later principle."""
-    first: dict[tuple[str, ...], int] = {}
+    """Yield the duplicates, near-duplicates and opposites, each at the later principle.
+
+    A yardstick, which has weight 0, may have the text of a rule: it measures what the rule asks for.
+    """
+    first: dict[tuple[bool, tuple[str, ...]], int] = {}
     unique = []
     for index, principle in enumerate(principles):
         words = tuple(words_of(principle.text))
-        earlier = first.setdefault(words, index)
+        earlier = first.setdefault((principle.weight > 0, words), index)
         if earlier == index:
             unique.append(index)
         elif scopes_overlap(principles[earlier], principle):
@@ -92,7 +95,8 @@ def _nearly_alike(principles: Sequence[Principle], unique: Sequence[int]) -> Ite
         texts = [_LEAD.sub("", principles[index].text[:READ_CHARACTERS]) for index in members]
         for later, earlier in near_duplicates(texts, NEAR):
             one, two = members[earlier], members[later]
-            if scopes_overlap(principles[one], principles[two]):
+            is_yardstick = (principles[one].weight > 0) != (principles[two].weight > 0)
+            if not is_yardstick and scopes_overlap(principles[one], principles[two]):
                 what = f"almost the same text as {principles[one].id!r}"
                 hint = "merge the two, or state how they differ"
                 yield Hit("L102", ("principles", two, "text"), what, hint, (one,))

@@ -26,7 +26,7 @@ from core.store.jsonl import Unreadable, json_value, numbered, read_errors, rows
 from core.store.title_lines import TableStart, note_titles, table_start
 from core.text.encodings import WINDOWS_1252, is_windows_1252, note_windows_1252
 from core.text.literals import parsed_literal
-from core.text.messages import is_conversation
+from core.text.messages import is_conversation, is_message
 from core.text.special_files import refuse_documents
 from core.text.yaml_file import MAX_BYTES, parse_yaml
 
@@ -42,11 +42,16 @@ _ROW_KEYS = frozenset(
     {"prompt", "messages", "conversations", "chosen", "completion", "instruction", "question"}
 )
 """Columns that tell a row from a document that holds rows."""
+_TALKS = frozenset({"messages", "conversations"})
+"""Those of them that are also what an export may call its list of rows."""
 _WRAPPERS = ("data", "rows", "examples", "instances", "records", "results", "items", "train")
 """Keys under which a JSON document may hold its rows."""
 _WRAPPED_DEPTH = 3
 """Objects within objects in which a list of rows is looked for."""
-_MESSAGE_KEYS = ("role", "from")
+_ROLE = "role"
+_MESSAGE_KEYS = (_ROLE, "from")
+_EXCHANGE = frozenset({"input", "output"})
+"""Columns of an exchange, several of which are a conversation."""
 NOT_UTF8 = "not UTF-8 text"
 _LFS, _ANNEX, _GZIP = b"version https://git-lfs", b"/annex/objects/", b"\x1f\x8b"
 _FOREIGN = (
@@ -287,21 +292,17 @@ def _concatenated(content: str | bytes) -> list[Any]:
 
 
 def _unwrapped(document: Mapping[str, Any], where: str) -> Sequence[Any]:
-    """Return the rows of a JSON object: under a usual key, by column, or the object itself.
+    """Return the rows of a JSON object: under a usual key or the only one, by column, or the object itself.
 
     Raises:
         DataError: if it holds several lists of rows.
     """
-    if _ROW_KEYS & document.keys():
+    if any(name not in _TALKS or _is_cell(document[name]) for name in _ROW_KEYS & document.keys()):
         return _of_columns(document) or [document]
     for name in _WRAPPERS:
         held = document.get(name)
-        if isinstance(held, list) and held and all(_is_row(row) for row in held):
-            lists = [
-                own
-                for own, value in document.items()
-                if own != "features" and isinstance(value, list) and value and all(map(_is_row, value))
-            ]
+        if isinstance(held, list) and _are_rows(held):
+            lists = [own for own, value in document.items() if own != "features" and _are_rows(value)]
             if len(lists) > 1:
                 what = f"the document holds several lists of rows: {', '.join(lists)}"
                 raise DataError(what, where=where, accepted="a file for each of them")
@@ -335,7 +336,7 @@ def _note_list(where: str, name: str) -> None:
 def _lists_of_rows(document: Mapping[str, Any], depth: int) -> Iterator[tuple[str, list[Any]]]:
     """Yield the lists of rows under the keys of a document, by dotted path."""
     for name, value in document.items():
-        if isinstance(value, list) and len(value) > 1 and all(map(_is_row, value)):
+        if _are_rows(value) and (len(value) > 1 or name in _TALKS):
             yield str(name), value
         elif isinstance(value, Mapping) and depth > 1:
             yield from ((f"{name}.{inner}", held) for inner, held in _lists_of_rows(value, depth - 1))
@@ -361,8 +362,18 @@ def _of_columns(document: Mapping[str, Any]) -> list[Any] | None:
     return None
 
 
+def _is_cell(value: Any) -> bool:
+    """Return True if a value is a row's conversation, of messages or exchanges, and not a list of rows."""
+    return not _are_rows(value) or all(row.keys() >= _EXCHANGE for row in value)
+
+
+def _are_rows(value: Any) -> bool:
+    is_list = isinstance(value, list) and bool(value) and all(map(_is_row, value))
+    return is_list and not is_conversation(value)
+
+
 def _is_row(value: Any) -> bool:
-    return isinstance(value, Mapping) and not any(key in value for key in _MESSAGE_KEYS)
+    return isinstance(value, Mapping) and _ROLE not in value and not is_message(value)
 
 
 # Tables

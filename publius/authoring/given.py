@@ -15,13 +15,22 @@ from core.records import Prompt
 from core.text.explain import one_of
 from core.text.yaml_writing import yaml_flow
 from prompts.conditions import Conditions
+from prompts.sources import Html
 from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
 from publius.sources.prompt_survey import MappedBy, survey
 from publius.sources.splits.mapping import described_others
-from publius.stages.prompts import admitted_rows, described_columns, splits_in_words, warn_if_all_held_out
+from publius.sources.texts.html import OPTION, HtmlSeen, warn_of_html
+from publius.stages.prompts import (
+    admitted_rows,
+    described_columns,
+    splits_in_words,
+    warn_if_all_held_out,
+)
 
 _PLACES = 3
 """Skipped rows of a reason that are named."""
+_SHOWN_TAGS = 3
+"""Tags without a rule that are named."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class GivenPrompts:
     """In one line, the splits of the data set that are not read."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """The columns that are carried to the export, and those that are not read, as in a run's manifest."""
+    html: HtmlSeen = field(default_factory=HtmlSeen)
+    """How many prompts have HTML of which is to be warned."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts, and the places of skipped rows by reason."""
@@ -47,8 +58,16 @@ class GivenPrompts:
         tags = Counter(tag for prompt in self.prompts for tag in prompt.tags)
         tagged = ", ".join(f"{tag} {count:,}" for tag, count in tags.most_common()) or "none"
         reasons = "".join(f"; {len(at):,} skipped: {why} ({_places(at)})" for why, at in self.skipped.items())
-        used = counted(len(self.prompts), "prompt")
-        return f"{self.name}: {used} of {counted(self.rows, 'row')}{reasons}; tags: {tagged}"
+        used = f"{counted(len(self.prompts), 'prompt')} of {counted(self.rows, 'row')}"
+        return f"{self.name}: {used}{reasons}{self._asked_again()}; tags: {tagged}"
+
+    def _asked_again(self) -> str:
+        """Return how many prompts have the text of an earlier one and other tags; empty if none."""
+        cases = {(prompt.messages, frozenset(prompt.tags)) for prompt in self.prompts}
+        again = len(cases) - len({messages for messages, _ in cases})
+        if not again:
+            return ""
+        return f"; {again:,} {'has' if again == 1 else 'have'} the text of an earlier one, with other tags"
 
 
 def read_given(
@@ -56,6 +75,7 @@ def read_given(
     columns: Mapping[str, str] | None = None,
     where: Conditions | None = None,
     split: Mapping[str, str] | None = None,
+    html: Html | None = None,
 ) -> GivenPrompts:
     """Return the prompts of a file.
 
@@ -64,6 +84,7 @@ def read_given(
         columns: the file's column for each of ours, as in `prompts.columns` of a run file.
         where: values that columns must have, as in `prompts.where`.
         split: the data set's or the rows' split for each one of the run, as in `prompts.split`.
+        html: what becomes of HTML, as in `prompts.html`; None warns of it.
 
     Raises:
         ConfigError: if a column is not one of ours.
@@ -74,7 +95,13 @@ def read_given(
         if ours not in known:
             raise ConfigError(f"unknown column {ours!r}", where="--columns", accepted=one_of(known, ours))
     config = PromptsConfig.model_validate(
-        {"path": path, "columns": dict(columns or {}), "where": dict(where or {}), "split": split}
+        {
+            "path": path,
+            "columns": dict(columns or {}),
+            "where": dict(where or {}),
+            "split": split,
+            "html": html,
+        }
     )
     return prompts_of_run(config, SplitConfig(), "--columns")
 
@@ -115,7 +142,8 @@ def prompts_of_run(
             skipped.setdefault(reason or "no prompt", []).append(entry.row.place)
     carried = found.carried(config.keep)
     columns = {"carried": list(carried), "ignored": found.unread(carried)}
-    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits, columns)
+    html = found.html if config.html is None else HtmlSeen()
+    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits, columns, html)
 
 
 def note_split(given: GivenPrompts) -> None:
@@ -136,6 +164,7 @@ def note_given(given: GivenPrompts | None) -> None:
         note(given.line())
         if given.unread:
             note(given.unread)
+        warn_of_html(given.html, "prompts", OPTION)
 
 
 def note_columns(given: GivenPrompts) -> None:
@@ -162,7 +191,10 @@ def note_mapped(path: Path, splits: Mapping[str, str] | None) -> None:
 
 
 def warn_of_unknown_tags(tags: Iterable[str], constitutions: Iterable[Constitution]) -> None:
-    """Log a warning for each tag that no principle is for, nor excepts."""
+    """Log a warning for each of the first tags that no principle is for, nor excepts.
+
+    Where the rules have no tags at all, one note says so.
+    """
     scopes = [
         scope
         for constitution in constitutions
@@ -171,10 +203,16 @@ def warn_of_unknown_tags(tags: Iterable[str], constitutions: Iterable[Constituti
         if scope is not None
     ]
     known = list(dict.fromkeys(tag for scope in scopes for tag in scope.tags))
-    for tag in dict.fromkeys(tags):
-        if tag not in known:
-            tags_of = f"the rules have {one_of(known, tag)}" if known else "the rules have no tags"
-            warn(f"no rule is for the tag {tag!r}; {tags_of}")
+    unknown = [tag for tag in dict.fromkeys(tags) if tag not in known]
+    shown, more = unknown[:_SHOWN_TAGS], len(unknown) - _SHOWN_TAGS
+    if unknown and not known:
+        named = ", ".join(map(repr, shown)) + (", ..." if more > 0 else "")
+        note(f"the rules have no tags, so {named} {'selects' if len(unknown) == 1 else 'select'} none")
+        return
+    for tag in shown:
+        warn(f"no rule is for the tag {tag!r}; the rules have {one_of(known, tag)}")
+    if more > 0:
+        warn(f"no rule is for {counted(more, 'more tag')}")
 
 
 def _places(at: Sequence[str]) -> str:

@@ -27,6 +27,8 @@ from publius.sources.column_names import at_paths, top_column
 from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.splits.own_column import check_split_names
+from publius.sources.texts.html import HtmlSeen, turns_of
+from publius.sources.unusable import text_paths
 
 _MAX_COLUMNS = 100
 _SHORT = 1000
@@ -143,6 +145,8 @@ class PromptSurvey(ColumnSurvey):
     """Rows by the word of their own column `split`."""
     unread_splits: str = ""
     """In one line, the splits of the data set that are not read; empty if there are none."""
+    html: HtmlSeen = field(default_factory=HtmlSeen)
+    """How many prompts have HTML."""
     absent: set[str] | None = None
     """Our names of mapped columns that no row has."""
 
@@ -160,6 +164,7 @@ class PromptSurvey(ColumnSurvey):
             self.lost.update(row.parsed.lost)
             self.notes.update([row.parsed.note] if row.parsed.note else [])
             self.split_names.update([row.parsed.split_name] if row.parsed.split_name else [])
+            self.html.add(turns_of(row.parsed.prompt))
             self.grams.add(compared_text(row.parsed.prompt))
             read = row.parsed.read
         self.count_columns(row.values, frozenset(read))
@@ -296,13 +301,12 @@ def _likely_prompt(columns: Mapping[str, ColumnUse]) -> str | None:
 
 
 def _text_within(column: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a column, or the path to the longest text in it if it holds objects."""
-    value: Any = next((row[column] for row in rows if column in row), None)
-    path = column
-    while isinstance(value, Mapping) and value:
-        name = max(value, key=lambda key: len(str(value[key])))
-        path, value = f"{path}.{name}", value[name]
-    return path
+    """Return a column, or if it holds objects the path to the first text of several words in the rows."""
+    row = next((row for row in rows if column in row), {})
+    if not isinstance(row.get(column), Mapping):
+        return column
+    paths = text_paths(row)
+    return paths[0] if paths else column
 
 
 def _kind(value: Any) -> str:

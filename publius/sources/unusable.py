@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ from core.errors import DataError, RequestError, shell_command
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.registry import BUILT_IN
 from publius.sources.answer_rows import turns_in
-from publius.sources.column_names import ColumnNames
+from publius.sources.column_names import ColumnNames, at_paths
 from publius.sources.rows import SourceRow
 from training.examples import ExcludedExample
 
@@ -38,6 +38,7 @@ _TEXTS = ("text", "content", "value", "answer", "response", "output")
 """Keys of the text in an object of a list."""
 _NO_TEXT = frozenset({"role", "from", "model", "id", "type", "name"})
 """Names of what is no text to learn, whatever holds it."""
+_NO_TEXT_ENDS = ("_id", "_at", "_date", "_time", "_url", "_count")
 _TARGET_ROOTS = frozenset({"chosen", "rejected", "completion", "verdict"})
 _NEGATED = re.compile(r"non[_-]|not[_-]|dis(pref|lik)|un(pref|accept)|less")
 _TWO = (
@@ -46,6 +47,11 @@ _TWO = (
 )
 _PROSE = 3
 """Words from which a cell is a text rather than a name or a verdict."""
+_BODIES = frozenset({"body", "text", "content", "message", "description", "comment", "value", "plain_body"})
+"""Keys of what is said, which stand before a subject or a title."""
+_DEEPEST = 6
+_KEY = re.compile(r"[^.\[\],=]+")
+"""A key that a path in `--columns` can name."""
 
 _SECONDS = frozenset(
     {"seconds", "secs", "duration", "duration_seconds", "duration_sec", "time_s", "seconds_taken"}
@@ -150,7 +156,8 @@ def suggested_reply_columns(row: Any) -> str:
     if not isinstance(row, Mapping):
         return ""
     names = [name for name in _paths(row) if name.strip() and _is_text_path(name, row)]
-    replies = [name for name in names if _is_like(name, "completion")]
+    texts = at_paths(row, names)
+    replies = [n for n in names if _is_like(n, "completion") and isinstance(texts.get(n), str)]
     asked = [name for name in names if _is_like(name, "prompt")]
     reply = next((name for name in replies if name not in asked), None)
     reply = reply or next((name for name in replies if name not in asked[:1]), None)
@@ -158,10 +165,42 @@ def suggested_reply_columns(row: Any) -> str:
         others = [name for name in names if _is_prose(row, name) and name not in asked[:1]]
         reply = others[0] if len(others) == 1 and asked else None
     if reply is None:
-        return ""
+        return _suggested_paths(row)
     prompt = _prompt_beside((reply,), names, row) or {}
     given = [f"{ours}={theirs}" for ours, theirs in (prompt | {"reply": reply}).items() if ours != theirs]
     return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
+
+
+def text_paths(row: Any) -> list[str]:
+    """Return the paths to the texts of several words in a row, in order, those that are a message's alone.
+
+    Of a list, the first two elements are looked into.
+    """
+    found = dict(_texts_within(row, "", _DEEPEST))
+    bodies = [path for path in found if re.split(r"[.\[]", path)[-1] in _BODIES]
+    return bodies or list(found)
+
+
+def _texts_within(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and depth:
+        for key, held in value.items():
+            if isinstance(key, str) and _KEY.fullmatch(key):
+                yield from _texts_within(held, f"{path}.{key}" if path else key, depth - 1)
+    elif isinstance(value, list) and depth and path:
+        for place, held in enumerate(value[:2]):
+            yield from _texts_within(held, f"{path}[{place}]", depth - 1)
+    elif isinstance(value, str) and len(value.split()) >= _PROSE:
+        yield path, value
+
+
+def _suggested_paths(row: Mapping[str, Any]) -> str:
+    """Return `; or --columns ...` for the first text in a row and the next other one; else nothing."""
+    found = at_paths(row, text_paths(row))
+    asked = next(iter(found), None)
+    answer = next((path for path, text in found.items() if asked is not None and text != found[asked]), None)
+    if asked is None or answer is None:
+        return ""
+    return f"; or {shell_command('--columns', f'prompt={asked},reply={answer}')}"
 
 
 def likely_prompt(names: Sequence[str]) -> str | None:
@@ -236,7 +275,7 @@ def _paths(row: Mapping[str, Any]) -> list[str]:
 def _is_text_path(name: str, row: Mapping[str, Any]) -> bool:
     """Return False for a path that holds no text to learn, or a part of a column that is read whole."""
     leaf = (name if name in row else name.rpartition(".")[2]).casefold()
-    if leaf in _NO_TEXT or leaf.endswith("_id"):
+    if leaf in _NO_TEXT or leaf.endswith(_NO_TEXT_ENDS):
         return False
     return name in row or re.split(r"[.\[]", name)[0] not in _TARGET_ROOTS | PROMPT_COLUMNS
 

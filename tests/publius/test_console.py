@@ -34,9 +34,7 @@ HARMLESS = "a]0;ownedb[2Jc31mdefghi"
 
 def printed(renderable: object, *, terminal: bool) -> str:
     stream = io.StringIO()
-    SafeConsole(file=stream, width=80, markup=False, highlight=False, force_terminal=terminal).print(
-        renderable
-    )
+    SafeConsole(file=stream, width=80, force_terminal=terminal).print(renderable)
     return stream.getvalue()
 
 
@@ -63,6 +61,29 @@ def test_changed_words_are_coloured_and_nothing_else_is():
 def test_other_scripts_and_symbols_are_printed_as_they_are():
     text = "naïve 漢字 עברית 🙂 — “quoted”"
     assert printed(text, terminal=False) == text + "\n"
+
+
+def with_colons() -> Table:
+    made = Table(":100:", title="rules.yaml:100:9:")
+    made.add_row("[bold]:smile:")
+    return made
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_neither_emoji_codes_nor_square_brackets_are_replaced(terminal: bool):
+    assert (
+        printed("rules.yaml:100:9: :smile: [red]", terminal=terminal) == "rules.yaml:100:9: :smile: [red]\n"
+    )
+    in_table = printed(with_colons(), terminal=terminal)
+    assert all(text in in_table for text in (":100:", "rules.yaml:100:9:", "[bold]:smile:"))
+
+
+def test_both_consoles_print_emoji_codes_as_they_are(capsys: pytest.CaptureFixture[str]):
+    out.print("rules.yaml:100:9: PASSED")
+    err.print("rules.yaml:100:9: FAILED")
+    captured = capsys.readouterr()
+    assert captured.out == "rules.yaml:100:9: PASSED\n"
+    assert captured.err == "rules.yaml:100:9: FAILED\n"
 
 
 def test_both_streams_are_safe(capsys: pytest.CaptureFixture[str]):

@@ -19,6 +19,7 @@ from publius.runs.pairs.caveats import (
     excluded_as_cut_off,
     scripted_roles,
 )
+from publius.runs.pairs.data_card import is_given_pairs
 from publius.stages.compare import FEW_COMPARED
 from publius.stages.outcome import evaluation_caveats, few_learned
 from publius.stages.quality.steered import read_choice
@@ -140,10 +141,10 @@ def _of_audit(run: RunSource) -> Iterator[RunAlarm]:
         )
         yield RunAlarm("caution", "labeler", (text,))
     models = run.manifest["models"]
-    if judged and models.get("labeler") == models.get("policy"):
-        yield RunAlarm(
-            "caution", "labeler", ("the labeler is the model that is trained: it labels its own answers",)
-        )
+    if judged and models.get("labeler") == models.get("policy") and not is_given_pairs(run.manifest):
+        what = "is trained" if run.settings.get("train") else "answers"
+        text = f"the labeler is the model that {what}: it labels its own answers"
+        yield RunAlarm("caution", "labeler", (text,))
 
 
 def _of_choice(choice: Mapping[str, Any] | None) -> Iterator[RunAlarm]:

@@ -384,6 +384,24 @@ def test_an_id_that_overrides_one_of_a_base_is_named_by_the_base(report_on):
     assert places(report_on(own).findings, "L309") == ["3:5"]
 
 
+@pytest.mark.parametrize("text", ["The reply is at most 60 words.", "The reply is at most 60 words long."])
+@pytest.mark.parametrize("weights", [(0, 1), (1, 0)])
+def test_a_yardstick_may_have_the_text_of_a_rule(report_on, text: str, weights: tuple[int, int]):
+    entries = (
+        f"{{id: a, text: The reply is at most 60 words., weight: {weights[0]}}}",
+        f"{{id: b, text: {text}, weight: {weights[1]}}}",
+    )
+    codes = {found.code for found in report_on(principles(*entries)).findings}
+    assert not codes & {"L101", "L102"}
+
+
+def test_two_yardsticks_with_one_text_are_duplicates(report_on):
+    entry = "{{id: {}, text: The reply is kind., weight: {}}}"
+    entries = [entry.format(*values) for values in (("a", 0), ("b", 1), ("c", 0), ("d", 1))]
+    found = [(one.code, one.what) for one in report_on(principles(*entries)).findings if one.code == "L101"]
+    assert found == [("L101", "the same text as 'a'"), ("L101", "the same text as 'b'")]
+
+
 def test_every_code_but_those_of_a_model_has_a_case():
     assert [case[0] for case in CASES] == [code for code in CODES if code < "L6"]
 

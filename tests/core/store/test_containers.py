@@ -235,6 +235,34 @@ def test_the_only_list_of_rows_in_an_export_is_read(document: Any, tmp_path: Pat
     assert read(tmp_path / "a.json", json.dumps(document)) == ROWS
 
 
+TICKETS = [{"id": n, "type": "conversation", "source": {"body": f"Hi {n}"}} for n in range(2)]
+MAILS = [{"from": f"{name}@example.org", "subject": "Hi", "body": "Is it open?"} for name in ("a", "b")]
+
+
+@pytest.mark.parametrize("name", ["conversations", "messages", "tickets", "data"])
+@pytest.mark.parametrize("rows", [TICKETS, MAILS])
+def test_the_list_of_rows_is_read_whatever_it_is_called(name: str, rows: list[Any], tmp_path: Path):
+    document = {"type": "list", "pages": {"page": 1}, name: rows}
+    assert read(tmp_path / "a.json", json.dumps(document, indent=1)) == rows
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}],
+        [{"from": "Ann", "text": "Hi"}, {"from": "Ben", "text": "Hello"}],
+        [{"author": "customer", "body": "Hi"}, {"author": "agent", "body": None}],
+        [{"input": "Hi", "output": "Hello"}],
+        ["Hi", "Hello"],
+        [],
+    ],
+)
+@pytest.mark.parametrize("name", ["conversations", "messages"])
+def test_a_conversation_in_a_document_is_its_only_row(name: str, conversation: list[Any], tmp_path: Path):
+    document = {"id": 1, name: conversation}
+    assert read(tmp_path / "a.json", json.dumps(document)) == [document]
+
+
 def test_several_lists_of_rows_in_an_export_are_refused(tmp_path: Path):
     with pytest.raises(DataError, match=r"several lists of rows: open, page\.items"):
         read(tmp_path / "a.json", json.dumps({"open": ROWS, **EXPORT}))

@@ -172,6 +172,17 @@ def test_a_tag_that_no_rule_has_is_warned_of(folder: Path):
     assert "no rule is for" not in here("check", "rules.yaml", "--reply", "reply.txt", "--tag", "calm").stderr
 
 
+def test_tags_beside_rules_without_tags_are_one_note(folder: Path):
+    (folder / "words.yaml").write_text("- The reply is kind.\n")
+    tags = [word for tag in "abcd" for word in ("--tag", tag)]
+    done = here("check", "words.yaml", "--reply", "reply.txt", *tags)
+    assert "the rules have no tags, so 'a', 'b', 'c', ... select none" in " ".join(done.stderr.split())
+    assert "warning" not in done.stderr
+    many = here("check", "rules.yaml", "--reply", "reply.txt", *tags)
+    assert many.stderr.count("no rule is for the tag") == 3
+    assert "no rule is for 1 more tag" in many.stderr
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1252", "utf-8-sig"])
 def test_a_reply_is_read_whatever_an_editor_saved_it_as(folder: Path, encoding: str):
     (folder / "reply.txt").write_bytes("Zu groß für Möwen?".encode(encoding))

@@ -245,8 +245,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], SafeConsole]:
         console = SafeConsole(
             width=width,
             force_terminal=True,
-            highlight=False,
-            markup=False,
             record=True,
             quiet=False,
             file=open(os.devnull, "w"),  # noqa: SIM115

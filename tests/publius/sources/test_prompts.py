@@ -304,9 +304,19 @@ def test_tags_are_read_from_lists_and_from_cells(
 
 
 def test_optional_column_that_cannot_be_read_loses_the_column_only(tmp_path: Path):
-    row = {"prompt": "Hi", "tags": {"a": 1}, "source": {"b": 2}}
+    row = {"prompt": "Hi", "tags": {"a": 1}, "source": True}
     found = survey(PromptFile(written(tmp_path, lines(row))))
     assert (found.usable, dict(found.lost)) == (1, {"tags": 1, "source": 1})
+
+
+def test_an_object_named_as_a_column_of_ours_is_another_field_unless_it_is_mapped(tmp_path: Path):
+    row = {"source": {"type": "email", "body": "Hi"}, "split": ["a"], "tags": "mine"}
+    path = written(tmp_path, lines(row))
+    found = survey(PromptFile(path, columns={"prompt": "source.body"}))
+    assert (found.usable, dict(found.lost)) == (1, {})
+    assert next(read_prompts(PromptFile(path, columns={"prompt": "source.body"}))).source == "prompts"
+    mapped = survey(PromptFile(path, columns={"prompt": "source.body", "source": "source"}))
+    assert dict(mapped.lost) == {"source": 1}
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,45 @@ def test_columns_of_replies_are_suggested_ready_to_paste(folder: Path, row: dict
     assert suggested in str(error.value)
 
 
+def ticket(number: int, asked: str, answered: str) -> dict[str, Any]:
+    parts = {"total_count": 1, "conversation_parts": [{"author": {"type": "admin"}, "body": answered}]}
+    return {
+        "type": "conversation",
+        "id": number,
+        "source": {"type": "email", "subject": "Is it open today?", "body": asked},
+        "conversation_parts": parts,
+        "last_reply_at": "Mon, 5 Oct 2026 10:00:00",
+    }
+
+
+PATHS = "prompt=source.body,reply=conversation_parts.conversation_parts[0].body"
+
+
+@pytest.mark.parametrize("name", ["conversations", "tickets"])
+def test_the_paths_into_an_export_are_suggested_and_read(folder: Path, name: str):
+    rows = [ticket(n, f"Where is desk {n}?", "I am sorry, I do not know.") for n in range(2)]
+    document = json.dumps({"type": "conversation.list", "pages": {"page": 1}, name: rows}, indent=1)
+    with pytest.raises(DataError) as error:
+        read(folder, document, "r.json")
+    assert f"--columns '{PATHS}'" in str(error.value)
+    with pytest.raises(ConfigError, match=r"one of: .*source\.body, .*parts\[0\]\.body \(did you mean"):
+        read(folder, document, "r.json", prompt="source.bodies", reply="id")
+    found = read(folder, document, "r.json", **dict(part.split("=") for part in PATHS.split(",")))
+    assert [(row.case, row.reply) for row in found.rows] == [
+        (str(n), "I am sorry, I do not know.") for n in (0, 1)
+    ]
+    assert found.rows[1].prompt is not None
+    assert found.rows[1].prompt.messages[0].content == "Where is desk 1?"
+
+
+def test_a_first_comment_that_repeats_the_question_is_not_suggested_as_the_reply(folder: Path):
+    comments = [{"id": 1, "body": "Is it open today?"}, {"id": 2, "body": "Yes, it is."}]
+    row = {"subject": "A question of mine", "description": "Is it open today?", "comments": comments}
+    with pytest.raises(DataError) as error:
+        read(folder, json.dumps(row))
+    assert "'prompt=description,reply=comments[1].body'" in str(error.value)
+
+
 def test_replies_without_prompts_leave_rules_for_some_prompts_undecided(folder: Path):
     (folder / "r.csv").write_text("Guest wrote,reply\nIt is broken,No idea.\n", encoding="utf-8")
     done = here("check", "rules.yaml", "--replies", "r.csv")

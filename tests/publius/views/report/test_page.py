@@ -153,6 +153,33 @@ def test_unknown_measures_and_files_of_an_evaluation_are_shown(recorded_run: Pat
 
 
 @pytest.mark.usefixtures("no_plots")
+@pytest.mark.parametrize(
+    ("training", "is_given", "said"),
+    [
+        (["dpo"], False, "the labeler is the model that is trained: it labels its own answers"),
+        ([], False, "the labeler is the model that answers: it labels its own answers"),
+        ([], True, ""),
+    ],
+)
+def test_a_labeler_of_its_own_answers_is_an_alarm_where_it_gives_any(
+    recorded_run: Path, tmp_path: Path, training: list[str], is_given: bool, said: str
+):
+    def manifest(text: str) -> str:
+        held = json.loads(text)
+        held["models"]["labeler"] = held["models"]["policy"]
+        held["identity"]["configuration"]["train"] = training
+        if is_given:
+            held["identity"]["models"].pop("policy", None)
+            held["prompts"] = {"rows": 2}
+        return json.dumps(held)
+
+    run = changed(recorded_run, tmp_path / "run", "manifest.json", manifest)
+    page = page_of([run], tmp_path / "report.html")
+    found = [text for text in (" ".join(part.split()) for part in page.prose) if "its own answers" in text]
+    assert found == ([said] if said else [])
+
+
+@pytest.mark.usefixtures("no_plots")
 def test_gates_are_shown_with_their_outcomes_and_are_alarms(recorded_run: Path, tmp_path: Path):
     def gate(name: str, outcome: str, **more: Any) -> dict[str, Any]:
         fields = {"gate": name, "limit": ">= 0.8", "outcome": outcome, "level": "error", "value": 0.75}
