@@ -64,15 +64,15 @@ def states_a_rule(sentence: str) -> bool:
     condition = _CONDITION.match(text)
     while condition is not None:
         rest = text[condition.end() :]
-        if _asks(rest) or _says_what_it_does(rest, _OF_REPLY, _OF_CASE) or _says_what_we_do(rest):
+        if asks_for(rest) or _says_what_it_does(rest, _OF_REPLY, _OF_CASE) or _says_what_we_do(rest):
             return True
         condition, text = _CONDITION.match(rest), rest
-    return _asks(text) or _says_what_it_does(text, _OF_REPLY)
+    return asks_for(text) or _says_what_it_does(text, _OF_REPLY)
 
 
-def _asks(text: str) -> bool:
+def asks_for(text: str) -> bool:
     """Return whether a text begins with a verb that asks for something, as `tell them to stop`."""
-    first, _, rest = text.partition(" ")
+    first, _, rest = text.strip().partition(" ")
     return bool(first.isalpha() and verb_phrase(text).startswith(first.casefold()) and _OBJECT.match(rest))
 
 
