@@ -8,9 +8,11 @@ they find nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from constitution.checks.language import language_of
 from constitution.checks.refusal import refuses
+from constitution.importers.under_keys.statements import asks_for
 from core.records import Generation
 from core.text.repetition import is_repetitive
 from core.text.similarity import CommonRun, longest_common_run, words_of
@@ -63,6 +65,12 @@ _AGE = "(?:(?:last|previous|revised|new|original|first) )?"
 _VERDICT = "(?:follows|fulfil|breaks|violates)"
 _DUTY = "(?:should|must|needs to)"
 _STATE = r"(?:is|was|has|does|contains|includes|provides|lacks|uses|answers|leaves)\b"
+_ACTS = (
+    r"(?:says|tells|gives|names|asks|apologi[sz]es|explains|mentions|ends|begins|starts|offers|keeps|avoids"
+    r"|shows|acknowledges|addresses|suggests|states|thanks|promises|refers|sounds|greets|stays|remains|recommends"
+    r"|invites|encourages|reassures|confirms|repeats|lists|describes|expresses|directs|warns|respects|makes|needs)\b"
+)
+"""What a rule says that the reply does."""
 _WHOSE = "my|his|her|its|their|our|this|that"
 _OF_A_REPLY = (
     rf"\b(?:(?:{_WHOSE}|the|an?|your|following|[a-z]+['’]s) (?:[a-z]+ )?(?:repl(?:y|ies)|responses?)"
@@ -77,7 +85,7 @@ _OPENINGS = (
     (
         _OF_A_REPLY,
         rf"(?:the|your|this|that) {_AGE}"
-        rf"(?:{_REPLY} {_VERDICT}|(?:reply|response) (?:{_DUTY}|{_STATE})|(?<=your )answer {_DUTY})",
+        rf"(?:{_REPLY} {_VERDICT}|(?:reply|response) (?:{_DUTY}|{_STATE}|{_ACTS})|(?<=your )answer {_DUTY})",
     ),
     # "To follow this principle, ...", "The principle is ...", "One principle for your replies is ..."; not
     # where the user asks about a principle, such as that of Archimedes
@@ -87,8 +95,18 @@ _OPENINGS = (
         r"|(?:the|this|that|one|a) principle (?:is|for your|of your|says|means|requires)\b)",
     ),
 )
-_ABOUT = [(word, re.compile(rf"[\W_]{{0,20}}{talk}", re.IGNORECASE)) for word, talk in _OPENINGS]
+_GREETING = (
+    r"(?:(?:sure|okay|ok|certainly|of course|absolutely|yes|hello|hi|hey|dear|understood|i understand|got it"
+    r"|(?:i['’]m |i am )?sorry|you['’]re right|you are right)\b"
+    r"(?:(?!repl[iy]|respon)[^\n.!?:]){0,40}[.!?,:]\W{0,5})?"
+)
+"""What may come before a sentence about the reply."""
+_ABOUT = [(word, re.compile(rf"[\W_]{{0,20}}{_GREETING}{talk}", re.IGNORECASE)) for word, talk in _OPENINGS]
 """Openings about the reply or the principle, each behind what the user must not have mentioned."""
+_RULE_WORDS = 5
+"""Minimum length of a sentence of a rule that counts as repeated: shorter ones are in ordinary replies."""
+_NAMES_REPLY = re.compile(rf"\b(?:{_REPLY}s?|replies|assistant|chatbot)\b", re.IGNORECASE)
+_RULE_SENTENCE = re.compile(r"[^.!?;\n]+")
 _EVASIONS = re.compile(
     r"\b(?:i (?:do not|don['’]t) have (?:any )?(?:personal )?(?:opinions?|feelings|beliefs|preferences)"
     r"|as an ai\b|i(?:['’]m| am) (?:just|only) an? (?:ai|language model|assistant|program)"
@@ -134,7 +152,11 @@ _COMPLAINT = re.compile(
 
 
 def flags_of(
-    revision: Generation, before: Generation, critique: str = "", expected: Expected | None = None
+    revision: Generation,
+    before: Generation,
+    critique: str = "",
+    expected: Expected | None = None,
+    rules: Sequence[str] = (),
 ) -> tuple[Flag, ...]:
     """Return the flags of a revision of the answer `before`, in a fixed order.
 
@@ -143,6 +165,7 @@ def flags_of(
         before: the answer that was to be revised.
         critique: the critique of that answer; empty if there is none.
         expected: what the prompt and its principles ask for, which is no problem.
+        rules: texts of the principles that the answer was to be revised under.
     """
     text, old, asked = revision.text, before.text, expected or Expected()
     opening = asked.without_beginning(text)
@@ -155,7 +178,8 @@ def flags_of(
         "truncated": revision.finish_reason == "length",
         "critique_copied": copies(asked.without_phrases(text), critique, old),
         "question_copied": _repeats_the_question(asked.without_phrases(text), asked, old),
-        "talks_about_the_reply": not leaked and _talks(opening, asked) and not _talks(old, asked),
+        "talks_about_the_reply": not leaked
+        and ((_talks(opening, asked) and not _talks(old, asked)) or _repeats_a_rule(text, rules, asked, old)),
         "repeats_itself": is_repetitive(text) and not is_repetitive(old),
         "refused": refuses(text) and not refuses(old),
         "evasive": evades(text) and not evades(old),
@@ -213,6 +237,29 @@ def _talks(text: str, asked: Expected) -> bool:
     return any(
         pattern.match(text) and not (mentioned and asked.mentions(mentioned)) for mentioned, pattern in _ABOUT
     )
+
+
+def _repeats_a_rule(text: str, rules: Sequence[str], asked: Expected, before: str) -> bool:
+    """Return True if a revision repeats a rule's sentence about the reply, or begins with a rule's sentence.
+
+    A sentence of a rule that does not name the reply may be a fact that users are to be told, so it counts
+    only at the beginning and as an instruction.
+    """
+    new, old, said = (
+        _spaced(part) for part in (asked.without_phrases(text), before, f"{asked.said} {asked.question}")
+    )
+    for sentence in (one for rule in rules for one in _RULE_SENTENCE.findall(rule)):
+        words = _spaced(sentence)
+        if len(words.split()) < _RULE_WORDS or words in old or words in said:
+            continue
+        if words in new if _NAMES_REPLY.search(sentence) else new.startswith(words) and asks_for(sentence):
+            return True
+    return False
+
+
+def _spaced(text: str) -> str:
+    """Return the words of a text between single spaces, to look for them in those of another text."""
+    return f" {' '.join(words_of(text))} "
 
 
 def _in_another_language(text: str, before: str, asked: Expected) -> bool:

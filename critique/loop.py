@@ -188,7 +188,8 @@ class CritiqueLoop:
         if self.rules == "first":
             flags = tuple(f for f in flags_of(revision, answer, said) if f in FIRST_FLAGS)
             return RevisionCandidate(number, revision, flags, standing, ())
-        flags = flags_of(revision, answer, said, expected_of(self.constitution, about.prompt))
+        expected, rules = expected_of(self.constitution, about.prompt), [p.text for p in about.principles]
+        flags = flags_of(revision, answer, said, expected, rules)
         broken, worse = before.broken_by(standing), fails_more(about.principles, before, standing)
         return RevisionCandidate(number, revision, flags, standing, broken, worse)
 

@@ -59,9 +59,9 @@ class PlainLines:
                 reading.note(NAMED, place)
                 reading.take(place, {"text": named[line.number].text}, name=named[line.number].name)
             elif before or _introduces(line, following):
-                reading.skip("a line that introduces the list below it", place)
+                reading.skip("a line that introduces the list below it", place, line.text)
             elif marked * 2 > len(lines) and not line.marked:
-                reading.skip("a line without a bullet or number, where most lines have one", place)
+                reading.skip("a line without a bullet or number, where most lines have one", place, line.text)
             else:
                 reading.take(place, {"text": line.text})
 
@@ -90,7 +90,8 @@ class NemoAligner:
             if line.marked:
                 reading.take(file.at(line.number), {"comparison": line.text})
             elif line.text:
-                reading.skip("a line without a number between the fences", file.at(line.number))
+                place = file.at(line.number)
+                reading.skip("a line without a number between the fences", place, line.text)
         reading.skip("instructions around the constitution", file.at(1))
 
 
@@ -112,7 +113,7 @@ def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterat
             yield TextLine(begun, " ".join(entry), True)
             entry = []
         if _TABLE_LINE.match(raw):
-            reading.skip("a line of a table; --format markdown reads tables", file.at(number))
+            reading.skip("a line of a table; --format markdown reads tables", file.at(number), raw)
             continue
         if bare.startswith("#"):
             reading.skip("a line that begins with #", file.at(number))

@@ -1,11 +1,12 @@
 """Importer for Markdown documents: list items become principles that refer to their passage.
 
-If a heading has no list below it, the first sentence of each paragraph with must, should, always, never or a
-similar word becomes a principle. So does each row of a table with a column of rules. A list item that begins
-in lower case is an incomplete sentence. It is prefixed with the words before its list if they end in a colon.
+If a heading has no list below it, the first sentence of each paragraph that states a rule, with must or
+never or in the present tense, becomes a principle (under_keys/statements.py). So does each row of a table
+with a column of rules. A list item that begins in lower case is an incomplete sentence. It is prefixed with
+the words before its list if they end in a colon.
 An item that begins with a name, as `**local**: asks a neighbour`, is the rule of that name (named.py).
 Below words or a heading such as `must not`, an item is made a sentence that forbids.
-Everything else is skipped and counted, with its line number.
+Everything else is skipped and counted, with its line number and its first words.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from constitution.importers.reading import Reading
 from constitution.importers.source import Cells, ForeignFile
 from constitution.importers.tables import RuleTable, take_table
 from constitution.importers.under_keys.directives import directive_of, introduced
+from constitution.importers.under_keys.statements import states_a_rule
 from constitution.passages import Passage, read_passages
 from core.errors import DataError
 from core.text.explain import yaml_line
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 MAX_SIGNS = 50_000
 """Maximum number of brackets, asterisks and underscores. Each may open an inline element, and the parser
 searches the rest of the text for its end."""
+NO_RULE = "a paragraph in which no sentence was taken for a rule"
 _SUFFIXES = (".md", ".markdown")
 _FRONT_MATTER = re.compile(r"---[ \t]*\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _TASK = re.compile(r"\[[ xX]\]\s+")
 _GIVEN_ANCHOR = re.compile(r"\{#[^\s{}]+\}$")
-_RULE = re.compile(r"\b(must|should|shall|ought to|never|always|do not|don['’]t|may not)\b", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?]['\"”’)\]]*\s+(?=['\"“‘(\[]?[^\W_a-z])")
+_SENTENCE_END = re.compile(r"[.!?]['\"”’)\]]*\s+(?=['\"“‘(\[]?[^\W_a-z]|\()")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _CONTAINERS = ("list_item", "blockquote", "table")
 _SKIPPED = {"fence": "a block of code", "code_block": "a block of code", "html_block": "a block of HTML"}
@@ -132,7 +134,7 @@ def _take(part: _Part, source: str | None, file: ForeignFile, reading: Reading) 
                 reading.note(f"below the heading {yaml_line(part.title)}: made a sentence", place)
             reading.take(place, {"text": text, **section}, source=source)
         elif has_list:
-            reading.skip("prose beside a list", place)
+            reading.skip("prose beside a list", place, block.text)
         else:
             _take_rule(block, section, source, file, reading)
     for table in part.tables:
@@ -149,13 +151,13 @@ def _named(blocks: Sequence[_Block]) -> dict[int, NamedRule]:
 def _take_rule(
     block: _Block, section: dict[str, str], source: str | None, file: ForeignFile, reading: Reading
 ) -> None:
-    rules = [(line, text) for line, text in _sentences(block) if _RULE.search(text) and text[-1:] != ":"]
+    rules = [(line, text) for line, text in _sentences(block) if states_a_rule(text)]
     if not rules:
-        reading.skip("a paragraph without must, should, always or never", file.at(block.line))
+        reading.skip(NO_RULE, file.at(block.line), block.text)
     for line, sentence in rules[:1]:
         reading.take(file.at(line), {"text": _one_line(sentence), **section}, source=source)
-    for line, _ in rules[1:]:
-        reading.skip("a further rule in the same paragraph", file.at(line))
+    for line, sentence in rules[1:]:
+        reading.skip("a further rule in the same paragraph", file.at(line), sentence)
 
 
 def _sentences(block: _Block) -> Iterator[tuple[int, str]]:
@@ -288,7 +290,8 @@ class _Walk:
         )
 
     def _skip(self, reason: str, token: Token) -> None:
-        self._reading.skip(reason, self._file.at((token.map or [0])[0] + 1))
+        text = _inline_text(token) if token.type == "inline" else token.content
+        self._reading.skip(reason, self._file.at((token.map or [0])[0] + 1), text)
 
 
 def _marked_lines(text: str) -> int:

@@ -22,6 +22,9 @@ MAX_PRINCIPLES = 10_000
 MAX_EXAMPLES = 10_000
 MAX_ENTRIES = 100_000
 """Maximum entries of a file, including skipped ones: a longer file is not a plausible constitution."""
+MAX_QUOTES = 20
+"""Maximum number of texts that are quoted for one reason."""
+QUOTED_WORDS, QUOTED_CHARACTERS = 9, 70
 MAX_SOURCE_PROBLEMS = 1000
 """Maximum number of mistakes before reading stops."""
 _SHOWN_PROBLEMS = 20
@@ -65,18 +68,34 @@ class Found:
         return entry
 
 
+class Quote(NamedTuple):
+    """First words of a text that is not imported."""
+
+    where: str
+    """Position in the file."""
+    words: str
+
+
 @dataclass
 class Occurrences:
-    """Count of an observation, with the first five positions."""
+    """Count of an observation, with the first five positions, and the first words of texts."""
 
     count: int = 0
     places: list[str] = field(default_factory=list)
+    quotes: list[Quote] = field(default_factory=list)
+    """First words of the first `MAX_QUOTES` texts; empty for observations about no text of its own."""
+    texts: int = 0
+    """Number of texts, quoted or not."""
 
-    def add(self, where: str) -> None:
-        """Add an occurrence."""
+    def add(self, where: str, text: str = "") -> None:
+        """Add an occurrence, with the text that is not imported."""
         self.count += 1
         if len(self.places) < 5:
             self.places.append(where)
+        words = first_words(text)
+        self.texts += bool(words)
+        if words and len(self.quotes) < MAX_QUOTES:
+            self.quotes.append(Quote(where, words))
 
 
 @dataclass
@@ -137,10 +156,16 @@ class Reading:
             return
         self._add(Found(where, {**filled, "text": text}, called or None, source))
 
-    def skip(self, reason: str, where: str) -> None:
-        """Count a part of the file that is not imported. Raises DataError if there are too many entries."""
+    def skip(self, reason: str, where: str, text: str = "") -> None:
+        """Count a part of the file that is not imported. Raises DataError if there are too many entries.
+
+        Args:
+            reason: Why it is not imported.
+            where: Position in the file.
+            text: What it says, if that may hold a rule: its first words are shown.
+        """
         self._count(where)
-        self._skip(reason, where)
+        self._skip(reason, where, text)
 
     def note(self, what: str, where: str) -> None:
         """Count something unusual that has no effect or was corrected."""
@@ -190,6 +215,8 @@ class Reading:
             raise self._mistakes()
         if not self.principles:
             reasons = "; ".join(f"{reason}, {found.count:,}" for reason, found in self.skipped.items())
+            first = next((quote for found in self.skipped.values() for quote in found.quotes), None)
+            reasons += f'; first: line {first.where.rpartition(":")[2]} "{first.words}"' if first else ""
             what = "there are no principles" + (f" (skipped: {reasons})" if reasons else "")
             raise DataError(what, where=self.source, accepted=accepted)
         taken: set[str] = set()
@@ -216,8 +243,8 @@ class Reading:
         """Return the positions of the principles with this critique request."""
         return self._by_critique.get(critique, [])
 
-    def _skip(self, reason: str, where: str) -> None:
-        self.skipped.setdefault(reason, Occurrences()).add(where)
+    def _skip(self, reason: str, where: str, text: str = "") -> None:
+        self.skipped.setdefault(reason, Occurrences()).add(where, text)
 
     def _count(self, where: str) -> None:
         self._entries += 1
@@ -259,6 +286,13 @@ class Reading:
             if "critique" in found.texts:
                 self._by_critique.setdefault(found.texts["critique"], []).append(len(self.principles))
             self.principles.append(found)
+
+
+def first_words(text: str) -> str:
+    """Return the first words of a text on one line, with three dots if it goes on."""
+    words = text[: 2 * QUOTED_CHARACTERS].split()
+    line = " ".join(words[:QUOTED_WORDS])[:QUOTED_CHARACTERS]
+    return line if len(line) >= len(" ".join(text.split())) else f"{line} ..."
 
 
 def _shot_written(shot: Shot) -> dict[str, str]:

@@ -37,12 +37,12 @@ def take_table(table: RuleTable, section: Mapping[str, str], file: ForeignFile, 
     if not keys.has_text(header):
         longest = _longest_column(table.rows[1:], header)
         if longest is None:
-            reading.skip("a table", file.at(table.line))
+            reading.skip("a table", file.at(table.line), " | ".join(table.rows[0].values))
             return
         keys = ColumnKeys({"text": longest}, header)
     keys = _with_names(table.rows[1:], header) or keys
     if len(set(header)) < len(header):
-        reading.skip("a table with two columns of the same name", file.at(table.line))
+        reading.skip("a table with two columns of the same name", file.at(table.line), " | ".join(header))
         return
     column = yaml_line(next(name for key, name in keys.of(header).items() if key in keys.TEXTS))
     reading.note(f"the rules of a table are its column {column}", file.at(table.line))

@@ -138,6 +138,7 @@ def _comments(request: ConstitutionRequest, imported: Imported) -> Iterator[str]
     for title, entries in (("Skipped", reading.skipped), ("Note", reading.notes)):
         for reason, found in entries.items():
             yield f"{title}: {reason}, {_occurrences(found, request.source)}."
+            yield from quoted_lines(_as_json(reason, found), str(request.source))
     if reading.ignored:
         yield f"Ignored: {_some(list(reading.ignored))}."
 
@@ -153,6 +154,20 @@ def _places(places: Sequence[str], count: int, source: str) -> str:
     folder = source if Path(source).is_dir() else str(Path(source).parent)
     short = [place.removeprefix(folder).removeprefix(os.sep) for place in places]
     return ", ".join([*short, "..."] if count > len(short) else short)
+
+
+def quoted_lines(entry: Mapping[str, Any], source: str) -> Iterator[str]:
+    """Yield the first words of the texts that were skipped for one reason, each with its place.
+
+    Args:
+        entry: the reason, as in `ImportedConstitution.skipped`.
+        source: the imported file or folder.
+    """
+    for quote in entry["quotes"]:
+        yield f'{_places([quote["where"]], 1, source)} "{quote["words"]}"'
+    more = entry["texts"] - len(entry["quotes"])
+    if more > 0:
+        yield f"and {more:,} more"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -189,4 +204,15 @@ def _result(
 def _listed(entries: Mapping[str, Occurrences]) -> list[Mapping[str, Any]]:
     """Return the counted reasons, most frequent first."""
     ordered = sorted(entries.items(), key=lambda entry: -entry[1].count)
-    return [{"reason": reason, **asdict(found)} for reason, found in ordered]
+    return [_as_json(reason, found) for reason, found in ordered]
+
+
+def _as_json(reason: str, found: Occurrences) -> Mapping[str, Any]:
+    quotes = [quote._asdict() for quote in found.quotes]
+    return {
+        "reason": reason,
+        "count": found.count,
+        "places": found.places,
+        "texts": found.texts,
+        "quotes": quotes,
+    }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.errors import shell_command
 from core.notices import counted, note, warn
 from labelers.formats.fields import VERDICT_NOT_RECOGNISED
 from labelers.importing import PLAIN_TABLE
-from publius.authoring.importing import ImportedConstitution, _places, _some
+from publius.authoring.importing import ImportedConstitution, _places, _some, quoted_lines
 from publius.console import heading, out
 from publius.labels.importing import ImportedLabels, accepted_verdicts
 
@@ -89,7 +89,7 @@ def print_imported_constitution(imported: ImportedConstitution) -> None:
     renamed = [f"{name} is now {new}" for new, name in summary["renamed"].items()]
     for title, lines in (
         ("Stripped", [f"{count:>8,}  {sign}" for count, sign in stripped]),
-        ("Skipped", [_line(entry, summary["source"]) for entry in summary["left_out"]]),
+        ("Skipped", [line for entry in summary["left_out"] for line in _skipped(entry, summary["source"])]),
         ("Notes", [_line(entry, summary["source"]) for entry in summary["notes"]]),
         ("Renamed", [_some(renamed)] if renamed else []),
         ("Ignored", [_some(summary["passed_over"])] if summary["passed_over"] else []),
@@ -105,8 +105,25 @@ def print_imported_constitution(imported: ImportedConstitution) -> None:
         if offered
         else ""
     )
+    for line in _texts_left_out(summary):
+        note(line)
     note(f"next: {shell_command('publius', 'check', summary['file'])}{checks}")
     note(f"then: {shell_command('publius', 'try', summary['file'], '--prompt')} TEXT")
+
+
+def _skipped(entry: Mapping[str, Any], source: str) -> Iterator[str]:
+    yield _line(entry, source)
+    yield from (f"{'':>10}{line}" for line in quoted_lines(entry, source))
+
+
+def _texts_left_out(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line that quotes the first text that is no rule of the new file, if there is one."""
+    texts = sum(entry["texts"] for entry in summary["left_out"])
+    quoted = (line for entry in summary["left_out"] for line in quoted_lines(entry, summary["source"]))
+    first = next(quoted, None)
+    if first is not None:
+        more = f", and {texts - 1:,} more above" if texts > 1 else ""
+        yield f"first: add what is a rule of the skipped text to {summary['file']}: {first}{more}"
 
 
 def _line(entry: Mapping[str, Any], source: str) -> str:

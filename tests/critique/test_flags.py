@@ -174,6 +174,10 @@ FLAGGED = [
     ("talks_about_the_reply", "The reply is at most 25 words long.", ""),
     ("talks_about_the_reply", '"To follow this principle, I will be brief."', ""),
     ("talks_about_the_reply", "This principle is about short answers.", ""),
+    ("talks_about_the_reply", "The reply says sorry when a ride or a payment failed. I am sure of it.", ""),
+    ("talks_about_the_reply", "Hello Ines, the reply says sorry when a payment failed.", ""),
+    ("talks_about_the_reply", "Sure! The response names one next step.", ""),
+    ("talks_about_the_reply", "I understand. My reply should be shorter.", ""),
     ("repeats_itself", "Take it in the evening. " * 12, ""),
     ("refused", "I'm sorry, but I can't help with that.", ""),
     ("evasive", "It depends. It is best to ask your doctor.", ""),
@@ -332,6 +336,51 @@ def test_question_at_the_end_of_a_message_is_copied_by_itself():
 def test_question_that_does_not_ask_about_a_reply_has_no_reply_about_one(question: str):
     found = flags_of(answer("The reply is at most 25 words long."), answer(DRAFT), "", asked(question))
     assert found == ("talks_about_the_reply",)
+
+
+SORRY = "The reply says sorry when a ride or a payment failed. It never blames anybody."
+REPEATING = [
+    (SORRY, "The reply says sorry when a ride or a payment failed. You've already done it."),
+    (SORRY, "Please wait. **The reply says sorry when a ride or a payment failed.** Take another bike."),
+    (SORRY, "I am sorry. The reply says sorry when a ride or a payment failed"),
+    ("The assistant asks one question at the end.", "Wait. The assistant asks one question at the end."),
+    ("Say sorry once when a payment failed.", "Say sorry once when a payment failed. Then wait."),
+]
+NOT_REPEATING = [
+    (SORRY, "I am sorry that the payment failed. Please try another card."),
+    (SORRY, "Sorry! When a ride or a payment failed, we pay you back within three days."),
+    ("You must be 16 to rent a bike.", "You must be 16 to rent a bike. Please ask your parents."),
+    ("Opening hours are 9 to 5 on weekdays.", "Opening hours are 9 to 5 on weekdays. See you there!"),
+    ("The reply is kind.", "Thank you for your kind reply. The reply is kind of late, I am afraid."),
+    ("The reply ends with 'Your team'.", "Take another bike. Your team"),
+    ("Say what to do next.", "Please say what to do next to your colleague."),
+    ("Tell them to stop riding the bike.", "Your friends? Tell them to stop riding the bike."),
+    (SORRY, "Sure, the reply from the bank takes three days: they are slow."),
+    (SORRY, "Hello Ines, the response times are longer on Mondays."),
+    (SORRY, "Thank you, the reply came today. I pass it to billing."),
+]
+
+
+@pytest.mark.parametrize(("rule", "text"), REPEATING)
+def test_revision_that_repeats_the_rule_is_flagged(rule: str, text: str):
+    now = asked("You charged me 14 euros. What now?")
+    assert "talks_about_the_reply" in flags_of(answer(text), answer(DRAFT), "", now, [rule])
+    assert flags_of(answer(f"{text} Yes."), answer(text), "", now, [rule]) == ()
+    said = asked(f"What does this mean: {rule}")
+    assert "talks_about_the_reply" not in flags_of(answer(text), answer(DRAFT), "", said, [rule])
+
+
+@pytest.mark.parametrize(("rule", "text"), NOT_REPEATING)
+def test_ordinary_reply_that_shares_words_with_the_rule_is_not_flagged(rule: str, text: str):
+    now = asked("You charged me 14 euros. What now?")
+    assert flags_of(answer(text), answer(DRAFT), "", now, [rule]) == ()
+
+
+def test_required_phrase_that_a_rule_quotes_is_not_repeated():
+    phrase = "This reply is no medical advice"
+    now = asked("What now?", ("contains", [phrase]))
+    text = f"Rest. {phrase}."
+    assert flags_of(answer(text), answer(DRAFT), "", now, [f"{phrase}."]) == ()
 
 
 def test_answer_that_must_be_a_number_does_not_talk_about_the_reply():

@@ -60,11 +60,11 @@ contradict copy correct cover create criticise criticize deceive decide declare 
 define defend deliver demand deny describe diagnose disclose discourage discriminate discuss dismiss
 display dispute do downplay encourage end endorse engage enter escalate estimate evade exaggerate exceed
 excuse expect explain expose express fabricate fail favor favour finish flatter flirt focus follow force
-frighten generate give glorify greet guarantee guess have help hide hint hold identify ignore imitate
+forward frighten generate give glorify greet guarantee guess have help hide hint hold identify ignore imitate
 impersonate imply impose include indicate infer inform insist instruct insult interrupt invent invite
 joke judge justify keep know laugh leak leave lecture lend let lie limit link list look lower maintain
 make manipulate mention mirror mislead misrepresent mock moralise moralize motivate name negate negotiate
-normalise normalize note offer omit open order overstate oversell patronise patronize perform persuade
+normalise normalize note offer omit open order overstate oversell pass patronise patronize perform persuade
 plagiarise plagiarize point portray praise preach predict prefer prescribe present press pressure pretend
 prevent print produce promise promote propose protect provide publish push put question quote raise reach
 read reassure recommend refer refuse reject relate rely remain remember remind repeat replace reply

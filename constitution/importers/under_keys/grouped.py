@@ -133,7 +133,7 @@ class _Walk:
                 take_entry(value, None, *self._context(place, place))
         elif place.directive is Directive.MAY:
             reason = f"below {yaml_line(place.key)}: a permission, which no reply can break"
-            self._reading.skip(reason, self._file.where(*place.loc))
+            self._reading.skip(reason, self._file.where(*place.loc), value if isinstance(value, str) else "")
         else:
             take_entry(self._worded(value, place), None, *self._context(place, place))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from constitution.importers.markdown import NO_RULE
 from constitution.loader import read_constitution
 from constitution.passages import MAX_DOCUMENT_BYTES
 from publius.authoring.importing import ConstitutionRequest, import_constitution
@@ -37,7 +38,7 @@ def test_items_and_rules_of_a_document_become_principles_that_point_into_it():
         "a further rule in the same paragraph": 1,
         "prose beside a list": 1,
         "a list item that introduces others": 1,
-        "a paragraph without must, should, always or never": 1,
+        NO_RULE: 1,
         "a table": 1,
     }
 
@@ -70,6 +71,17 @@ def test_a_rule_is_told_with_its_own_line(tmp_path: Path):
 )
 def test_a_sentence_with_such_a_word_is_a_rule(word: str, tmp_path: Path):
     assert texts(f"It is raining. The reply {word} be kind.\n", tmp_path) == [f"The reply {word} be kind."]
+
+
+def test_conditional_instruction_in_the_present_tense_is_a_rule(tmp_path: Path):
+    content = (
+        "# Safety\nIf a bike has broken brakes or a loose wheel, the first sentence tells them to stop "
+        "riding. *(new since the accident in May)*\n"
+    )
+    assert texts(content, tmp_path) == [
+        "If a bike has broken brakes or a loose wheel, the first sentence tells them to stop riding."
+    ]
+    assert left_out(content, tmp_path) == {}
 
 
 def test_markup_is_taken_off_and_words_stay(tmp_path: Path):
@@ -132,7 +144,7 @@ def test_a_passage_that_only_lists_the_rules_is_no_source(tmp_path: Path):
 def test_prose_without_rules_is_no_constitution(tmp_path: Path):
     (tmp_path / "a.md").write_text("# A\n\nOnce upon a time.\n")
     assert refusal(tmp_path / "a.md").startswith(
-        "a.md: there are no principles (skipped: a paragraph without must, should, always or never, 1)"
+        f'a.md: there are no principles (skipped: {NO_RULE}, 1; first: line 3 "Once upon a time.")'
     )
 
 

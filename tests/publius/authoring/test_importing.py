@@ -51,6 +51,7 @@ def test_the_file_says_where_it_came_from_and_what_it_lacks(tmp_path: Path):
         "# Skipped: a line that begins with #, once (rules.txt:1).\n"
         "# Skipped: the same words as an earlier principle, once (rules.txt:6).\n"
         "# Skipped: a line without a bullet or number, where most lines have one, once (rules.txt:7).\n"
+        '# rules.txt:7 "and so on"\n'
         "\n"
         "name: rules\n"
         "\n"
@@ -145,6 +146,41 @@ def test_what_makes_no_constitution_is_refused_in_the_words_of_the_loader(tmp_pa
         f"error: {EXAMPLES / 'rules.txt'}: the imported constitution is invalid: name is empty; "
         "accepted: text that is not empty\n"
     )
+
+
+def test_text_that_is_left_out_is_quoted_and_said_before_what_to_do_next(tmp_path: Path):
+    (tmp_path / "a.md").write_text(
+        "# A\n\n- Be kind.\n\nBrakes need care, and so do wheels, chains, lamps and bells.\n\nYes.\n"
+    )
+    done = here("import", "constitution", tmp_path / "a.md", "--to", tmp_path / "c.yaml")
+    words = "Brakes need care, and so do wheels, chains, lamps ..."
+    assert (
+        "         2  prose beside a list (a.md:5, a.md:7)\n"
+        f'            a.md:5 "{words}"\n            a.md:7 "Yes."\n'
+    ) in done.stdout
+    assert done.stderr.splitlines()[0] == (
+        f"first: add what is a rule of the skipped text to {tmp_path / 'c.yaml'}: "
+        f'a.md:5 "{words}", and 1 more above'
+    )
+    assert f'# a.md:5 "{words}"\n# a.md:7 "Yes."\n' in (tmp_path / "c.yaml").read_text()
+
+
+def test_of_many_texts_twenty_are_quoted_and_the_others_counted(tmp_path: Path):
+    prose = "\n\n".join(f"Part {n}." for n in range(23))
+    (tmp_path / "a.md").write_text(f"- Be kind.\n\n{prose}\n")
+    done = here("import", "constitution", tmp_path / "a.md", "--to", tmp_path / "c.yaml")
+    assert '            a.md:41 "Part 19."\n            and 3 more\n' in done.stdout
+    summary = imported(tmp_path / "a.md", tmp_path / "d.yaml")
+    skipped = summary["left_out"][0]
+    assert (skipped["count"], skipped["texts"], len(skipped["quotes"])) == (23, 23, 20)
+    assert skipped["quotes"][0] == {"where": f"{tmp_path / 'a.md'}:3", "words": "Part 0."}
+
+
+def test_nothing_is_said_of_skipped_text_where_there_is_none(tmp_path: Path):
+    (tmp_path / "a.md").write_text("- Be kind.\n- Be kind.\n")
+    done = here("import", "constitution", tmp_path / "a.md", "--to", tmp_path / "c.yaml")
+    assert "the same words as an earlier principle" in done.stdout
+    assert done.stderr.startswith("next: ")
 
 
 def test_few_shots_can_be_left_out(tmp_path: Path):
