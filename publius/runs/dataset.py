@@ -38,7 +38,7 @@ from publius.runs.pairs.label_metrics import label_metrics
 from publius.runs.pairs.labelled_by import LabelledBy
 from publius.runs.pairs.labelling import how_labelled, how_sampled
 from publius.runs.pairs.origins import where_from
-from publius.runs.pairs.people import people_together, read_people
+from publius.runs.pairs.people import outvoted_caveats, people_together, read_people
 from publius.runs.pairs.selection import RowSelection
 from publius.runs.pairs.unlabelled import require_preferences
 from publius.runs.reader import RunReader
@@ -110,6 +110,8 @@ class ExportedRun:
     """Number of prompts by split."""
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     """Number of rows that a filter leaves out, by configuration and reason; of `kto`, the pairs."""
+    turned: tuple[str, ...] = ()
+    """Sentences about rows whose chosen answer is the one that people voted against."""
     contested: int = 0
     """Number of answers in `kto` that are chosen in one pair and rejected in another."""
     terms: CardTerms = NO_TERMS
@@ -197,7 +199,8 @@ def export_run(
         write_atomic(folder / "README.md", data_card(manifest, constitution, facts))
     total = {name: sum(splits.values()) for name, splits in counts.items()}
     left_out = {name: dict(n) for name, n in selection.left_out.items()}
-    return ExportedRun(to, total, counts, test_split.prompts, left_out, unpaired.contested, terms)
+    turned = outvoted_caveats(run, conditions.sources)
+    return ExportedRun(to, total, counts, test_split.prompts, left_out, turned, unpaired.contested, terms)
 
 
 def _selection(files: RunReader, conditions: PreferenceFilter) -> RowSelection:

@@ -25,6 +25,7 @@ from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.runs.pairs.caveats import divided_people, labeler_caveats
 from publius.runs.pairs.label_metrics import judgment_metrics
+from publius.runs.pairs.people import outvoted_caveats
 from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, parse_stage, prompts_of, require_stage
 from publius.stages.training.few import FEW_LEARNED, warn_before_training
@@ -192,7 +193,7 @@ def labelled(
     chosen = (p.origin_chosen for p in run.preferences if p.comparison_id in used) if used else ()
     by_ai = any(AI_LABELER in source.split("+") for source in sources)
     audit = run.manifest.get("audit", {}) if by_ai else {}
-    caveats = divided_people(run.folder, run.manifest)
+    caveats = divided_people(run.folder, run.manifest) + outvoted_caveats(run.folder)
     caveats += labeler_caveats(run.manifest, judgment_metrics(run.folder)) if by_ai else ()
     origins = Counter(name.partition(":")[0] for name in chosen)
     return replace(origin, origins=origins, audit=audit, caveats=caveats)
