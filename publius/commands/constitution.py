@@ -79,8 +79,8 @@ def try_(
         bool,
         typer.Option(
             "--worst",
-            help="Criticise under the rule whose check the answer fails most, without one under a rule that no "
-            "check decides, and under none that it keeps (runs: critique.principles=worst with "
+            help="Criticise under the rule whose check the answer fails most, without one under a rule "
+            "without a check, and under none that it keeps (runs: critique.principles=worst with "
             "critique.early_stop=checks).",
         ),
     ] = False,

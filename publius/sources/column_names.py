@@ -23,6 +23,8 @@ _AnyRow = TypeVar("_AnyRow", Row, SourceRow)
 _STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 """One step of a path: a key, or a position in a list."""
 _PATH = re.compile(r"([^.\[\]]+|\[-?\d+\])((\.[^.\[\]]+)|\[-?\d+\])*")
+CASE_COLUMNS = ("id", "case", "case_id", "ticket", "ticket_id", "conversation_id", "#", "no", "nr", "number")
+"""Columns with the name of a case for people, in order of precedence; names match whatever their case."""
 _ANY_TABLE = "columns"
 _VERDICT_COLUMNS = ("verdict", "better")
 _VERDICTS = ("a", "b", "tie", "both_bad", "skip")
@@ -287,3 +289,10 @@ def written_value(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def case_named(values: Mapping[str, Any]) -> str:
+    """Return the cell of the first of `CASE_COLUMNS` that a row has and that is filled; empty without one."""
+    own = {folded_word(str(name)): value for name, value in reversed(list(values.items()))}
+    found = (own.get(folded_word(name)) for name in CASE_COLUMNS)
+    return next((" ".join(str(cell).split()) for cell in found if cell not in (None, "")), "")
