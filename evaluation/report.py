@@ -126,6 +126,9 @@ def render_report(content: ReportContent) -> str:
         held_out=content.held_out,
         caveats=content.caveats,
         unmeasured=_unmeasured(content),
+        out_of_scope=[
+            code_cell(name) for name in out_of_scope_principles(content.constitution, evaluation.metrics)
+        ],
         yardsticks=[code_cell(name) for name in content.constitution.yardsticks],
     )
 
@@ -148,6 +151,20 @@ def unmeasured_principles(constitution: Constitution, *, judged: bool) -> tuple[
         judged: True if a judge rated single answers.
     """
     return () if judged else tuple(one.id for one in constitution.principles if one.check is None)
+
+
+def out_of_scope_principles(constitution: Constitution, metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """Return the ids of the principles with a check that no prompt of an evaluation is in the scope of.
+
+    Args:
+        constitution: the constitution of the evaluation.
+        metrics: its metrics, of which each check has one where it is for a prompt.
+    """
+    measures = set(EvaluationMetrics.of(metrics).measures)
+    if not measures:
+        return ()
+    checked = (one.id for one in constitution.principles if one.check is not None)
+    return tuple(name for name in checked if f"{COMPLIANCE}.{name}" not in measures)
 
 
 def metrics_content(evaluation: Evaluation, excluded: Mapping[str, int]) -> dict[str, Any]:

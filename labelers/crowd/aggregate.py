@@ -30,6 +30,9 @@ from core.records import Candidate, Comparison, Judgment, Message, Preference
 from core.statistics.ties import distance_from_tie
 from labelers.crowd.votes import MACHINES, current_judgments, probability_of, votes_in
 
+BOTH_BREAK_HARD = "both answers break a hard principle"
+"""Beginning of the reason why there is no preference; in records of runs."""
+
 DECISIVE = 0.1
 """Minimum distance from one half for a tier's mean to be decisive; later tiers are then ignored."""
 
@@ -155,7 +158,7 @@ def aggregated_outcome(
     broken = [_broken_hard_checks(comparison, answer, constitution) for answer in (a, b)]
     if all(broken):
         names = ", ".join(sorted({*broken[0], *broken[1]}))
-        return f"both answers break a hard principle ({names})"
+        return f"{BOTH_BREAK_HARD} ({names})"
     current = current_judgments(judgments)
     if not current:
         return "no principle applies"

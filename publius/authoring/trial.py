@@ -35,7 +35,9 @@ from publius.runs.one_model import engines_of_model, project_of
 from publius.stages.base import live_note
 from publius.stages.judges.audits import judge_caveats
 
-_ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
+ANSWER_TOKENS = 112
+"""Longest draft and revision if no limit is given, so that a look at rules takes seconds."""
+_CRITIQUE_TOKENS = 64
 _JUDGED = 2
 """Judged principles if none is named: those of the rounds first, then drawn ones."""
 _TELLING = 0.005
@@ -67,6 +69,10 @@ class Trial:
     """The column of the file of prompts for each of ours, such as the tags'."""
     html: Html | None = None
     """What becomes of HTML in the prompts of the file; None warns of it."""
+    max_new_tokens: int = ANSWER_TOKENS
+    """Longest draft and revision."""
+    worst: bool = False
+    """True to criticise under the rule that the answer breaks, and under none that its check keeps."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,12 @@ class TrialResult:
         return tuple(_outcomes(self.constitution, self.trace))
 
     @property
+    def cut_off(self) -> tuple[bool, bool]:
+        """Whether the draft ends at the token limit, and whether the last answer that was kept does."""
+        draft, *_, last = (self.trace.initial, *self.trace.answers())
+        return draft.finish_reason == "length", last.finish_reason == "length"
+
+    @property
     def p_revision(self) -> float | str:
         """Probability that the last revision is better than the draft, or why there is none."""
         settled = self._settled
@@ -143,6 +155,7 @@ class TrialResult:
         return {
             "constitution": self.constitution.name,
             "digest": self.constitution.digest,
+            "cut_off": dict(zip(("draft", "last"), self.cut_off, strict=True)),
             "trace": self.trace.model_dump(mode="json"),
             "checks": [
                 {
@@ -171,10 +184,12 @@ class Tried:
     """What was read of the file."""
     caveats: tuple[str, ...] = ()
     """What is known against the model's judgments."""
+    max_new_tokens: int = ANSWER_TOKENS
 
     def as_json(self) -> dict[str, Any]:
         """Return the results as JSON-able values."""
         return {
+            "max_new_tokens": self.max_new_tokens,
             "prompts": [[result.as_json() for result in results] for results in self.prompts],
             "left": self.left,
             "caveats": list(self.caveats),
@@ -195,9 +210,12 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> Tried:
     """Run a trial of each prompt under the constitution and, if `against` is given, under that one too.
 
     Raises:
-        ConfigError: if a prompt is empty, a principle is unknown or does not apply to a prompt.
+        ConfigError: if a prompt is empty, a principle is unknown or does not apply to a prompt, or
+            principles are named beside `worst`.
         DataError: if the file of prompts cannot be read, or has none that can be used.
     """
+    if trial.worst and trial.principles:
+        raise ConfigError("found --principle as well", where="--worst", accepted="one of both")
     names = [trial.constitution, *([trial.against] if trial.against else [])]
     constitutions = [load_constitution(name) for name in names]
     warn_of_unknown_tags(trial.tags, constitutions)
@@ -215,7 +233,8 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> Tried:
         require_labeler(engine, PromptTemplates())
         trials = [_PromptTrial(trial, c, engine, _named(c, chosen)) for c in constitutions]
         caveats = judge_caveats(engines, LabelConfig(principles=_JUDGED), PromptTemplates(), project)
-        return Tried(run_interruptibly(_all(prompts, trials, engines, task)), left, given, caveats)
+        results = run_interruptibly(_all(prompts, trials, engines, task))
+        return Tried(results, left, given, caveats, trial.max_new_tokens)
 
 
 def _prompts(trial: Trial, from_file: GivenPrompts | None) -> tuple[tuple[Prompt, ...], int]:
@@ -313,9 +332,11 @@ class _PromptTrial:
         shared = Sampling(temperature=0.4, top_p=0.9).model_dump(include={"temperature", "top_p"})
         return CritiqueConfig(
             rounds=self.trial.rounds,
-            draft=DraftSampling(**shared, max_new_tokens=_ANSWER_TOKENS),
+            draft=DraftSampling(**shared, max_new_tokens=self.trial.max_new_tokens),
             critique=CritiqueSampling(**shared, max_new_tokens=_CRITIQUE_TOKENS),
-            revision=RevisionSampling(**shared, max_new_tokens=_ANSWER_TOKENS),
+            revision=RevisionSampling(**shared, max_new_tokens=self.trial.max_new_tokens),
+            principles="worst" if self.trial.worst else "random",
+            early_stop="checks" if self.trial.worst else "auto",
             drop=("unchanged", "empty"),
         )
 

@@ -66,7 +66,29 @@ def try_(
         str, typer.Option(help="A Hugging Face id, a folder, the embedded model, or a server's model.")
     ] = EMBEDDED_NAME,
     engine: EngineOption = "transformers",
-    rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=8,
+            help="Rounds of critique and revision, each under a rule that is drawn by weight; with models "
+            "below 300 million parameters also if the draft keeps it (runs: critique.principles, "
+            "critique.early_stop). --principle and --worst choose otherwise.",
+        ),
+    ] = 1,
+    worst: Annotated[
+        bool,
+        typer.Option(
+            "--worst",
+            help="Criticise under the rule whose check the answer fails most, without one under a rule "
+            "without a check, and under none that it keeps (runs: critique.principles=worst with "
+            "critique.early_stop=checks).",
+        ),
+    ] = False,
+    max_new_tokens: Annotated[
+        int,
+        typer.Option(min=1, help="Longest draft and revision; those that end there are named.", metavar="N"),
+    ] = 112,
     seed: Annotated[int, typer.Option(min=0, help="Random seed that draws principles and answers.")] = 0,
     show_all: Annotated[
         bool,
@@ -91,7 +113,21 @@ def try_(
     if html is not None and prompts is None:
         raise typer.BadParameter("--html requires --prompts")
     trial = Trial(
-        constitution, given, model, against, prompts, limit, tags, chosen, rounds, seed, engine, theirs, html
+        constitution,
+        given,
+        model,
+        against,
+        prompts,
+        limit,
+        tags,
+        chosen,
+        rounds,
+        seed,
+        engine,
+        theirs,
+        html,
+        max_new_tokens,
+        worst,
     )
     emit(run_trial(trial), as_json, partial(print_trial, show_all=show_all))
 

@@ -25,8 +25,9 @@ from labelers.crowd.votes import MACHINES, current_judgments, votes_by_occasion
 from labelers.position import PositionBias, position_biases
 from publius.labels.beside_votes import RuleBesideVotes, rules_beside_votes
 from publius.labels.comparable import cases_as_a_whole, comparable_pairs, votes_as_a_whole
-from publius.labels.disagreements import Disagreement, disagreements_of
+from publius.labels.disagreements import Disagreement, NamedComparison, beginning_of, disagreements_of
 from publius.runs.reader import open_judgments
+from publius.sources.column_names import case_named
 
 _MACHINE_NAMES = {"ai": "The AI labeler agrees", CHECK_LABELER: "Machine checks agree"}
 
@@ -58,6 +59,8 @@ class AgreementReport:
     """The name to show for each annotator: as it was written, with its source only where that is needed."""
     excluded: dict[str, dict[str, int]] = field(default_factory=dict)
     """For each run that did not label comparisons that people judged, their number by reason."""
+    named: dict[str, NamedComparison] = field(default_factory=dict)
+    """The comparisons on which people or rules differ, by id; those that a folder has."""
 
     def name_of(self, annotator: str) -> str:
         """Return the name to show for an annotator."""
@@ -124,11 +127,13 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
         raise DataError("no judgments found", where=where, accepted="judgments.jsonl with judgments")
     report = agreement_report(found.values(), prompts)
     _add_texts(report.disagreements, folders)
+    against = [case for rule in report.rules for case in rule.against_in]
+    named = _named([*against, *(one.comparison_id for one in report.disagreements)], folders)
     people = {one.comparison_id for one in current_judgments(found.values()) if one.labeler not in MACHINES}
     alike = len({folder.name for folder in folders}) < len(folders)
-    named = {str(folder) if alike else folder.name: _excluded(folder, people) for folder in folders}
-    excluded = {name: reasons for name, reasons in named.items() if reasons}
-    return replace(report, excluded=excluded)
+    left_out = {str(folder) if alike else folder.name: _excluded(folder, people) for folder in folders}
+    excluded = {name: reasons for name, reasons in left_out.items() if reasons}
+    return replace(report, excluded=excluded, named=named)
 
 
 def _excluded(folder: Path, people: Collection[str]) -> dict[str, int]:
@@ -136,6 +141,23 @@ def _excluded(folder: Path, people: Collection[str]) -> dict[str, int]:
     with open_judgments(folder) as files:
         found = {(e.record_id, e.reason) for e in files.exclusions if e.stage == "label"}
     return dict(Counter(reason for identity, reason in sorted(found) if identity in people))
+
+
+def _named(ids: Iterable[str], folders: Sequence[Path]) -> dict[str, NamedComparison]:
+    """Return what tells people which comparisons these are, from the first folder that knows it."""
+    wanted = dict.fromkeys(ids)
+    found: dict[str, NamedComparison] = {}
+    for folder in folders:
+        with open_judgments(folder) as files:
+            for identity in wanted:
+                comparison = files.find_comparison(identity)
+                if comparison is None:
+                    continue
+                one = found.setdefault(identity, NamedComparison(beginning_of(comparison)))
+                one.case = one.case or case_named(files.own_columns(identity, comparison.prompt.id))
+                reasons = (exclusion.reason for exclusion in files.exclusions.children(identity))
+                one.left_out = one.left_out or next(reasons, "")
+    return found
 
 
 def _add_texts(disagreements: Sequence[Disagreement], folders: Sequence[Path]) -> None:

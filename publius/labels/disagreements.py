@@ -14,6 +14,18 @@ _BEGINNING = 200
 
 
 @dataclass(slots=True)
+class NamedComparison:
+    """What tells people which comparison it is."""
+
+    prompt: str
+    """The beginning of its last message."""
+    case: str = ""
+    """Its case or ticket in the user's own columns; empty without such a column."""
+    left_out: str = ""
+    """Why a run has no label for it; empty if it has one, or no run is given."""
+
+
+@dataclass(slots=True)
 class Disagreement:
     """A comparison on which two people or more made different choices."""
 
@@ -29,7 +41,7 @@ class Disagreement:
 
     def about(self, comparison: Comparison) -> None:
         """Add what the comparison is about; names of its answers that are known already stay."""
-        self.prompt = " ".join(comparison.prompt.messages[-1].content.split())[:_BEGINNING]
+        self.prompt = beginning_of(comparison)
         known = self.answers.get("a", ""), self.answers.get("b", "")
         found = best_named(known, (comparison.origin_a, comparison.origin_b))
         self.answers = dict(zip(("a", "b"), found, strict=True))
@@ -39,6 +51,11 @@ class Disagreement:
         if choice in ("a", "b"):
             return self.answers[choice] if len(set(self.answers.values())) > 1 else f"answer {choice}"
         return choice.replace("_", " ")
+
+
+def beginning_of(comparison: Comparison) -> str:
+    """Return the beginning of the last message of a comparison's prompt, on one line."""
+    return " ".join(comparison.prompt.messages[-1].content.split())[:_BEGINNING]
 
 
 def disagreements_of(votes: Iterable[Vote]) -> list[Disagreement]:

@@ -38,7 +38,7 @@ from publius.runs.pairs.label_metrics import label_metrics
 from publius.runs.pairs.labelled_by import LabelledBy
 from publius.runs.pairs.labelling import how_labelled, how_sampled
 from publius.runs.pairs.origins import where_from
-from publius.runs.pairs.people import people_together, read_people
+from publius.runs.pairs.people import outvoted_caveats, people_together, read_people
 from publius.runs.pairs.selection import RowSelection
 from publius.runs.pairs.unlabelled import require_preferences
 from publius.runs.parts.audited import audit_of
@@ -115,6 +115,8 @@ class ExportedRun:
     """Number of prompts by split."""
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     """Number of rows that a filter leaves out, by configuration and reason; of `kto`, the pairs."""
+    turned: tuple[str, ...] = ()
+    """Sentences about rows whose chosen answer is the one that people voted against."""
     contested: int = 0
     """Number of answers in `kto` that are chosen in one pair and rejected in another."""
     terms: CardTerms = NO_TERMS
@@ -218,6 +220,7 @@ def export_run(
         counts,
         test_split.prompts,
         left_out,
+        outvoted_caveats(run, conditions.sources),
         unpaired.contested,
         terms,
         carried=tuple(carried),

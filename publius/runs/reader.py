@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -36,6 +37,10 @@ class RecordInRun:
     """All of these records in the order of creation, including the record itself."""
     constitution: Constitution | None = None
     """The run's constitution; None if it cannot be loaded."""
+    prompt: Prompt | None = None
+    """The prompt that it was made from; in a run on given pairs it has no record of its own."""
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The user's own columns that were carried along, by the id of the prompt or the comparison."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON-able values."""
@@ -133,7 +138,10 @@ class RunReader(RecordsReader):
             return record.prompt.id
         if isinstance(record, Judgment | Preference):
             return self.comparison(record.comparison_id).prompt.id
-        return None
+        excluded = self.find_comparison(record.record_id)
+        if excluded is not None:
+            return excluded.prompt.id
+        return record.record_id if record.record_id in self.prompts else None
 
     def history(self, prompt_id: str) -> list[AnyRecord]:
         """Return all records of a run that were made from a prompt, in order of creation."""
@@ -164,7 +172,21 @@ def show_record(folder: Path, prefix: str) -> RecordInRun:
         history = [] if prompt_id is None else run.history(prompt_id)
         if prompt_id is not None and prompt_id in run.prompts:
             history.insert(0, run.prompts.get(prompt_id))
-    return RecordInRun(record, tuple(history or [record]), readable_constitution(folder))
+        prompts = [one if isinstance(one, Prompt) else _prompt_of(one) for one in (*history, record)]
+        about = [prompt_id, *(one.id for one in history if isinstance(one, Comparison))]
+        own = {name: columns for name in about if name and (columns := run.own_columns(name))}
+    return RecordInRun(
+        record,
+        tuple(history or [record]),
+        readable_constitution(folder),
+        next(filter(None, prompts), None),
+        own,
+    )
+
+
+def _prompt_of(record: AnyRecord) -> Prompt | None:
+    """Return the prompt that a record holds; None if it holds none."""
+    return record.prompt if isinstance(record, CritiqueTrace | ScoredAnswer | Comparison) else None
 
 
 def readable_constitution(folder: Path) -> Constitution | None:

@@ -23,6 +23,8 @@ _AnyRow = TypeVar("_AnyRow", Row, SourceRow)
 _STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 """One step of a path: a key, or a position in a list."""
 _PATH = re.compile(r"([^.\[\]]+|\[-?\d+\])((\.[^.\[\]]+)|\[-?\d+\])*")
+CASE_COLUMNS = ("id", "case", "case_id", "ticket", "ticket_id", "conversation_id", "#", "no", "nr", "number")
+"""Columns with the name of a case for people, in order of precedence; names match whatever their case."""
 _ANY_TABLE = "columns"
 _SHOWN_COLUMNS = 12
 _VERDICT_COLUMNS = ("verdict", "better")
@@ -294,3 +296,10 @@ def listed_columns(names: Sequence[str]) -> str:
     """Return columns in words: all names, or the first of many and how many more there are."""
     more = f" and {len(names) - _SHOWN_COLUMNS:,} more" if len(names) > _SHOWN_COLUMNS else ""
     return f"{', '.join(names[:_SHOWN_COLUMNS])}{more}"
+
+
+def case_named(values: Mapping[str, Any]) -> str:
+    """Return the cell of the first of `CASE_COLUMNS` that a row has and that is filled; empty without one."""
+    own = {folded_word(str(name)): value for name, value in reversed(list(values.items()))}
+    found = (own.get(folded_word(name)) for name in CASE_COLUMNS)
+    return next((" ".join(str(cell).split()) for cell in found if cell not in (None, "")), "")

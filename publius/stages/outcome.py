@@ -15,7 +15,7 @@ from engines.endpoint.spending import server_records_of
 from evaluation.config import STEERED
 from evaluation.gates.recorded import failed_gates
 from evaluation.measures import ceiling_sentences, cut_off_sentences
-from evaluation.report import unmeasured_principles
+from evaluation.report import out_of_scope_principles, unmeasured_principles
 from publius.models.reward_model import read_metrics, read_reward_metrics
 from publius.runs.estimates import compared
 from publius.runs.inputs import RESOLVED, recorded_config
@@ -88,6 +88,7 @@ class RunOutcome:
             "choice": read_choice(self.folder / STEERED),
             "evaluation": evaluation_of(self.folder),
             **({"unmeasured": list(unmeasured)} if (unmeasured := unmeasured_of(self.folder)) else {}),
+            **({"out_of_scope": list(outside)} if (outside := out_of_scope_of(self.folder)) else {}),
             **({"late": manifest["late"]} if manifest["late"] else {}),
             **({"servers": servers} if servers else {}),
             **({"estimated": estimated} if (estimated := [c.as_json() for c in compared(manifest)]) else {}),
@@ -144,11 +145,7 @@ def evaluation_caveats(folder: Path) -> EvaluationCaveats:
     if content is None or not (folder / RESOLVED).exists():
         return EvaluationCaveats()
     constitution = readable_constitution(folder)  # None if its Python checks are not allowed
-    # Those of newer versions may have further fields.
-    known = (
-        {key: one[key] for key in one.keys() & Metric.model_fields} for one in content.get("metrics", ())
-    )
-    metrics = [Metric.model_validate(one) for one in known]
+    metrics = _metrics_in(content)
     limit = recorded_config(folder).eval.sampling.max_new_tokens
     return EvaluationCaveats(cut_off_sentences(metrics, constitution, limit), ceiling_sentences(metrics))
 
@@ -160,6 +157,23 @@ def unmeasured_of(folder: Path) -> tuple[str, ...]:
     if content is None or constitution is None:
         return ()
     return unmeasured_principles(constitution, judged=bool(content.get("judged")))
+
+
+def out_of_scope_of(folder: Path) -> tuple[str, ...]:
+    """Return the principles with a check that no prompt of a run's evaluation is in the scope of."""
+    content = evaluation_of(folder)
+    constitution = readable_constitution(folder)
+    if content is None or constitution is None:
+        return ()
+    return out_of_scope_principles(constitution, _metrics_in(content))
+
+
+def _metrics_in(content: Mapping[str, Any]) -> list[Metric]:
+    """Return the metrics of an evaluation; those of newer versions may have further fields."""
+    known = (
+        {key: one[key] for key in one.keys() & Metric.model_fields} for one in content.get("metrics", ())
+    )
+    return [Metric.model_validate(one) for one in known]
 
 
 def evaluation_of(folder: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from labelers.crowd.agreement import ENOUGH_FOR_KAPPA, Agreement
 from labelers.crowd.reliability import PRIOR_ACCURACY
 from publius.console import heading, out
 from publius.labels.agreement import AgreementReport
-from publius.labels.beside_votes import RuleBesideVotes
+from publius.labels.disagreements import NamedComparison
 from publius.runs.exporting.together import WrittenGold
 from publius.runs.pairs.caveats import reason_in_words
 from publius.views.looking.cells import SHORT_ID
@@ -24,8 +24,8 @@ MAX_DISAGREEMENTS = 10
 """Comparisons on which people disagree to print; --json has all."""
 _MAX_AGAINST = 5
 """Comparisons to print for each rule that is against the votes; --json has all."""
-_PROMPT = 60
-"""Characters of a prompt to print."""
+_LINE, _FEWEST = 74, 20
+"""Characters of a line that names a comparison, and the fewest of its prompt."""
 MAX_PAIRS = 30
 """Pairs of annotators to print, those with most comparisons in common first; --json has all. Of more
 pairs, those with too few for a kappa are not printed."""
@@ -54,7 +54,7 @@ def print_report(report: AgreementReport) -> None:
         _print_pairs(report)
         _print_disagreements(report)
     _print_themselves(report)
-    _print_rules(report.rules)
+    _print_rules(report)
     _print_annotators(report)
 
 
@@ -111,13 +111,24 @@ def _print_disagreements(report: AgreementReport) -> None:
         return
     heading("Comparisons on which people disagree, least agreed first")
     for one in found[:MAX_DISAGREEMENTS]:
-        told = one.prompt if len(one.prompt) <= _PROMPT else f"{one.prompt[: _PROMPT - 3]}..."
-        out.print(f"{one.comparison_id}  {told}".rstrip())
+        named = report.named.get(one.comparison_id) or NamedComparison(one.prompt)
+        out.print(_told(one.comparison_id, named), markup=False)
         for choice, names in one.said.items():
             who = ", ".join(map(report.name_of, names))
             out.print(f"    {one.words_of(choice)}: {who}")
     if len(found) > MAX_DISAGREEMENTS:
         note(f"{counted(len(found) - MAX_DISAGREEMENTS, 'more comparison')}; --json has all")
+
+
+def _told(identity: str, named: NamedComparison | None) -> str:
+    """Return the id of a comparison with its case and the first words of its prompt, as far as known."""
+    if named is None:
+        return identity
+    case = f"{named.case}: " if named.case else ""
+    room = max(_FEWEST, _LINE - len(identity) - len(case))
+    told = named.prompt if len(named.prompt) <= room else f"{named.prompt[: room - 3]}..."
+    left_out = f"\n        left out: {named.left_out}" if named.left_out else ""
+    return f"{identity}  {case}{told}{left_out}".rstrip()
 
 
 def _print_themselves(report: AgreementReport) -> None:
@@ -136,8 +147,9 @@ def _print_themselves(report: AgreementReport) -> None:
     )
 
 
-def _print_rules(rules: Sequence[RuleBesideVotes]) -> None:
+def _print_rules(report: AgreementReport) -> None:
     """Print how often checks and the AI labeler prefer the answer that people prefer as a whole."""
+    rules = report.rules
     if not rules:
         return
     heading("Checks and AI labeler under each rule, beside people's votes as a whole")
@@ -149,10 +161,12 @@ def _print_rules(rules: Sequence[RuleBesideVotes]) -> None:
     out.print(table)
     for rule in rules:
         if rule.against_in:
-            cases = ", ".join(case[:SHORT_ID] for case in rule.against_in[:_MAX_AGAINST])
+            out.print(f"{rule.principle} ({rule.labeler}) is against the votes in", markup=False)
+            for case in rule.against_in[:_MAX_AGAINST]:
+                out.print(f"    {_told(case[:SHORT_ID], report.named.get(case))}", markup=False)
             left = len(rule.against_in) - _MAX_AGAINST
-            more = f" and {left:,} more (--json has all)" if left > 0 else ""
-            out.print(f"{rule.principle} ({rule.labeler}) is against the votes in {cases}{more}")
+            if left > 0:
+                out.print(f"    and {left:,} more (--json has all)")
 
 
 def _print_annotators(report: AgreementReport) -> None:

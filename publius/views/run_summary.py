@@ -95,7 +95,7 @@ def print_summary(outcome: RunOutcome) -> None:
     print_reward(Path(summary["run"]) / "reward", summary["reward"], "held-out pair")
     _print_choice(summary["choice"])
     if summary["evaluation"]:
-        _print_evaluation(summary["evaluation"], Path(summary["run"]), summary.get("unmeasured", ()))
+        _print_evaluation(summary, Path(summary["run"]))
     print_beside_estimate(summary.get("estimated", ()))
     print_next(Path(summary["run"]), commands_after(summary))
 
@@ -261,14 +261,24 @@ def _compared_in(evaluation: Mapping[str, Any]) -> str:
     return variants_in_words(metric["name"].partition(".")[0] for metric in evaluation["metrics"])
 
 
-def print_unmeasured(names: Sequence[str]) -> None:
-    """Print which principles are in no row of a table of measures, and what would measure them."""
+def print_unmeasured(names: Sequence[str], out_of_scope: Sequence[str] = ()) -> None:
+    """Print which principles are in no row of a table of measures, and what would measure them.
+
+    Args:
+        names: those without a check, where there is no judge.
+        out_of_scope: those with a check that no prompt is in the scope of.
+    """
+    if out_of_scope:
+        its = "its" if len(out_of_scope) == 1 else "their"
+        line = f"{counted(len(out_of_scope), 'rule')} not measured, as no prompt is in {its} scope"
+        out.print(f"{line}: {', '.join(out_of_scope)}", markup=False)
     if names:
         line = f"{counted(len(names), 'rule')} not measured, without a check and without a judge"
         out.print(f"{line} (set models.judge): {', '.join(names)}", markup=False)
 
 
-def _print_evaluation(evaluation: dict[str, Any], folder: Path, unmeasured: Sequence[str]) -> None:
+def _print_evaluation(summary: dict[str, Any], folder: Path) -> None:
+    evaluation = summary["evaluation"]
     metrics = [Metric.model_validate(metric) for metric in evaluation["metrics"]]
     learned = {name: same for name, same in evaluation.get("prompts_trained_on", {}).items() if same}
     known = "; ".join(f"{name} was trained on {same} of them" for name, same in learned.items())
@@ -276,7 +286,7 @@ def _print_evaluation(evaluation: dict[str, Any], folder: Path, unmeasured: Sequ
     asked = f"{counted(count, 'prompt')}: {known}" if known else counted(count, "held-out prompt")
     heading(f"{_compared_in(evaluation)}, {asked}")
     out.print(summary_table(metrics, out.width))
-    print_unmeasured(unmeasured)
+    print_unmeasured(summary.get("unmeasured", ()), summary.get("out_of_scope", ()))
     if gates := gate_results(evaluation):
         counts = Counter(result.outcome for result in gates)
         kind = "gates" if any(not one.is_default for one in gates) else "gates (default limits; none are set)"
@@ -352,7 +362,7 @@ def print_steering(steered: SteerOutcome) -> None:
     if evaluation := summary["evaluation"]:
         heading(f"Before and after steering, {counted(evaluation['prompts'], 'held-out prompt')}")
         out.print(summary_table(map(Metric.model_validate, evaluation["metrics"]), out.width))
-        print_unmeasured(summary.get("unmeasured", ()))
+        print_unmeasured(summary.get("unmeasured", ()), summary.get("out_of_scope", ()))
     heading("Result")
     if steered.chosen is None:
         out.print("no checkpoint was chosen: the base model stays")

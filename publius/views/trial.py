@@ -55,8 +55,27 @@ def print_trial(tried: Tried, *, show_all: bool = False) -> None:
             _print_prompt(results, f" {number} of {len(tried.prompts)}" if several else "")
         if several:
             _print_totals(tried)
+    if said := _cut_off_in_words(tried):
+        warn(said)
     if tried.left:
         note(f"{counted(tried.left, 'prompt')} of the file not tried; --limit N tries more")
+
+
+def _cut_off_in_words(tried: Tried) -> str:
+    """Return how many drafts and last answers are cut off, with what that means for checks; empty if none."""
+    results = [result for prompt in tried.prompts for result in prompt]
+    drafts = sum(prompt[0].cut_off[0] for prompt in tried.prompts)
+    revised = [result for result in results if len(result.trace.answers()) > 1]
+    last = sum(result.cut_off[1] for result in revised)
+    counts = ((drafts, counted(len(tried.prompts), "draft")), (last, counted(len(revised), "revision")))
+    said = " and ".join(f"{count:,} of {of}" for count, of in counts if count)
+    if not said:
+        return ""
+    are = "is" if drafts + last == 1 else "are"
+    return (
+        f"{said} {are} cut off at {counted(tried.max_new_tokens, 'token')}: what checks say of their length "
+        "and end proves nothing; --max-new-tokens N allows more"
+    )
 
 
 def _print_prompt(results: Sequence[TrialResult], number: str) -> None:
@@ -65,7 +84,7 @@ def _print_prompt(results: Sequence[TrialResult], number: str) -> None:
     tags = f" (tags: {', '.join(prompt.tags)})" if prompt.tags else ""
     heading(f"Prompt{number}{tags}")
     out.print(Text(prompt.messages[-1].content))
-    heading("Draft")
+    heading("Draft, cut off at the token limit" if results[0].cut_off[0] else "Draft")
     out.print(Text(results[0].trace.initial.text))
     for result in results:
         if len(results) > 1:
@@ -250,6 +269,7 @@ def _print_outcome(result: TrialResult, is_one_of_two: bool) -> None:
         _print_cut(f"   under {result.constitution.name} ({result.constitution.digest[:8]})")
     revised = len(result.trace.answers()) > 1
     name = "revision" if revised else "draft"
+    name += ", cut off" if result.cut_off[1] else ""
     _print_cut(f"   {name}: {cell_text(result.trace.answers()[-1].text)}")
     table = Table(box=None, show_header=False, pad_edge=False)
     for outcome in result.checks:

@@ -33,7 +33,7 @@ from publius.config.variations import shown_value
 from publius.console import heading, out
 from publius.runs.manifest import read_manifest
 from publius.runs.pairs.caveats import scripted_roles
-from publius.stages.outcome import unmeasured_of
+from publius.stages.outcome import out_of_scope_of, unmeasured_of
 from publius.stages.varied import VariedOutcome, VariedRun
 from publius.views.report.comparing.groups import GroupCell, GroupComparison, RunGroup, group_runs
 from publius.views.report.comparing.seeds import measured_over_seeds
@@ -174,15 +174,23 @@ def print_varied(compared: ComparedRuns) -> None:
             "\nno run was evaluated: publius eval in place of publius run, with the same options, measures "
             "what moved"
         )
-    if compared.contents is not None:
-        _print_rules(compared.contents)
-        _print_edited(compared.contents)
-        _print_flips(compared.contents)
+    _print_compared(compared.contents, measured)
     if compared.report is not None:
         folders = map(_from_here, compared.outcome.folders)
         command = shell_command("publius", "report", *folders, "--to", _from_here(compared.report))
         out.print(f"\nreport: {compared.report}", soft_wrap=True)
         note(command, plain=True)
+
+
+def _print_compared(contents: ReportContents | None, measured: Sequence[SeedGroup]) -> None:
+    """Print what the comparison says of single rules, edits and preferences."""
+    if contents is not None:
+        _print_rules(contents)
+    if len(measured) > 1:
+        _print_unmeasured(measured)
+    if contents is not None:
+        _print_edited(contents)
+        _print_flips(contents)
 
 
 def _print_groups(groups: Sequence[SeedGroup]) -> None:
@@ -211,7 +219,7 @@ def _print_measures(group: SeedGroup) -> None:
             table.add_row("  by seed", *seeds, style="dim")
     out.print(table)
     _print_legend([group])
-    print_unmeasured(unmeasured_of(group.folders[0]))
+    print_unmeasured(unmeasured_of(group.folders[0]), out_of_scope_of(group.folders[0]))
 
 
 def _print_headlines(groups: Sequence[SeedGroup]) -> None:
@@ -238,8 +246,13 @@ def _print_headlines(groups: Sequence[SeedGroup]) -> None:
     for group in groups:
         if measure in group.not_compared:
             out.print(f"{title_of(measure, '')}: {group.not_compared[measure]}", markup=False)
-    for names in dict.fromkeys(unmeasured_of(group.folders[0]) for group in groups):
-        print_unmeasured(names)
+
+
+def _print_unmeasured(groups: Sequence[SeedGroup]) -> None:
+    """Print the rules of each group that are in no row, those of groups with the same ones once."""
+    folders = [group.folders[0] for group in groups]
+    for names, outside in dict.fromkeys((unmeasured_of(one), out_of_scope_of(one)) for one in folders):
+        print_unmeasured(names, outside)
 
 
 def _print_rules(contents: ReportContents) -> None:

@@ -22,7 +22,7 @@ from core.text.messages import is_conversation
 from labelers.formats.prompt_columns import SYSTEMS, TALKS
 from prompts.sources import Html
 from publius.sources.answer_rows import COMPLETIONS, turns_in
-from publius.sources.column_names import at_paths, top_column
+from publius.sources.column_names import CASE_COLUMNS, at_paths, top_column
 from publius.sources.prompts import PromptFile, PromptRow, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.texts.html import OPTION, HtmlSeen, prompt_as_text, text_of_html, turns_of, warn_of_html
@@ -31,7 +31,7 @@ from training.examples import ExcludedExample
 
 REPLY_COLUMNS = ("reply", *COMPLETIONS)
 """Columns with a reply, in order of precedence; names match whatever their case."""
-_CASES = ("id", "case", "case_id", "ticket", "ticket_id", "conversation_id", "#", "no", "nr", "number")
+_CASES = CASE_COLUMNS
 """Columns that name a row for people, in order of precedence."""
 _OURS = ("prompt", "reply", "messages", "system", "tags", "id")
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow")

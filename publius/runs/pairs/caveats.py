@@ -21,7 +21,7 @@ from publius.config.run_file import RunConfig
 from publius.config.stand_ins import made_up, stand_in_roles, stand_ins_sentence
 from publius.runs.inputs import RESOLVED, recorded_config
 from publius.runs.manifest import MANIFEST, read_manifest
-from publius.runs.pairs.people import people_caveats
+from publius.runs.pairs.people import outvoted_caveats, people_caveats
 from publius.runs.reader import readable_constitution
 
 STAND_INS = "stand_ins"
@@ -60,7 +60,8 @@ def caveats(
     excluded = excluded_as_cut_off(folder, manifest)
     people = divided_people(folder, manifest)
     checks = check_caveats(folder)
-    return (*first, *answers, *excluded, *people, *checks, *labeler_caveats(manifest, labels))
+    outvoted = outvoted_caveats(folder)
+    return (*first, *answers, *excluded, *people, *outvoted, *checks, *labeler_caveats(manifest, labels))
 
 
 def reason_in_words(reason: str) -> str:

@@ -1,18 +1,21 @@
-"""What people's judgments in a run say together: how far they agree, and who contradicts themselves."""
+"""What people's judgments in a run say together: how far they agree, and where labels are against them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from core.notices import counted
-from core.records import Judgment, Preference
+from core.records import Comparison, Exclusion, Judgment, Preference
 from core.statistics.bootstrap import Interval
+from core.store.files import is_there
 from core.store.scan import scan_records
 from labelers.crowd.agreement import Agreement, annotator_agreement
+from labelers.crowd.outvoted import OutvotedPairs, outvoted_in_words, people_for_a, tally_outvoted
 from labelers.crowd.votes import (
     MACHINES,
     annotator_of,
@@ -22,7 +25,8 @@ from labelers.crowd.votes import (
     votes_of,
 )
 from labelers.mixing import rules_of
-from publius.runs.inputs import recorded_config
+from publius.runs.inputs import RESOLVED, recorded_config
+from publius.runs.reader import readable_constitution
 
 _PEOPLE = "people"
 """Key of the human judgments in the manifest."""
@@ -107,6 +111,48 @@ def people_caveats(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]
         f"divided about a probability above {_CLEAR:g}; label.mix=weights or label.aggregation=majority "
         "stays near the votes.",
     )
+
+
+def outvoted_people(folder: Path, sources: Collection[str] = ()) -> OutvotedPairs:
+    """Return how the labels of a run go with people's votes; without votes or labels, no pair is counted.
+
+    Args:
+        folder: the run folder.
+        sources: the sources of the votes to count; all if empty.
+    """
+    judgments = (
+        judgment
+        for judgment in scan_records(folder / "judgments.jsonl", Judgment)
+        if judgment.labeler not in MACHINES and (not sources or judgment.labeler in sources)
+    )
+    people = list(judgments)
+    constitution = readable_constitution(folder) if people else None
+    if constitution is None or not is_there(folder / "preferences.jsonl"):
+        return OutvotedPairs()
+    files = (folder / name for name in ("comparisons.jsonl", "added_comparisons.jsonl"))
+    found = tally_outvoted(
+        people_for_a(people),
+        chain.from_iterable(scan_records(file, Comparison) for file in files),
+        scan_records(folder / "preferences.jsonl", Preference),
+        scan_records(folder / "exclusions.jsonl", Exclusion),
+        constitution,
+    )
+    found.sources = {judgment.labeler for judgment in people}
+    return found
+
+
+def outvoted_caveats(folder: Path, sources: Collection[str] = ()) -> tuple[str, ...]:
+    """Return sentences about labels of a run that are against people's votes.
+
+    Args:
+        folder: the run folder.
+        sources: the sources of the votes to speak of; all if empty.
+    """
+    if not is_there(folder / RESOLVED):
+        return ()
+    label = recorded_config(folder).label
+    mixing = f"label.mix={label.mix}, label.aggregation={label.aggregation}"
+    return tuple(outvoted_in_words(outvoted_people(folder, sources), mixing))
 
 
 def _divided(agreement: Agreement, alpha: str, divided: int) -> tuple[str, ...]:

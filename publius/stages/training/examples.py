@@ -25,6 +25,7 @@ from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.runs.pairs.caveats import divided_people, labeler_caveats
 from publius.runs.pairs.label_metrics import judgment_metrics
+from publius.runs.pairs.people import outvoted_caveats
 from publius.runs.parts.audited import audit_of
 from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, parse_stage, prompts_of, require_stage
@@ -193,7 +194,7 @@ def labelled(
     chosen = (p.origin_chosen for p in run.preferences if p.comparison_id in used) if used else ()
     by_ai = any(AI_LABELER in source.split("+") for source in sources)
     audit = audit_of(run.folder, run.manifest) if by_ai else {}
-    caveats = divided_people(run.folder, run.manifest)
+    caveats = divided_people(run.folder, run.manifest) + outvoted_caveats(run.folder)
     audited = {**run.manifest, "audit": audit}
     caveats += labeler_caveats(audited, judgment_metrics(run.folder)) if by_ai else ()
     origins = Counter(name.partition(":")[0] for name in chosen)

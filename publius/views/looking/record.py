@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -75,11 +76,15 @@ class _Pair:
 def print_record(found: RecordInRun) -> None:
     """Print all records of a run about a record's prompt, with a mark at the record itself."""
     words = _words_of(found.constitution)
-    for entry in _grouped(found.history):
+    is_told = any(isinstance(record, Prompt) for record in found.history)
+    history = found.history if is_told or found.prompt is None else (found.prompt, *found.history)
+    for entry in _grouped(history):
         if isinstance(entry, _Pair):
-            _print_pair(entry, words, found.record.id)
+            _print_pair(entry, words, found.record.id, found.own.get(entry.comparison.id, {}))
         else:
             _print(entry, words, marked=entry.id == found.record.id)
+            if isinstance(entry, Prompt) and (own := found.own.get(entry.id)):
+                _print_own(own)
 
 
 def why_not_kept(revision: Revision) -> str:
@@ -123,7 +128,8 @@ def _print(record: AnyRecord, words: Mapping[str, str], *, marked: bool) -> None
         heading(f"{mark}prompt {record.id}")
         for message in record.messages:
             out.print(Text(f"[{message.role}] {message.content}"))
-        out.print(Text(f"split {record.split}, tags {', '.join(record.tags) or 'none'}", style="dim"))
+        split = "" if record.split is None else f"split {record.split}, "
+        out.print(Text(f"{split}tags {', '.join(record.tags) or 'none'}", style="dim"))
     elif isinstance(record, CritiqueTrace):
         heading(f"{mark}critique and revision {record.id}")
         _print_trace(record, words)
@@ -138,9 +144,20 @@ def _print(record: AnyRecord, words: Mapping[str, str], *, marked: bool) -> None
         out.print(Text(_why_excluded(record)))
 
 
-def _print_pair(pair: _Pair, words: Mapping[str, str], shown: str) -> None:
+def _print_own(columns: Mapping[str, Any]) -> None:
+    """Print the user's own columns that are filled, on one line."""
+    filled = (f"{name}: {' '.join(str(cell).split())}" for name, cell in columns.items() if cell is not None)
+    out.print(Text("; ".join(filled), style="dim"))
+
+
+def _print_pair(pair: _Pair, words: Mapping[str, str], shown: str, own: Mapping[str, Any]) -> None:
     preference = pair.preference
     heading(f"{'> ' if pair.holds(shown) else ''}{pair.heading}")
+    if own:
+        _print_own(own)
+    for exclusion in pair.exclusions:
+        mark = f"> {exclusion.id} " if exclusion.id == shown else ""
+        out.print(Text(mark + _why_excluded(exclusion), style="bold"))
     for title, (origin, text) in zip(pair.titles, pair.answers, strict=True):
         length = counted(len(text.split()), "word")
         out.print(Text.assemble((f"{title} ({origin}, {length}): ", "bold"), text))
@@ -149,9 +166,6 @@ def _print_pair(pair: _Pair, words: Mapping[str, str], shown: str) -> None:
         out.print(Text(f"p of the chosen answer {preference.p_chosen:.2f}{weight}", style="bold"))
     if pair.judgments:
         out.print(_table(pair, words, shown))
-    for exclusion in pair.exclusions:
-        mark = f"> {exclusion.id} " if exclusion.id == shown else ""
-        out.print(Text(mark + _why_excluded(exclusion)))
 
 
 def _table(pair: _Pair, words: Mapping[str, str], shown: str) -> Table:

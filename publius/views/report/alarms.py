@@ -20,6 +20,7 @@ from publius.runs.pairs.caveats import (
     scripted_roles,
 )
 from publius.runs.pairs.data_card import is_given_pairs
+from publius.runs.pairs.people import outvoted_caveats
 from publius.stages.compare import FEW_COMPARED
 from publius.stages.outcome import evaluation_caveats, few_learned
 from publius.stages.quality.steered import read_choice
@@ -112,6 +113,8 @@ def _of_texts(run: RunSource, labels: LabelStatistics | None) -> Iterator[RunAla
     for text in (*answers, *excluded_as_cut_off(run.folder, run.manifest), *evaluated.cut_off):
         yield RunAlarm("serious", "length of answers", (text,))
     for text in divided_people(run.folder, run.manifest):
+        yield RunAlarm("serious", "people", (text,))
+    for text in outvoted_caveats(run.folder):
         yield RunAlarm("serious", "people", (text,))
     for text in check_caveats(run.folder):
         yield RunAlarm("caution", "checks", (text,))

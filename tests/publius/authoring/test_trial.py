@@ -13,9 +13,10 @@ from constitution.schema import Constitution
 from core.errors import ConfigError
 from core.records import Comparison, Prompt
 from engines.embedded import EMBEDDED_NAME
+from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
 from labelers.check import check_judgments
-from publius.authoring.trial import Trial, TrialResult, Tried, run_trial, verdict_of_revision
+from publius.authoring.trial import ANSWER_TOKENS, Trial, TrialResult, Tried, run_trial, verdict_of_revision
 from publius.console import out
 from publius.views.trial import print_trial
 from tests.publius.invoking import here
@@ -28,6 +29,7 @@ RULES = """\
 - {id: kind, text: The reply is kind.}
 - {id: honest, text: The reply is honest.}
 """
+KEPT = "- {id: kept, text: At most a thousand words., check: {kind: max_words, value: 1000}}\n"
 
 
 @pytest.fixture
@@ -211,3 +213,60 @@ def test_the_overall_line_names_the_rule_that_decided_and_the_chosen_rules_resul
     assert "Overall: the revision is clearly better, p = 0.95, decided by short" in said
     assert "calm: the revision still fails its check" in said
     assert "finds: '2'" in said
+
+
+def test_drafts_and_revisions_that_end_at_the_token_limit_are_said_to_be(
+    rules: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    constitution = load_constitution(str(rules))
+    whole, cut = (result_of(constitution, "Two words.", "Two others.", ()) for _ in range(2))
+    revision = cut.trace.revisions[0]
+    last = revision.candidates[-1].model_copy(update={"finish_reason": "length"})
+    trace = cut.trace.model_copy(
+        update={
+            "initial": cut.trace.initial.model_copy(update={"finish_reason": "length"}),
+            "revisions": (revision.model_copy(update={"candidates": (last,)}),),
+        }
+    )
+    cut = replace(cut, trace=trace)
+    caplog.clear()
+    print_trial(Tried(((whole,),)))
+    assert not caplog.messages
+    tried = Tried(((whole,), (cut,)), max_new_tokens=9)
+    assert [result["cut_off"] for (result,) in tried.as_json()["prompts"]] == [
+        {"draft": False, "last": False},
+        {"draft": True, "last": True},
+    ]
+    print_trial(tried)
+    assert capsys.readouterr().out.count("Draft, cut off at the token limit") == 1
+    (said,) = caplog.messages
+    assert said.startswith("1 of 2 drafts and 1 of 2 revisions are cut off at 9 tokens: what checks say")
+    assert "--max-new-tokens N" in said
+
+
+def test_the_token_limit_reaches_drafts_and_revisions_and_its_default_is_the_one_of_the_help(rules: Path):
+    engine = ScriptedEngine()
+    run_trial(Trial(str(rules), ("Hello",), "scripted", max_new_tokens=7), lambda *_: engine)
+    limits = {request.purpose: request.sampling.max_new_tokens for request in generations(engine)}
+    assert (limits["draft"], limits["revision"]) == (7, 7)
+    assert limits["critique"] != 7
+    shown = " ".join(here("try", "--help").stdout.split())
+    assert f"those that end there are named. [default: {ANSWER_TOKENS}" in shown
+
+
+def generations(engine: ScriptedEngine) -> list[GenerationRequest]:
+    return [request for request in engine.history if isinstance(request, GenerationRequest)]
+
+
+def test_worst_spends_no_round_on_a_rule_that_the_answer_keeps(rules: Path):
+    rules.write_text("- {id: long, text: At most two words., check: {kind: max_words, value: 2}}\n" + KEPT)
+    broken = Trial(str(rules), ("Hello",), "scripted", worst=True, rounds=2)
+    ((result,),) = run_trial(broken).prompts
+    assert {revision.principle_id for revision in result.trace.revisions} == {"long"}
+    rules.write_text(KEPT)
+    ((kept,),) = run_trial(broken).prompts
+    assert not kept.trace.revisions
+    ((drawn,),) = run_trial(replace(broken, worst=False)).prompts
+    assert len(drawn.trace.revisions) in (0, 2)  # by early_stop: auto, which asks for the model's size
+    with pytest.raises(ConfigError, match="found --principle as well"):
+        run_trial(replace(broken, principles=("kept",)))

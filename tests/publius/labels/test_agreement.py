@@ -260,3 +260,33 @@ def test_select_refuses_what_is_no_labelled_run(tmp_path: Path):
     assert done.returncode == 2
     assert "the stage label has not run yet" in done.stderr
     assert here("select", folder, "--budget", 0).returncode == 2
+
+
+def test_comparisons_that_a_rule_is_against_have_their_case_their_prompt_and_why_they_have_no_label(
+    tmp_path: Path,
+):
+    hard = "{id: no-refund, text: No refunds., hard: true, check: {kind: contains_none, value: [refund]}}"
+    short = "{id: short, text: It is short., check: {kind: max_words, value: 3}}"
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(f"name: desk\nprinciples:\n  - {hard}\n  - {short}\n")
+    rows = [
+        {"prompt": f"Where is bike {n}?", "response_a": first, "response_b": "We refund it.", "best": best}
+        for n, (first, best) in enumerate((("We refund all of it.", "a"), ("Go.", "b")))
+    ]
+    table = tmp_path / "two.jsonl"
+    table.write_text("".join(json.dumps(row | {"Ticket": f"T-{n}"}) + "\n" for n, row in enumerate(rows)))
+    columns = ("--columns", "prompt=prompt,response_a=response_a,response_b=response_b,verdict=best")
+    done = here("import", "labels", table, "--labeler", "Ruth", "--to", tmp_path / "votes", *columns)
+    assert done.returncode == 0, done.stderr
+    options = ("--set", "engine.kind=scripted", "--set", f"label.humans=[{tmp_path / 'votes'}]")
+    done = here("label", "--pairs", table, "--constitution", rules, "--to", tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    said = here("agreement", tmp_path / "votes", run).stdout
+    one, other = said.split("is against the votes in\n")[1:]
+    both = one + other
+    assert "  T-1: Where is bike 1?\n" in both
+    assert "  T-0: Where is bike 0?\n        left out: both answers break a hard principle" in both
+    named = json.loads(here("agreement", tmp_path / "votes", run, "--json").stdout)["named"]
+    assert sorted(one["case"] for one in named.values()) == ["T-0", "T-1"]
+    assert max(map(len, both.splitlines())) <= 80

@@ -83,6 +83,31 @@ def test_card_says_where_pairs_answers_and_votes_are_from(tmp_path: Path):
     assert votes in unescaped(card)
 
 
+def test_votes_that_a_hard_rule_turns_round_are_said_by_every_command(tmp_path: Path):
+    refused = [ticket(n, reply_old=f"No. We refund number {n}.", best="old") for n in range(2)]
+    pairs = lines(tmp_path / "two.jsonl", [*refused, ticket(2, best="new"), ticket(3, best="old")])
+    mapped = ",".join(f"{ours}={theirs}" for ours, theirs in (NAMES | {"verdict": "best"}).items())
+    named = ("--labeler", "Ruth", "--verdicts", "a=old,b=new", "--to", tmp_path / "votes")
+    done = here("import", "labels", pairs, *named, "--columns", mapped)
+    assert done.returncode == 0, done.stderr
+    rules = tmp_path / "rules.yaml"
+    hard = "{id: no-refund, text: No refunds., hard: true, check: {kind: contains_none, value: [refund]}}"
+    rules.write_text(f"name: desk\nprinciples:\n  - {hard}\n")
+    options = ("--to", tmp_path, "--set", "engine.kind=scripted", "--set", f"label.humans=[{tmp_path}/votes]")
+    columns = ",".join(f"{ours}={theirs}" for ours, theirs in NAMES.items())
+    shown = here("label", "--pairs", pairs, "--constitution", rules, "--columns", columns, *options)
+    said = "`no-refund` is hard and chose against the votes of Ruth in 2 of 4 pairs"
+    assert said in " ".join(shown.stdout.split()), shown.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert said in " ".join(here("show", folder).stdout.split())
+    alarms = json.loads(here("report", folder, "--json", "--to", tmp_path / "page.html").stdout)["alarms"]
+    assert any(said in alarm["text"] for alarm in alarms)
+    exported = here("export", folder, "--source", "Ruth", "--to", tmp_path / "data")
+    assert said in " ".join(exported.stderr.split())
+    assert said.replace("`", "") in unescaped((tmp_path / "data" / "README.md").read_text()).replace("`", "")
+    assert "chose against" not in here("export", folder, "--source", "check", "--to", tmp_path / "d").stderr
+
+
 def unescaped(text: str) -> str:
     return text.replace("\\", "")
 

@@ -71,3 +71,31 @@ def test_shares_that_do_not_sum_to_one_name_the_setting_that_makes_them(project:
         load_run_config(project / "run.yaml", ["split.test=0"])
     again = load_run_config(project / "run.yaml", ["split.test=0", "split.preference=0.55"])
     assert again.split.test == 0
+
+
+def test_a_rule_that_no_evaluation_prompt_is_in_the_scope_of_is_named_with_the_reason(tmp_path: Path):
+    rules = """\
+name: small
+principles:
+  - {id: short, text: At most twelve words., check: {kind: max_words, value: 12}}
+  - {id: brakes-first, text: Stop., applies_to: {pattern: brake}, check: {kind: contains, value: stop}}
+"""
+    write_project(tmp_path, constitution=rules)
+    questions = "".join(
+        json.dumps({"prompt": f"Question {n}: why {n}?", "split": "test"}) + "\n" for n in range(8)
+    )
+    (tmp_path / "prompts.jsonl").write_text(questions)
+    vary = ("--vary", "seed=0", "--vary", "eval.sampling.max_new_tokens=30,40")
+    done = here("eval", tmp_path / "run.yaml", *options("eval.models=[base]"))
+    assert done.returncode == 0, done.stderr
+    said = "1 rule not measured, as no prompt is in its scope: brakes-first"
+    assert said in done.stdout
+    (run,) = (tmp_path / "runs").iterdir()
+    line = "Not measured, since no prompt is in its scope (`applies_to`, `except`): `brakes-first`."
+    assert line in (run / "eval" / "report.md").read_text()
+    assert here("report", run, "--to", tmp_path / "page.html").returncode == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "no prompt is in its scope (<code>applies_to</code>" in page
+    varied = here("eval", tmp_path / "run.yaml", *options("eval.models=[base]"), *vary)
+    _, _, below = varied.stdout.partition("Rules by group")
+    assert said in below, varied.stdout + varied.stderr

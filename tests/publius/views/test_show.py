@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -175,6 +176,40 @@ def test_a_filtered_view_keeps_what_speaks_against_the_labeler(folder: Path, tmp
     ]
     for conditions in ((), ("--min-p", 0.51), ("--tag", "calm")):
         assert [line for line in shown(copy, *conditions)["small_print"] if line in against] == against
+
+
+def test_a_record_is_shown_with_its_prompt_and_own_columns_and_the_reason_of_its_exclusion(tmp_path: Path):
+    rules = tmp_path / "rules.yaml"
+    hard = "{id: no-refund, text: No refunds., hard: true, check: {kind: contains_none, value: [refund]}}"
+    rules.write_text(f"name: desk\nprinciples:\n  - {hard}\n")
+    rows = [
+        {
+            "prompt": f"Where is bike {n}?",
+            "response_a": f"A refund {n}.",
+            "response_b": said,
+            "Ticket": f"T-7{n}",
+        }
+        for n, said in enumerate(("Go to the app.", "We refund it."))
+    ]
+    (tmp_path / "two.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--to", tmp_path, "--set", "engine.kind=scripted")
+    assert here("label", "--pairs", tmp_path / "two.jsonl", "--constitution", rules, *options).returncode == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    (excluded,), (label,) = lines(folder, "exclusions.jsonl"), lines(folder, "preferences.jsonl")
+    for identity in (excluded["record_id"], excluded["id"]):
+        said = here("show", folder, identity).stdout
+        for part in ("[user] Where is bike 1?", "Ticket: T-71", "excluded by aggregate: both answers break"):
+            assert part in said
+        assert "split None" not in said
+    said = here("show", folder, label["id"]).stdout
+    assert "[user] Where is bike 0?" in said
+    assert "Ticket: T-70" in said
+
+
+def test_the_own_columns_of_a_prompt_are_below_it(folder: Path):
+    (preference, *_) = lines(folder, "preferences.jsonl")
+    said = here("show", folder, preference["id"]).stdout
+    assert re.search(r"\[user\] Number (\d+): .*\n.*tags .*\nticket: \1\n", said)
 
 
 def test_filters_count_what_they_leave_out_with_the_reason(folder: Path):

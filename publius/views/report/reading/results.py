@@ -11,7 +11,7 @@ from evaluation.config import BASE, STEERED
 from evaluation.judged.names import JUDGED
 from evaluation.measures import COMPLIANCE
 from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, is_steered, title_of
-from evaluation.report import unmeasured_principles
+from evaluation.report import out_of_scope_principles, unmeasured_principles
 from evaluation.win_rate import WIN_RATE
 from publius.stages.variants import PROMPTED, UNTRAINED
 from publius.views.report.figures import Figure, FigureBook
@@ -107,6 +107,8 @@ class Results:
     """Number of principles that machine checks measured."""
     unmeasured_count: Figure | None = None
     """Number of `unmeasured`; None if there is none."""
+    out_of_scope: tuple[str, ...] = ()
+    """Principles with a check that no prompt is in the scope of."""
 
     @property
     def main(self) -> str | None:
@@ -148,9 +150,10 @@ def read_results(run: RunSource, book: FigureBook) -> Results | None:
         if count
     }
     best_of = content.get("drift", {}).get("best_of_n_by_reward", {}).get("points", ())
-    unmeasured: tuple[str, ...] = ()
+    unmeasured, out_of_scope = tuple[str, ...](), tuple[str, ...]()
     if run.constitution is not None:
         unmeasured = unmeasured_principles(run.constitution, judged=bool(judged))
+        out_of_scope = out_of_scope_principles(run.constitution, metrics.values.values())
     checks = sum(measure.startswith(f"{COMPLIANCE}.") for measure in metrics.measures)
     return Results(
         metrics.variants,
@@ -166,6 +169,7 @@ def read_results(run: RunSource, book: FigureBook) -> Results | None:
         run.constitution.yardsticks if run.constitution else (),
         book.count(f"{prefix}.checked", checks) if checks else None,
         book.count(f"{prefix}.unmeasured", len(unmeasured)) if unmeasured else None,
+        out_of_scope,
     )
 
 
