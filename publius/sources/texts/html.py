@@ -17,54 +17,24 @@ from labelers.formats.opinions import Pair
 
 READ_AS_TEXT = "HTML was read as text"
 IN_RUN_FILE = "prompts.html: text in the run file or --set prompts.html=text; keep leaves this warning out"
-OPTION = "--html text; --html keep leaves this warning out"
+IN_COMMAND = "--html text; --html keep leaves this warning out"
 """What reads HTML as text, in a run and in a command."""
 
 _PARAGRAPHS = {"p", "blockquote", "pre", "ul", "ol", "table", "hr", *(f"h{size}" for size in range(1, 7))}
-_LINES = {"br", "div", "li", "tr", "dt", "dd", "section", "article", "header", "footer"}
+_LINES = {"br", "div", "li", "tr", "dt", "dd"}
 _CELLS = {"td", "th"}
 _WITHIN = {
-    *(
-        "a",
-        "abbr",
-        "b",
-        "big",
-        "body",
-        "center",
-        "cite",
-        "code",
-        "del",
-        "em",
-        "figure",
-        "font",
-        "head",
-        "html",
-    ),
-    *(
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "link",
-        "main",
-        "mark",
-        "meta",
-        "s",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-    ),
-    *("sup", "tbody", "tfoot", "thead", "u", "wbr"),
-}
-_HIDDEN = {"script", "style", "title"}
+    "a", "abbr", "b", "big", "body", "center", "cite", "code", "del", "em", "figure", "font", "head", "html",
+    "i", "img", "ins", "kbd", "mark", "meta", "s", "small", "span", "strike", "strong", "sub", "sup", "tbody",
+    "thead", "u", "wbr",
+}  # fmt: skip
+_HIDDEN = {"script", "style"}
 _TAGS = _PARAGRAPHS | _LINES | _CELLS | _WITHIN | _HIDDEN
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]++`", re.DOTALL)
 """Code in Markdown, whose HTML is meant as it is."""
 _TAG = re.compile(
-    r"<!--(?:[^<-]|-(?!->)|<(?!!--))*+-->|</?([A-Za-z][A-Za-z0-9]*+)(?:[\s/](?:\"[^\"]*+\"|'[^']*+'|[^<>\"'])*+)?>",
-    re.DOTALL,
+    r"<!--(?:[^<-]|-(?!->)|<(?!!--))*+-->"
+    r"|</?([A-Za-z][A-Za-z0-9]*+)(?:[\s/](?:\"[^\"]*+\"|'[^']*+'|[^<>\"'])*+)?>"
 )
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|([A-Za-z][A-Za-z0-9]{1,31}));")
 _SOFT = "\v"
@@ -133,7 +103,7 @@ def texts_of_pair(pair: Pair) -> list[str]:
     return [*turns, pair.first.response, pair.second.response]
 
 
-def turns_of(prompt: Prompt | None) -> list[str]:
+def asked_texts(prompt: Prompt | None) -> list[str]:
     """Return the texts of a prompt that may be read as HTML."""
     return [] if prompt is None else [one.content for one in prompt.messages if one.role != "system"]
 
@@ -191,6 +161,7 @@ def _plain(html: str, *, is_laid_out: bool) -> str:
     """Return a part of a text without its tags. Where tags lay it out, its own line breaks are spaces."""
     parts: list[str] = []
     last, hidden = 0, ""
+    ends = {name: html.lower().rfind(f"</{name}>") for name in _HIDDEN}
     for tag in _TAG.finditer(html):
         name, is_end = _name(tag), tag[0].startswith("</")
         if name and name not in _TAGS:
@@ -200,7 +171,7 @@ def _plain(html: str, *, is_laid_out: bool) -> str:
         last = tag.end()
         if hidden == name and is_end:
             hidden = ""
-        elif not hidden and name in _HIDDEN and not is_end:
+        elif not hidden and name in _HIDDEN and not is_end and ends[name] >= last:
             hidden = name
     if not hidden:
         parts.append(_shown(html[last:], is_laid_out=is_laid_out))
@@ -222,4 +193,9 @@ def _break(name: str, *, is_end: bool) -> str:
 def _shown(text: str, *, is_laid_out: bool) -> str:
     if is_laid_out:
         text = re.sub(r"\s+", " ", text)
-    return _ENTITY.sub(lambda found: unescape(found[0]) if _is_entity(found) else found[0], text)
+    return _ENTITY.sub(_character, text)
+
+
+def _character(entity: re.Match[str]) -> str:
+    """Return the character that an entity stands for. A space that keeps words together is a space."""
+    return unescape(entity[0]).replace("\xa0", " ") if _is_entity(entity) else entity[0]
