@@ -99,6 +99,7 @@ class LabelImport:
         places: True to store the row of each judgment. Imports of other forms have never done so, and the
             digest of their files is part of the runs that use them.
         min_margin: the smallest score difference to import; None imports every judgment.
+        prepare: changes the labels of a row before they are written.
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class LabelImport:
         *,
         places: bool = False,
         min_margin: float | None = None,
+        prepare: Callable[[RowLabels], RowLabels] | None = None,
     ) -> None:
+        self._prepare = prepare
         self._places, self._min_margin = places, min_margin
         self._occasions, self._contents = Occasions(), dict[int, int]()
         self._is_plain = False
@@ -134,7 +137,8 @@ class LabelImport:
         """
         self._is_plain = source.name == PLAIN_TABLE
         for labels in source.read(self._seen(rows)):
-            self._take(self._far_apart(labels))
+            prepared = labels if self._prepare is None else self._prepare(labels)
+            self._take(self._far_apart(prepared))
             for _ in labels.rows:
                 advance()
         answered = self.tally.kept + self.tally.dropped_rows

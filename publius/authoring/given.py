@@ -15,10 +15,16 @@ from core.records import Prompt
 from core.text.explain import one_of
 from core.text.yaml_writing import yaml_flow
 from prompts.conditions import Conditions
+from prompts.sources import Html
 from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
 from publius.sources.prompt_survey import MappedBy, survey
 from publius.sources.splits.mapping import described_others
-from publius.stages.prompts import admitted_rows, splits_in_words, warn_if_all_held_out
+from publius.sources.texts.html import OPTION, HtmlSeen, warn_of_html
+from publius.stages.prompts import (
+    admitted_rows,
+    splits_in_words,
+    warn_if_all_held_out,
+)
 
 _PLACES = 3
 """Skipped rows of a reason that are named."""
@@ -37,6 +43,8 @@ class GivenPrompts:
     """Places of the skipped rows, by reason."""
     unread: str = ""
     """In one line, the splits of the data set that are not read."""
+    html: HtmlSeen = field(default_factory=HtmlSeen)
+    """How many prompts have HTML of which is to be warned."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts, and the places of skipped rows by reason."""
@@ -64,6 +72,7 @@ def read_given(
     columns: Mapping[str, str] | None = None,
     where: Conditions | None = None,
     split: Mapping[str, str] | None = None,
+    html: Html | None = None,
 ) -> GivenPrompts:
     """Return the prompts of a file.
 
@@ -72,6 +81,7 @@ def read_given(
         columns: the file's column for each of ours, as in `prompts.columns` of a run file.
         where: values that columns must have, as in `prompts.where`.
         split: the data set's or the rows' split for each one of the run, as in `prompts.split`.
+        html: what becomes of HTML, as in `prompts.html`; None warns of it.
 
     Raises:
         ConfigError: if a column is not one of ours.
@@ -82,7 +92,13 @@ def read_given(
         if ours not in known:
             raise ConfigError(f"unknown column {ours!r}", where="--columns", accepted=one_of(known, ours))
     config = PromptsConfig.model_validate(
-        {"path": path, "columns": dict(columns or {}), "where": dict(where or {}), "split": split}
+        {
+            "path": path,
+            "columns": dict(columns or {}),
+            "where": dict(where or {}),
+            "split": split,
+            "html": html,
+        }
     )
     return prompts_of_run(config, SplitConfig(), "--columns")
 
@@ -121,7 +137,8 @@ def prompts_of_run(
             prompts.append(entry.admission.prompt)
         else:
             skipped.setdefault(reason or "no prompt", []).append(entry.row.place)
-    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits)
+    html = found.html if config.html is None else HtmlSeen()
+    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits, html)
 
 
 def note_split(given: GivenPrompts) -> None:
@@ -142,6 +159,7 @@ def note_given(given: GivenPrompts | None) -> None:
         note(given.line())
         if given.unread:
             note(given.unread)
+        warn_of_html(given.html, "prompts", OPTION)
 
 
 def note_mapped(path: Path, splits: Mapping[str, str] | None) -> None:

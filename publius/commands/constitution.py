@@ -10,7 +10,7 @@ import typer
 
 from core.notices import note, warn
 from engines.embedded import EMBEDDED_NAME
-from publius.commands.options import AsJson, EngineOption, PromptFileColumns
+from publius.commands.options import AsJson, EngineOption, HtmlOption, PromptFileColumns
 from publius.console import emit, print_json
 from publius.runs.project import DEFAULT_PROMPT
 
@@ -41,6 +41,7 @@ def try_(
         typer.Option(help="A file of prompts, in any form that a run reads.", metavar="FILE"),
     ] = None,
     columns: PromptFileColumns = None,
+    html: HtmlOption = None,
     limit: Annotated[
         int, typer.Option(min=1, help="With --prompts: number of prompts to take.", metavar="N")
     ] = 5,
@@ -87,8 +88,10 @@ def try_(
     theirs = parse_columns(columns or [], _MOOD)
     if theirs and prompts is None:
         raise typer.BadParameter("--columns requires --prompts")
+    if html is not None and prompts is None:
+        raise typer.BadParameter("--html requires --prompts")
     trial = Trial(
-        constitution, given, model, against, prompts, limit, tags, chosen, rounds, seed, engine, theirs
+        constitution, given, model, against, prompts, limit, tags, chosen, rounds, seed, engine, theirs, html
     )
     emit(run_trial(trial), as_json, partial(print_trial, show_all=show_all))
 
@@ -111,6 +114,7 @@ def check(
             "prompt=question,reply=answer with --replies.",
         ),
     ] = None,
+    html: HtmlOption = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -199,7 +203,7 @@ def check(
         emit(explain_codes(explain), as_json, print_codes)
         return 0
     _refuse_beside_replies(replies, reply, prompts, prompt)
-    _refuse_without_file(columns, to, prompts, replies, long=long)
+    _refuse_without_file(columns, to, prompts, replies, html, long=long)
     if prompts is not None and run is not None:
         raise typer.BadParameter("give --prompts or --run, not both")
     if constitution is None:
@@ -212,7 +216,7 @@ def check(
         )
     if replies is not None:
         theirs = parse_columns(columns or [], _REPLY)
-        asked = RepliesRequest(constitution, replies, theirs, tuple(tag or ()), model, engine, to, long)
+        asked = RepliesRequest(constitution, replies, theirs, tuple(tag or ()), model, engine, to, long, html)
         return _check_replies(asked, as_json)
     if prompt is not None or tag:
         raise typer.BadParameter("--prompt and --tag require --reply")
@@ -248,11 +252,19 @@ def _refuse_beside_replies(
 
 
 def _refuse_without_file(
-    columns: list[str] | None, to: Path | None, prompts: Path | None, replies: Path | None, *, long: bool
+    columns: list[str] | None,
+    to: Path | None,
+    prompts: Path | None,
+    replies: Path | None,
+    html: str | None,
+    *,
+    long: bool,
 ) -> None:
     if columns and prompts is None and replies is None:
         what = "--columns requires --prompts or --replies; a run file has prompts.columns"
         raise typer.BadParameter(what)
+    if html is not None and replies is None:
+        raise typer.BadParameter("--html requires --replies; a run file has prompts.html")
     if to is not None and replies is None:
         raise typer.BadParameter("--to requires --replies")
     if long and to is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from core.notices import note
-from publius.commands.options import AsJson
+from publius.commands.options import AsJson, HtmlOption
 from publius.console import emit
 
 
@@ -67,6 +67,7 @@ def diff(
             help="With --replies: map our columns to the file's, as in prompt=question,reply=answer.",
         ),
     ] = None,
+    html: HtmlOption = None,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -97,6 +98,8 @@ def diff(
         raise typer.BadParameter("--to requires --run RUN or --replies FILE")
     if columns and replies is None:
         raise typer.BadParameter("--columns requires --replies")
+    if html is not None and replies is None:
+        raise typer.BadParameter("--html requires --replies")
     if (rate, prices) != (None, None) and not estimate:
         raise typer.BadParameter("--rate and --prices require --estimate")
     if new is None and run is None:
@@ -104,7 +107,7 @@ def diff(
     older, newer = (None, old) if new is None else (old, new)
     theirs = parse_columns(columns or [], "prompt=question,reply=answer")
     shown = None if as_json else limit
-    request = DiffRequest(older, newer, run, estimate, shown, to, rate, prices, replies, theirs)
+    request = DiffRequest(older, newer, run, estimate, shown, to, rate, prices, replies, theirs, html)
     outcome = run_diff(request)
     said = "" if run is None else made_up_in(run)
     emit(outcome, as_json, partial(print_diff_outcome, limit=limit), made_up=said)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from core.errors import ConfigError
-from publius.commands.options import AsJson, SplitOption, Subset
+from publius.commands.options import AsJson, HtmlOption, SplitOption, Subset
 from publius.console import emit
 
 LABEL_FORMATS = (
@@ -84,6 +84,7 @@ def labels(
             "without scores.",
         ),
     ] = None,
+    html: HtmlOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse the import if anything would be excluded.")
     ] = False,
@@ -102,7 +103,7 @@ def labels(
     if on is not None and pairs is None:
         raise ConfigError("found no --pairs", where="--on", accepted="--pairs FILE --on COLUMN")
     joined = None if pairs is None else PairsToJoin(pairs, on)
-    request = LabelsRequest(source, to, format, names, labeler, strict, force, joined, min_margin)
+    request = LabelsRequest(source, to, format, names, labeler, strict, force, joined, min_margin, html)
     imported = import_labels(request)
     emit(imported, as_json, print_imported_labels)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -78,6 +78,14 @@ PromptFileColumns = Annotated[
     typer.Option(
         metavar="OURS=THEIRS,...",
         help="With --prompts: map our columns to the file's, as in prompt=question,tags=mood.",
+    ),
+]
+HtmlOption = Annotated[
+    Literal["text", "keep"] | None,
+    typer.Option(
+        help="Read HTML in the file's texts as text, or keep it; if not given, it is kept, with a warning.",
+        metavar="text|keep",
+        show_default=False,
     ),
 ]
 SplitOption = Annotated[

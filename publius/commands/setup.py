@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from publius.commands.options import AsJson, PromptFileColumns
+from publius.commands.options import AsJson, HtmlOption, PromptFileColumns
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
 
@@ -36,6 +36,7 @@ def init(
         ),
     ] = None,
     columns: PromptFileColumns = None,
+    html: HtmlOption = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,6 +77,8 @@ def init(
     theirs = parse_columns(columns or [], "tags=MOOD")
     if columns and prompts is None:
         raise typer.BadParameter("--columns requires --prompts")
+    if html is not None and prompts is None:
+        raise typer.BadParameter("--html requires --prompts")
     if where and prompts is None:
         raise typer.BadParameter("--where requires --prompts")
     if split and prompts is None:
@@ -85,14 +88,14 @@ def init(
     if folder is not None:
         if prompts is not None:
             splits = parse_splits(split) if split else held_out_splits(prompts)
-            given = read_given(prompts, theirs, conditions, splits)
+            given = read_given(prompts, theirs, conditions, splits, html)
             note_given(given)
             if not split:
                 note_mapped(prompts, splits)
             note_split(given)
         print_project(
             folder,
-            init_project(folder, preset, OwnFiles(constitution, prompts, theirs, conditions, splits)),
+            init_project(folder, preset, OwnFiles(constitution, prompts, theirs, conditions, splits, html)),
             constitution,
             own_prompts=prompts is not None,
         )

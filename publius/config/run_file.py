@@ -22,7 +22,7 @@ from evaluation.gates.config import Gate, flattened
 from evaluation.refusals.prompts import BUILT_IN_PROMPTS
 from labelers.config import LabelConfig
 from prompts.conditions import WantedValue
-from prompts.sources import Duplicates, may_be_on_hub
+from prompts.sources import Duplicates, Html, may_be_on_hub
 from publius.config.bounds import unusable
 from publius.config.deadline import Deadline
 from publius.config.overrides import build_config, refuse_misplaced, with_overrides
@@ -99,6 +99,10 @@ class PromptsConfig(Section):
     that differ only in case, spacing and punctuation; `near`, also near-duplicates (Jaccard similarity of
     letter 4-grams of at least 0.8) with as many turns. Near-duplicates that are used are counted, and are in
     one split."""
+    html: Html | None = Field(default=None, json_schema_extra=ADDED)
+    """What becomes of HTML in prompts and given answers, as in exports of help desks: `text` reads it as the
+    text that a browser shows (paragraphs and `<br>` are line breaks, other tags go, `&amp;` is `&`; code
+    between backticks stays), `keep` leaves it. Default: it is kept, with a warning."""
 
 
 class SplitConfig(Section):

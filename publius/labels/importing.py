@@ -36,7 +36,7 @@ from labelers.formats.registry import (
     source_errors,
     source_named,
 )
-from labelers.formats.source import LabelSource, Row
+from labelers.formats.source import LabelSource, Row, RowLabels
 from labelers.formats.tools.sheets import (
     SHEET_VERDICTS,
     BlindSheet,
@@ -53,6 +53,7 @@ from labelers.importing import (
 )
 from labelers.occasions import case_columns
 from labelers.page.tasks import HUMAN_LABELER
+from prompts.sources import Html
 from publius.labels.annotator_columns import OURS, columns_of_names, with_annotators
 from publius.labels.by_person import people_in_words, with_people
 from publius.labels.joining import JoinedVotes, PairsToJoin, join_with, refuse_without_texts, vote_names
@@ -63,6 +64,7 @@ from publius.sources.empty_columns import without_empty_column
 from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.people.folders import is_label_folder
 from publius.sources.rows import DataSource, with_split
+from publius.sources.texts.html import OPTION, HtmlSeen, pair_as_text, texts_of_pair, warn_of_html
 from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
 from training.examples import ExcludedExample
 
@@ -101,6 +103,8 @@ class LabelsRequest:
     """The file with the texts, if the source has votes only."""
     min_margin: float | None = None
     """The smallest difference of two scores, on their own scale, of which a judgment is imported."""
+    html: Html | None = None
+    """What becomes of HTML in prompts and answers; None keeps it, with a warning."""
 
 
 @dataclass(frozen=True)
@@ -331,6 +335,8 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
         names += [_content_of(pairs), request.pairs.on]
     if request.min_margin is not None:
         names.append(["min_margin", request.min_margin])
+    if request.html == "text":
+        names.append(["html", request.html])
     content = _content_of(source)
     return digest("import", content, source.subset, source.split, format, labeler, names)
 
@@ -387,6 +393,7 @@ def _written(
     first: Sequence[Row],
 ) -> _Summary:
     """Write the records to a hidden folder, rename it when it is complete, and return the summary."""
+    html = _HtmlOfLabels(request.html)
     staging = request.to.with_name(f".{request.to.name}.importing")
     _clear(staging)
     try:
@@ -397,6 +404,7 @@ def _written(
                 labeler,
                 places=request.pairs is not None,
                 min_margin=request.min_margin,
+                prepare=html.prepared,
             )
             tally = _run(run, found.source, rows, task.advance)
             run.sync()
@@ -416,7 +424,25 @@ def _written(
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+    if request.html is None:
+        warn_of_html(html.seen, "pairs", OPTION)
     return summary
+
+
+@dataclass
+class _HtmlOfLabels:
+    """Counts the pairs with HTML, and reads it as text if asked for."""
+
+    html: Html | None
+    seen: HtmlSeen = field(default_factory=HtmlSeen)
+
+    def prepared(self, labels: RowLabels) -> RowLabels:
+        """Return the labels of a row as they are imported."""
+        for pair in labels.pairs:
+            self.seen.add(texts_of_pair(pair))
+        if self.html != "text":
+            return labels
+        return replace(labels, pairs=tuple(map(pair_as_text, labels.pairs)))
 
 
 def _put_in_place(staging: Path, to: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from publius.sources.label_rows import label_rows
 from publius.sources.prompt_survey import ColumnSurvey
 from publius.sources.prompts import PromptSource
 from publius.sources.rows import DataSource, with_split
+from publius.sources.texts.html import HtmlSeen, pair_as_text, turns_of
 from publius.sources.unusable import nothing_usable, suggested_pair_columns
 from training.examples import ExcludedExample
 
@@ -88,6 +89,8 @@ class PairSurvey(ColumnSurvey):
     """The first rows that are not used."""
     reasons: Counter[str] = field(default_factory=Counter)
     repeated: RepeatedAnswers = field(default_factory=RepeatedAnswers)
+    html: HtmlSeen = field(default_factory=HtmlSeen)
+    """How many pairs have HTML."""
     unused: dict[str, None] = field(default_factory=dict)
     """Columns of the file's own labels, which are not used."""
 
@@ -100,6 +103,7 @@ class PairSurvey(ColumnSurvey):
         self.judged += sum(pair.better is not None for pair in row.pairs)
         for found in (pair.comparison for pair in row.pairs):
             self.repeated.add(found.prompt.id, (found.response_a, found.response_b))
+            self.html.add([*turns_of(found.prompt), found.response_a, found.response_b])
         if not row.pairs:
             why = row.skipped[0]
             self.reasons[why.reason] += row.rows
@@ -158,6 +162,8 @@ def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[
     for labels in reader.read(applied):
         while left:
             yield left.popleft()
+        if source.html == "text":
+            labels = replace(labels, pairs=tuple(map(pair_as_text, labels.pairs)))
         together = [seen.pop(number, {}) for number in labels.rows]
         values = together[0]
         read = frozenset(values) if reader.columns is None else reader.columns | names.read

@@ -27,12 +27,13 @@ from labelers.formats.prompt_columns import refuse_media
 from labelers.formats.source import Row
 from prompts.conditions import Conditions, unmet_condition
 from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
-from prompts.sources import may_be_on_hub
+from prompts.sources import Html, may_be_on_hub
 from publius.sources.asked_rows import asked_of_row
 from publius.sources.column_names import ColumnNames, at_paths, top_column
 from publius.sources.rows import DataSource, read_rows, with_split
 from publius.sources.splits.own_column import ALL_SPLITS, with_split_of_run
 from publius.sources.texts.chat_exports import NOT_MESSAGES
+from publius.sources.texts.html import READ_AS_TEXT, prompt_as_text
 from publius.sources.texts.lines import text_rows
 
 PROMPT_FORMS = (
@@ -77,6 +78,11 @@ class PromptSource(Protocol):
         """Columns to carry to the export; None for all short ones that are not read."""
         ...
 
+    @property
+    def html(self) -> Html | None:
+        """What becomes of HTML in the texts; None to keep it, with a warning."""
+        ...
+
 
 @dataclass(frozen=True)
 class PromptFile:
@@ -88,6 +94,7 @@ class PromptFile:
     columns: Mapping[str, str] = field(default_factory=dict)
     where: Conditions = field(default_factory=dict)
     keep: Sequence[str] | None = None
+    html: Html | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,8 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
             prompt = parsed.prompt.model_copy(update={"split": raw.split})
             lost = tuple(name for name in parsed.lost if name != "split")
             parsed = parsed._replace(prompt=prompt, lost=lost, split_name="")
+        if source.html == "text" and (shown := prompt_as_text(parsed.prompt)) is not parsed.prompt:
+            parsed = parsed._replace(prompt=shown, note=parsed.note or READ_AS_TEXT)
         read = frozenset(top_column(source.columns.get(column, column), raw.values) for column in parsed.read)
         yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent)
 

@@ -23,6 +23,7 @@ from publius.sources.prompt_survey import (
     survey,
 )
 from publius.sources.prompts import PromptRow, read_prompt_rows
+from publius.sources.texts.html import IN_RUN_FILE, warn_of_html
 
 PROMPTS_SUMMARY = "prompts"
 """Key of the summary of the import in the manifest."""
@@ -91,6 +92,8 @@ class PromptIngestion:
         }
         run.record_prompts()
         _report(self._survey, run.manifest[PROMPTS_SUMMARY], excluded)
+        if self._prompts.html is None:
+            warn_of_html(self._survey.html, "prompts", IN_RUN_FILE)
         self._note_near(near)
         for example in examples:
             note(f"prompts: {example}")

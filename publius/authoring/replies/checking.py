@@ -13,6 +13,7 @@ from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, RunStateError
 from core.rewards import Sample
 from core.store.files import is_there
+from prompts.sources import Html
 from publius.authoring.given import warn_of_unknown_tags
 from publius.authoring.replies.rows import ReadReplies, ReplyRow, read_replies
 from publius.authoring.replies.tables import write_outcome_table, write_reply_table
@@ -40,6 +41,8 @@ class RepliesRequest:
     """CSV file to write, one row for each reply."""
     long: bool = False
     """True to write one row for each reply and rule instead."""
+    html: Html | None = None
+    """What becomes of HTML in replies and prompts; None keeps it, with a warning."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def check_replies(request: RepliesRequest, make: EngineMaker = make_engine) -> C
     if request.to is not None:
         require_csv(request.to)
     constitution = load_constitution(request.constitution)
-    read = read_replies(request.replies, request.columns, request.tags)
+    read = read_replies(request.replies, request.columns, request.tags, request.html)
     warn_of_unknown_tags(tags_of(read), [constitution])
     if request.model is None:
         result = CheckedReplies(constitution, read, tuple(checked_cases(constitution, read)))

@@ -13,6 +13,7 @@ from typing import Any
 
 from constitution.schema import Constitution
 from core.store.files import write_stream
+from prompts.sources import Html
 from publius.authoring.given import warn_of_unknown_tags
 from publius.authoring.replies.checking import CheckedCase, RuleCounts, checked_cases, rule_counts, tags_of
 from publius.authoring.replies.rows import ReadReplies, ReplyRow, read_replies
@@ -93,7 +94,12 @@ class RepliesShift:
 
 
 def replies_shift(
-    old: Constitution, new: Constitution, path: Path, columns: Mapping[str, str], to: Path | None = None
+    old: Constitution,
+    new: Constitution,
+    path: Path,
+    columns: Mapping[str, str],
+    to: Path | None = None,
+    html: Html | None = None,
 ) -> RepliesShift:
     """Return what checks say about replies under two constitutions.
 
@@ -103,12 +109,13 @@ def replies_shift(
         path: the replies, as `publius check --replies` reads them.
         columns: the file's column for each of ours.
         to: CSV file to write, one row for each case and rule.
+        html: what becomes of HTML in replies and prompts; None keeps it, with a warning.
 
     Raises:
         ConfigError: a column does not exist.
         DataError: the file cannot be read, or has no replies.
     """
-    read = read_replies(path, columns)
+    read = read_replies(path, columns, html=html)
     warn_of_unknown_tags(tags_of(read), [old, new])
     sides = [tuple(checked_cases(constitution, read)) for constitution in (old, new)]
     before, now = ([_by_id(case) for case in side] for side in sides)

@@ -20,10 +20,12 @@ from core.text.explain import one_of
 from core.text.literals import parsed_literal
 from core.text.messages import is_conversation
 from labelers.formats.prompt_columns import SYSTEMS, TALKS
+from prompts.sources import Html
 from publius.sources.answer_rows import COMPLETIONS, turns_in
 from publius.sources.column_names import at_paths, top_column
 from publius.sources.prompts import PromptFile, PromptRow, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
+from publius.sources.texts.html import OPTION, HtmlSeen, prompt_as_text, text_of_html, turns_of, warn_of_html
 from publius.sources.unusable import likely_prompt, nothing_usable, suggested_reply_columns, text_paths
 from training.examples import ExcludedExample
 
@@ -94,13 +96,16 @@ def looks_like_replies(path: Path) -> bool:
     return kind_of(path) in _TABLES or is_table(path)
 
 
-def read_replies(path: Path, columns: Mapping[str, str], tags: Iterable[str] = ()) -> ReadReplies:
+def read_replies(
+    path: Path, columns: Mapping[str, str], tags: Iterable[str] = (), html: Html | None = None
+) -> ReadReplies:
     """Return the replies of a file, a data set folder or a Hugging Face id.
 
     Args:
         path: the file.
         columns: the file's column for each of ours.
         tags: tags that every prompt gets beside its own.
+        html: what becomes of HTML in prompts and replies; None keeps it, with a warning.
 
     Raises:
         ConfigError: if a column is not one of ours, or no row has it.
@@ -111,12 +116,14 @@ def read_replies(path: Path, columns: Mapping[str, str], tags: Iterable[str] = (
             accepted = one_of(_OURS, ours)
             raise ConfigError(f"unknown column {ours!r}", where="--columns", accepted=accepted)
     asked = {ours: theirs for ours, theirs in columns.items() if ours not in ("reply", "id")}
-    reading = _Reading(ReadReplies(path.name), columns, tuple(tags), set(columns))
+    reading = _Reading(ReadReplies(path.name), columns, tuple(tags), set(columns), html)
     for row in read_prompt_rows(PromptFile(path, columns=asked)):
         reading.add(row)
     reading.require(path)
     if unread := unread_splits(path, in_run_file=False):
         note(unread)
+    if html is None:
+        warn_of_html(reading.seen, "replies or their prompts", OPTION)
     return reading.found
 
 
@@ -129,6 +136,8 @@ class _Reading:
     tags: tuple[str, ...]
     absent: set[str]
     """Our names of mapped columns that no row had so far."""
+    html: Html | None = None
+    seen: HtmlSeen = field(default_factory=HtmlSeen)
     first: Mapping[str, Any] | None = None
     """The first row with columns."""
     unusable: list[ExcludedExample] = field(default_factory=list)
@@ -145,6 +154,9 @@ class _Reading:
             answers, skipped = _answers(row, self.mapped)
         except RequestError as error:
             answers, skipped = [], [error]
+        for one in answers:
+            self.seen.add([one.reply, *turns_of(one.prompt)])
+        answers = [_as_text(one) for one in answers] if self.html == "text" else answers
         case = _case(row.values, self.mapped) or row.place
         own = _own(row, self.mapped) if answers else {}
         found.rows += [_row(one, case, row.place, self.tags, own) for one in answers]
@@ -222,6 +234,11 @@ def _of_talk(
         for number, answered in turns.learned
     ]
     return found, list(turns.skipped)
+
+
+def _as_text(found: _Found) -> _Found:
+    prompt = None if found.prompt is None else prompt_as_text(found.prompt)
+    return found._replace(reply=text_of_html(found.reply), prompt=prompt)
 
 
 def _may_be_talk(value: Any) -> bool:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from publius.authoring.given import read_given
+import pytest
+
+from publius.authoring.given import note_given, read_given
+from publius.runs.project import OwnFiles, init_project
+from tests.publius.invoking import here
 
 
 def test_a_text_with_other_tags_is_another_prompt_and_the_line_says_so(tmp_path: Path):
@@ -18,3 +22,21 @@ def test_a_text_with_other_tags_is_another_prompt_and_the_line_says_so(tmp_path:
         "asked.jsonl: 3 prompts of 4 rows; 1 skipped: duplicate prompt (asked.jsonl:3); "
         "1 has the text of an earlier one, with other tags; tags: a 2, b 1"
     )
+
+
+def test_html_in_given_prompts_is_warned_of_and_a_new_project_reads_it_as_text(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path = tmp_path / "asked.jsonl"
+    path.write_text('{"prompt": "<p>Hi</p>"}\n')
+    note_given(read_given(path))
+    assert "1 of 1 prompts has HTML (<p>), which checks and models see as it is" in caplog.text
+    caplog.clear()
+    note_given(read_given(path, html="keep"))
+    given = read_given(path, html="text")
+    note_given(given)
+    assert "has HTML" not in caplog.text
+    assert given.prompts[0].messages[0].content == "Hi"
+    init_project(tmp_path / "desk", own=OwnFiles(prompts=path, html="text"))
+    assert 'path: "../asked.jsonl", limit: 24, html: text}' in (tmp_path / "desk" / "run.yaml").read_text()
+    assert here("check", "--run", tmp_path / "desk" / "run.yaml").returncode == 0

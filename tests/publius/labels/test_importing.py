@@ -96,6 +96,22 @@ def test_pairs_with_close_scores_are_excluded_and_counted(tmp_path: Path):
         import_labels(LabelsRequest(DataSource(str(file)), labels))
 
 
+def test_html_in_labelled_pairs_is_warned_of_and_read_as_text_if_asked_for(tmp_path: Path):
+    file = tmp_path / "votes.csv"
+    file.write_text(
+        "prompt,response_a,response_b,verdict\nHow<br>now?,<p>No</p>,Yes &amp; no,a\nWhy?,So,No,b\n"
+    )
+    done = here("import", "labels", file, "--to", tmp_path / "kept")
+    assert "1 of 2 pairs has HTML (<br>, <p>, &amp;)" in " ".join(done.stderr.split())
+    assert "--html text; --html keep leaves this warning out" in " ".join(done.stderr.split())
+    done = here("import", "labels", file, "--to", tmp_path / "read", "--html", "text")
+    assert (done.returncode, "HTML" in done.stderr) == (0, False)
+    answers = {text for one in records(tmp_path / "read")[0] for text in (one.response_a, one.response_b)}
+    assert answers == {"No", "Yes & no", "So"}
+    done = here("import", "labels", file, "--to", tmp_path / "kept", "--html", "text")
+    assert "another import" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("rows", "least", "expected"),
     [

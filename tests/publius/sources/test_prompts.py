@@ -338,6 +338,26 @@ def test_unknown_split_is_lost_unless_the_user_mapped_it(tmp_path: Path):
     assert "split is not" in str(the_error(PromptFile(path, columns={"split": "split"})))
 
 
+# HTML
+
+
+def test_html_in_prompts_is_counted_and_read_as_text_if_asked_for(tmp_path: Path):
+    rows = [
+        {"prompt": "<p>Hi</p>", "system": "<p>"},
+        {"prompt": "Hi &amp; bye", "note": "<b>"},
+        {"prompt": "a < b"},
+    ]
+    path = written(tmp_path, lines(*rows))
+    found = survey(PromptFile(path))
+    assert found.html.in_words("prompts") == "2 of 3 prompts have HTML (<p>, &amp;)"
+    as_text = PromptFile(path, html="text")
+    assert [turns(prompt)[-1][1] for prompt in read_prompts(as_text)] == ["Hi", "Hi & bye", "a < b"]
+    assert next(read_prompts(as_text)).messages[0].content == "<p>"
+    found = survey(as_text)
+    assert (found.html.found, found.notes) == (0, {"HTML was read as text": 2})
+    assert [row.values for row in read_prompt_rows(as_text)] == rows
+
+
 # Rows that are not prompts
 
 

@@ -53,6 +53,23 @@ def comparisons(folder: Path) -> list[Comparison]:
     return [Comparison.model_validate_json(line) for line in found]
 
 
+def test_html_in_pairs_is_warned_of_and_read_as_text_if_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    html = {"reply_old": "<p>No,</p><p>sorry &amp; bye.</p>", "question": "How<br>now?"}
+    pairs = lines(tmp_path / "two.jsonl", [ticket(0, **html), ticket(1)])
+    (kept, _) = sorted(comparisons(labelled(pairs, NAMES)), key=lambda one: "now?" not in str(one.prompt))
+    assert html["reply_old"] in (kept.response_a, kept.response_b)
+    warned = "1 of 2 pairs has HTML (<br>, <p>, &amp;), which checks and models see as it is"
+    assert warned in caplog.text
+    caplog.clear()
+    folder = labelled(pairs, NAMES, "prompts.html=text")
+    assert "have HTML" not in caplog.text
+    (read, _) = sorted(comparisons(folder), key=lambda one: "now?" not in str(one.prompt))
+    assert "No,\n\nsorry & bye." in (read.response_a, read.response_b)
+    assert read.prompt.messages[0].content == "How\nnow?"
+
+
 def test_pairs_that_do_not_meet_the_conditions_are_left_out_and_counted_on_the_card(tmp_path: Path):
     pairs = lines(tmp_path / "two.jsonl", [ticket(n, consent=n % 3 > 0) for n in range(6)])
     folder = labelled(pairs, NAMES, "prompts.where={consent: true}")

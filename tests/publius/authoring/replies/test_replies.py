@@ -239,6 +239,52 @@ def test_a_first_comment_that_repeats_the_question_is_not_suggested_as_the_reply
     assert "'prompt=description,reply=comments[1].body'" in str(error.value)
 
 
+HTML = [
+    {"prompt": "<p>Is it broken?</p>", "reply": "<p>We are&nbsp;<b>sorry</b>.</p>"},
+    {"prompt": "Where?", "reply": "On deck &amp; below."},
+    {"prompt": "How?", "reply": "With `<br>`."},
+]
+
+
+def test_html_in_replies_is_warned_of_and_read_as_text_if_asked_for(folder: Path):
+    (folder / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in HTML), encoding="utf-8")
+    done = here("check", "rules.yaml", "--replies", "r.jsonl", "--json")
+    assert (
+        "warning: 2 of 3 replies or their prompts have HTML (<p>, <b>, &nbsp;, ...), which checks and models "
+        "see as it is; to read it as text: --html text; --html keep leaves this warning out"
+    ) in " ".join(done.stderr.split())
+    assert json.loads(done.stdout)["cases"][0]["reply"] == HTML[0]["reply"]
+    kept = here("check", "rules.yaml", "--replies", "r.jsonl", "--json", "--html", "keep")
+    assert "HTML" not in kept.stderr
+    assert json.loads(kept.stdout) == json.loads(done.stdout)
+    read = here("check", "rules.yaml", "--replies", "r.jsonl", "--json", "--html", "text")
+    assert "HTML" not in read.stderr
+    cases = json.loads(read.stdout)["cases"]
+    assert [case["reply"] for case in cases] == ["We are sorry.", "On deck & below.", "With `<br>`."]
+    assert cases[0]["prompt"] == "Is it broken?"
+    shift = here("diff", "rules.yaml", "rules.yaml", "--replies", "r.jsonl", "--html", "text")
+    assert (shift.returncode, "HTML" in shift.stderr) == (0, False)
+    assert "2 of 3 replies" in here("diff", "rules.yaml", "rules.yaml", "--replies", "r.jsonl").stderr
+
+
+def test_html_in_conversations_is_read_as_text_but_not_in_the_system_message(folder: Path):
+    talk = [
+        {"role": "system", "content": "Use <b>."},
+        {"role": "user", "content": "Hi<br>there"},
+        {"role": "assistant", "content": "<p>Hello</p>"},
+    ]
+    (folder / "t.jsonl").write_text(json.dumps({"messages": talk}), encoding="utf-8")
+    (row,) = read_replies(folder / "t.jsonl", {}, html="text").rows
+    assert row.prompt is not None
+    assert ([one.content for one in row.prompt.messages], row.reply) == (["Use <b>.", "Hi\nthere"], "Hello")
+
+
+@pytest.mark.parametrize("command", ["check rules.yaml", "diff rules.yaml x", "init x", "try rules.yaml"])
+def test_html_is_of_a_file_of_texts(folder: Path, command: str):
+    done = here(*command.split(), "--html", "text")
+    assert (done.returncode, "--html requires" in done.stderr) == (2, True)
+
+
 def test_replies_without_prompts_leave_rules_for_some_prompts_undecided(folder: Path):
     (folder / "r.csv").write_text("Guest wrote,reply\nIt is broken,No idea.\n", encoding="utf-8")
     done = here("check", "rules.yaml", "--replies", "r.csv")
