@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from engines.scripted import ScriptedEngine
 from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
 from publius.stages.runner import RunRequest, execute
@@ -50,6 +52,24 @@ def test_fewer_prompts_are_a_part_of_more_and_the_others_are_counted(tmp_path: P
     assert found["left_out"] == {"beyond eval.prompts": 4}  # those of this evaluation
     assert {metric["n"] for metric in found["metrics"] if metric["name"] == "base.words"} == {8}
     assert "  prompts: 8" in (folder / "resolved.yaml").read_text()
+
+
+def test_a_run_warns_of_html_in_prompts_and_reads_it_as_text_if_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run_file = project(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "prompts.jsonl").read_text().splitlines()]
+    rows[0]["prompt"] = "<p>Hello</p><p>you &amp; me</p>"
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept, _ = evaluated(run_file)
+    assert "1 of 12 prompts has HTML (<p>, &amp;), which checks and models see as it is" in caplog.text
+    assert "prompts.html: text in the run file" in caplog.text
+    assert "<p>Hello" in (kept / "prompts.jsonl").read_text()
+    caplog.clear()
+    read, _ = evaluated(run_file, "prompts.html=text")
+    assert "has HTML" not in caplog.text
+    assert read != kept
+    assert "Hello\\n\\nyou & me" in (read / "prompts.jsonl").read_text()
 
 
 def test_an_estimate_counts_only_the_prompts_that_are_answered(tmp_path: Path):
