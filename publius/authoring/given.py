@@ -19,7 +19,7 @@ from prompts.sources import Html
 from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
 from publius.sources.prompt_survey import MappedBy, survey
 from publius.sources.splits.mapping import described_others
-from publius.sources.texts.html import OPTION, HtmlSeen, warn_of_html
+from publius.sources.texts.html import IN_COMMAND, HtmlSeen, warn_of_html
 from publius.stages.prompts import (
     admitted_rows,
     splits_in_words,
@@ -159,7 +159,7 @@ def note_given(given: GivenPrompts | None) -> None:
         note(given.line())
         if given.unread:
             note(given.unread)
-        warn_of_html(given.html, "prompts", OPTION)
+        warn_of_html(given.html, "prompts", IN_COMMAND)
 
 
 def note_mapped(path: Path, splits: Mapping[str, str] | None) -> None:

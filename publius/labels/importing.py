@@ -64,7 +64,7 @@ from publius.sources.empty_columns import without_empty_column
 from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.people.folders import is_label_folder
 from publius.sources.rows import DataSource, with_split
-from publius.sources.texts.html import OPTION, HtmlSeen, pair_as_text, texts_of_pair, warn_of_html
+from publius.sources.texts.html import IN_COMMAND, HtmlSeen, pair_as_text, texts_of_pair, warn_of_html
 from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
 from training.examples import ExcludedExample
 
@@ -425,7 +425,7 @@ def _written(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     if request.html is None:
-        warn_of_html(html.seen, "pairs", OPTION)
+        warn_of_html(html.seen, "pairs", IN_COMMAND)
     return summary
 
 

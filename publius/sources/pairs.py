@@ -33,7 +33,7 @@ from publius.sources.label_rows import label_rows
 from publius.sources.prompt_survey import ColumnSurvey
 from publius.sources.prompts import PromptSource
 from publius.sources.rows import DataSource, with_split
-from publius.sources.texts.html import HtmlSeen, pair_as_text, turns_of
+from publius.sources.texts.html import HtmlSeen, asked_texts, pair_as_text
 from publius.sources.unusable import nothing_usable, suggested_pair_columns
 from training.examples import ExcludedExample
 
@@ -103,7 +103,7 @@ class PairSurvey(ColumnSurvey):
         self.judged += sum(pair.better is not None for pair in row.pairs)
         for found in (pair.comparison for pair in row.pairs):
             self.repeated.add(found.prompt.id, (found.response_a, found.response_b))
-            self.html.add([*turns_of(found.prompt), found.response_a, found.response_b])
+            self.html.add([*asked_texts(found.prompt), found.response_a, found.response_b])
         if not row.pairs:
             why = row.skipped[0]
             self.reasons[why.reason] += row.rows

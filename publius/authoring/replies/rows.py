@@ -25,7 +25,14 @@ from publius.sources.answer_rows import COMPLETIONS, turns_in
 from publius.sources.column_names import at_paths, top_column
 from publius.sources.prompts import PromptFile, PromptRow, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
-from publius.sources.texts.html import OPTION, HtmlSeen, prompt_as_text, text_of_html, turns_of, warn_of_html
+from publius.sources.texts.html import (
+    IN_COMMAND,
+    HtmlSeen,
+    asked_texts,
+    prompt_as_text,
+    text_of_html,
+    warn_of_html,
+)
 from publius.sources.unusable import likely_prompt, nothing_usable, suggested_reply_columns, text_paths
 from training.examples import ExcludedExample
 
@@ -123,7 +130,7 @@ def read_replies(
     if unread := unread_splits(path, in_run_file=False):
         note(unread)
     if html is None:
-        warn_of_html(reading.seen, "replies or their prompts", OPTION)
+        warn_of_html(reading.seen, "replies or their prompts", IN_COMMAND)
     return reading.found
 
 
@@ -155,7 +162,7 @@ class _Reading:
         except RequestError as error:
             answers, skipped = [], [error]
         for one in answers:
-            self.seen.add([one.reply, *turns_of(one.prompt)])
+            self.seen.add([one.reply, *asked_texts(one.prompt)])
         answers = [_as_text(one) for one in answers] if self.html == "text" else answers
         case = _case(row.values, self.mapped) or row.place
         own = _own(row, self.mapped) if answers else {}

@@ -17,7 +17,7 @@ from labelers.formats.opinions import Pair
 
 READ_AS_TEXT = "HTML was read as text"
 IN_RUN_FILE = "prompts.html: text in the run file or --set prompts.html=text; keep leaves this warning out"
-OPTION = "--html text; --html keep leaves this warning out"
+IN_COMMAND = "--html text; --html keep leaves this warning out"
 """What reads HTML as text, in a run and in a command."""
 
 _PARAGRAPHS = {"p", "blockquote", "pre", "ul", "ol", "table", "hr", *(f"h{size}" for size in range(1, 7))}
@@ -103,7 +103,7 @@ def texts_of_pair(pair: Pair) -> list[str]:
     return [*turns, pair.first.response, pair.second.response]
 
 
-def turns_of(prompt: Prompt | None) -> list[str]:
+def asked_texts(prompt: Prompt | None) -> list[str]:
     """Return the texts of a prompt that may be read as HTML."""
     return [] if prompt is None else [one.content for one in prompt.messages if one.role != "system"]
 
