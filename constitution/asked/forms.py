@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from constitution.asked.clauses.named import KINDS_OF_WORDS, SUCH_AS, TOLD
 from constitution.asked.languages import language_checks
 from constitution.asked.lines import CheckLine
 from constitution.asked.phrasing import HOLDING, denials, framed
@@ -99,7 +100,12 @@ _QUESTION = framed(
 )
 _STARTS = framed(rf"(?:begin|start|open)(?:s|ning|ing)? with {_NAMED}(?P<quotes>{_QUOTES})")
 _ENDS = framed(rf"{_ENDING} with {_NAMED}(?P<quotes>{_QUOTES})")
-_HOLDS = framed(rf"(?:mentions? |mentioning )?{_NAMED}(?P<quotes>{_QUOTES})")
+_HOLDS = framed(
+    rf"(?:mentions? |mentioning )?"
+    rf"(?:(?P<some>(?:{KINDS_OF_WORDS}|names),? {SUCH_AS}:? )|(?P<told>{TOLD} )|{_NAMED})"
+    rf"(?P<quotes>{_QUOTES})"
+)
+"""Also `no abbreviations such as "asap"` and `do not tell anyone to "calm down"`."""
 _GRADE = framed(
     r"(?:(?:reading level|school grade|reading grade|grade level) (?:is |of |be |must be |should be )*)?"
     rf"(?:at most |no (?:harder|higher) than |up to )(?:school |reading )?grade (?P<high>{NUMBER})"
@@ -166,6 +172,8 @@ def _quoted(clause: str, quotes: tuple[str, ...]) -> Iterator[CheckLine]:
         if found is None:
             continue
         denied = denials(found["before"])
+        if asking == "contains" and not denied and (found["some"] or found["told"]):
+            return
         some = " or " in found["quotes"]
         if asking == "contains" and not denied and not re.search(r"contain|includ|mention|say|use", clause):
             return

@@ -18,13 +18,14 @@ from constitution.asked.addresses import (
     is_about_questions,
     with_addresses,
 )
+from constitution.asked.clauses.named import examples_named, with_names_quoted
+from constitution.asked.clauses.parts import Clause, about_parts
+from constitution.asked.clauses.reasons import is_reason, without_situations
 from constitution.asked.forms import QUOTE, form_checks, hide_quotes, shown_quotes
 from constitution.asked.languages import without_named_languages
 from constitution.asked.lines import CheckLine
-from constitution.asked.parts import Clause, about_parts
 from constitution.asked.phrasing import denials, plain_rule, says_nothing
 from constitution.asked.quantities import NUMBER, quantity_checks, without_likeness
-from constitution.asked.reasons import is_reason
 
 MAX_RULE_CHARACTERS = 300
 """Longer rules are not read: they say more than a form."""
@@ -66,12 +67,13 @@ def asked_checks(text: str) -> AskedChecks | None:
     """Return the machine checks that a rule asks for; None if there is none, or it is not understood."""
     if len(text) > MAX_RULE_CHARACTERS:
         return None
-    hidden, quotes = hide_quotes(text)
+    hidden, quotes = hide_quotes(with_names_quoted(text))
     rule = with_addresses(without_named_languages(without_likeness(plain_rule(hidden))))
-    clause = _REASON.sub("", _ASIDE.sub("", rule))
+    clause = without_situations(_REASON.sub("", _ASIDE.sub("", rule)))
     whole = _checks(clause, quotes)
     if whole:
-        return AskedChecks(whole, True)
+        others_named = examples_named(clause)
+        return AskedChecks(whole, not others_named, others_named)
     if _denied_by_lead(clause):
         return None
     clauses = list(_clauses(clause, quotes))
@@ -84,6 +86,7 @@ def asked_checks(text: str) -> AskedChecks | None:
         for clause in clauses
         if not (clause.checks or says_nothing(clause.text) or is_reason(clause.text))
     ]
+    left += [name for clause in clauses if clause.checks for name in examples_named(clause.text)]
     return AskedChecks(tuple(lines.values()), not left, tuple(left))
 
 

@@ -22,6 +22,7 @@ from core.notices import counted
 
 SHOWN_MATCHES = 5
 MATCHED_CHARACTERS = 40
+PATTERN_CHARACTERS = 40
 
 
 def finding(check: Check, text: str) -> str | None:
@@ -29,17 +30,27 @@ def finding(check: Check, text: str) -> str | None:
     return None if evaluate(check, text).passed else _finding(check, text)
 
 
-def finding_with_rule(text: str, check: Check, found: str) -> str:
-    """Return a finding for people: behind the rule's text if it says little alone, as of a pattern.
+def finding_for_people(text: str, check: Check, found: str, matched: Sequence[str] = ()) -> str:
+    """Return a finding for people: of a pattern what it matched, else behind the rule's text what it lacks.
 
     Args:
         text: text of the principle.
         check: its check.
         found: the finding, as `finding` returns it.
+        matched: what a forbidden pattern matched, as `matched_texts` returns it.
     """
+    if matched:
+        return f"it has {_quoted(matched, 'and')}"
     if not isinstance(check, kinds.Matches | kinds.NotMatches | kinds.PythonCheck):
         return found
-    return f"{' '.join(text.split()).rstrip('.')}: {found}"
+    rule = " ".join(text.split()).rstrip(".")
+    return f"{rule}: {found.replace(check.value, _shortened(check.value))}"
+
+
+def _shortened(pattern: str) -> str:
+    """Return the beginning of a long pattern, on one line."""
+    line = " ".join(pattern.split())
+    return line if len(line) <= PATTERN_CHARACTERS else f"{line[:PATTERN_CHARACTERS]}…"
 
 
 def matched_texts(check: Check, text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from constitution.checks.findings import finding, finding_with_rule, matched_texts
+from constitution.checks.findings import finding, finding_for_people, matched_texts
 from constitution.checks.prompted import UNDECIDABLE, check_on, is_decidable
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
@@ -70,7 +70,7 @@ class PrincipleOutcome:
     matched: tuple[str, ...] = ()
     """The texts of the reply that a forbidden pattern matches."""
     explained: str | None = None
-    """The finding for people: of a pattern, behind the principle's text."""
+    """The finding for people: of a pattern what it matched, or what it lacks behind the principle's text."""
     p: float | None = None
     """Probability that the reply follows the principle, by the model."""
 
@@ -227,7 +227,7 @@ def reply_outcomes(
             found = finding(check, reply)
             outcome: ReplyOutcome = "passed" if found is None else "failed"
             matched = () if found is None else matched_texts(check, reply)
-            said = None if found is None else finding_with_rule(principle.text, check, found)
+            said = None if found is None else finding_for_people(principle.text, check, found, matched)
             yield PrincipleOutcome(principle.id, principle.text, outcome, found, matched, said)
         elif judged is None:
             yield PrincipleOutcome(principle.id, principle.text, "not_asked")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from constitution.checks.findings import finding, finding_with_rule, matched_texts
+from constitution.checks.findings import finding, finding_for_people, matched_texts
 from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
@@ -90,9 +90,9 @@ class CheckOutcome:
 
     @property
     def why(self) -> str:
-        """What the last answer, or else the draft, breaks; of a pattern behind the principle's text."""
+        """What the last answer, or else the draft, breaks: of a pattern the texts that it matched."""
         found, check = self.last or self.draft, self.principle.check
-        return finding_with_rule(self.principle.text, check, found) if found and check else ""
+        return finding_for_people(self.principle.text, check, found, self.matched) if found and check else ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from core.records import Judgment
 from core.terminal.breaking import BreakableName
 from labelers.check import CHECK_LABELER
 from publius.authoring.prompts import PromptsResult, _reasons
-from publius.authoring.replies.words import quoted_matches
 from publius.authoring.trial import (
     NO_CLEAR_DIFFERENCE,
     CheckOutcome,
@@ -125,7 +124,6 @@ def _print_checks(result: TrialResult) -> None:
         shown = _marks(outcome, revised)
         why = outcome.why
         name = "" if outcome.last or not why else "the draft: "
-        why += quoted_matches(outcome.matched)
         cells = (shown, name + why) if outcome.applies else ("-", "not for this prompt")
         table.add_row(BreakableName(outcome.principle.id), *map(Text, cells))
     out.print(table)
@@ -274,8 +272,7 @@ def _print_outcome(result: TrialResult, is_one_of_two: bool) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for outcome in result.checks:
         if outcome.draft or outcome.last:
-            why = outcome.why + quoted_matches(outcome.matched)
-            cells = map(Text, (_marks(outcome, revised), why))
+            cells = map(Text, (_marks(outcome, revised), outcome.why))
             table.add_row(BreakableName(outcome.principle.id), *cells)
     if table.row_count:
         out.print(Padding(table, (0, 0, 0, 3)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from publius.authoring.reply import PrincipleOutcome
 
 FOLLOWED_FROM = 0.5
@@ -29,15 +27,10 @@ def is_undecided(found: PrincipleOutcome) -> bool:
     return found.outcome in ("unparsed", "unknown", "not_asked")
 
 
-def quoted_matches(matched: Sequence[str]) -> str:
-    """Return the texts that a pattern matched, to put behind its finding; empty without any."""
-    return f": {', '.join(repr(one) for one in matched)}" if matched else ""
-
-
 def outcome_said(found: PrincipleOutcome) -> str:
     """Return why a check failed, or how the model judged."""
     if found.outcome == "failed":
-        return (found.explained or "") + quoted_matches(found.matched)
+        return found.explained or ""
     if found.outcome == "unparsed":
         return "no valid answer"
     if found.p is None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from constitution.checks.findings import finding, finding_with_rule
+from constitution.checks.findings import finding, finding_for_people
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import digest
@@ -133,7 +133,7 @@ def _said(principle: Principle, found: str | None) -> str | None:
     """Return a finding as people read it; None for an answer that passes."""
     if found is None or principle.check is None:
         return None
-    return finding_with_rule(principle.text, principle.check, found)
+    return finding_for_people(principle.text, principle.check, found)
 
 
 def shown_labels(pair: AnswerPair, now: LabelView, before: LabelView | None) -> list[dict[str, Any]]:

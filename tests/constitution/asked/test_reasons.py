@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from constitution.asked.reasons import is_reason
+from constitution.asked.clauses.reasons import is_reason
 from constitution.asked.rules import asked_checks
 
 REASONS = """

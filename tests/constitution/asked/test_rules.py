@@ -27,6 +27,10 @@ def at(side: str, unit: str, value: int) -> str:
     return f"{{kind: {side}_{unit}, value: {value}}}"
 
 
+def none_of(phrases: str) -> str:
+    return f"{{kind: contains_none, value: [{phrases}]}}"
+
+
 RULES = {
     "Answer in max 80 words": at("max", "words", 80),
     "The reply is at most 80 words long.": at("max", "words", 80),
@@ -93,6 +97,13 @@ RULES = {
     "Never begin with “I”.": "{kind: not_starts_with, value: [I]}",
     'Never say "as an AI" or "certainly".': "{kind: contains_none, value: [as an AI, certainly]}",
     "The reply must mention 'order number'.": "{kind: contains, value: [order number]}",
+    "Max. 90 words. People read this on the street, on a phone.": at("max", "words", 90),
+    "Max. 90 words. Most customers are on their phones.": at("max", "words", 90),
+    "At most 60 words; readers see it on a small screen, often at work.": at("max", "words", 60),
+    "Do not mention competitors (Nextbike, Lime, Tier).": none_of("Nextbike, Lime, Tier"),
+    "Avoid naming rivals (Call a Bike or Lime).": "{kind: contains_none, value: [Call a Bike, Lime]}",
+    'don\'t tell anyone to "calm down" or "be patient"': none_of("calm down, be patient"),
+    "Never ask the customer to 'wait'.": "{kind: contains_none, value: [wait]}",
 }
 SEVERAL = {
     "Write between 50 and 80 words.": [at("min", "words", 50), at("max", "words", 80)],
@@ -102,8 +113,35 @@ SEVERAL = {
 PARTS = {
     "The reply is friendly and has at most 3 sentences.": at("max", "sentences", 3),
     "Be polite. No emojis.": NO_EMOJI,
+    'Plain words, no abbreviations such as "asap" or "FYI".': "{kind: contains_none, value: [asap, FYI]}",
+    'Never use abbreviations, e.g. "asap".': "{kind: contains_none, value: [asap]}",
+    'No jargon (such as "churn").': "{kind: contains_none, value: [churn]}",
+    "Never name other companies (e.g. Nextbike, Lime).": "{kind: contains_none, value: [Nextbike, Lime]}",
+    "Do not mention brands (Nextbike, Lime, etc.).": "{kind: contains_none, value: [Nextbike, Lime]}",
 }
 OTHERS = """
+Max. 90 words on a phone.
+Max. 90 words when people read this on a phone.
+Max. 90 words. On a phone, at most 60.
+People read this on the street, on a phone.
+Do not mention competitors (they may sue).
+Do not mention competitors (Nextbike, Lime, Tier) in the first sentence.
+Do not mention competitors (Nextbike, Lime) unless the customer does.
+Mention competitors (Nextbike, Lime) only when asked.
+Do not praise competitors (Nextbike, Lime).
+Do not mention discounts (Only billing can).
+Do not mention prices (Marketing, Finance).
+Do not mention competitors (Legal).
+Tell people to "calm down" when they shout.
+Tell anyone to "breathe in".
+Do not tell anyone to "calm down" twice.
+Never tell anyone to "wait" without a reason.
+Explain abbreviations such as "asap".
+Use words such as "please".
+No abbreviations such as "asap" in the subject line.
+No abbreviations such as "asap" unless the customer uses them.
+Do not correct abbreviations such as "asap".
+Words like "sorry" are fine.
 Refunds are answered within 30 days.
 No more than 3 sentences per paragraph
 Each sentence has at most 20 words.
@@ -300,6 +338,20 @@ def test_a_pattern_of_paragraphs_takes_no_time_on_blank_lines():
 def test_a_line_of_yaml_says_the_same_to_our_reader_and_to_others(tmp_path):
     for flow in (*RULES.values(), "{kind: contains, value: ['1e5', \"null\", 'a, b', 'c: d']}"):
         assert parse_yaml(flow, tmp_path).value == yaml.safe_load(flow)
+
+
+def test_of_words_that_are_examples_the_others_are_left():
+    asked = asked_checks('Plain words, no abbreviations such as "asap" or "FYI".')
+    assert asked is not None
+    assert (asked.whole, asked.left) == (False, ("plain words", "other abbreviations"))
+    asked = asked_checks("Never name other companies (e.g. Nextbike, Lime).")
+    assert asked is not None
+    assert (asked.whole, asked.left) == (False, ("other names",))
+
+
+def test_a_rule_full_of_names_takes_no_time():
+    for unit in ("Aa, ", "Aa ", "Aa and "):
+        assert asked_checks("Do not mention brands (" + (unit * 100)[:250]) is None
 
 
 def test_a_longer_rule_is_read_part_by_part_and_says_what_is_left():

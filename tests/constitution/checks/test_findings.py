@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from constitution.checks.evaluate import evaluate, reading_grade
-from constitution.checks.findings import finding, finding_with_rule
+from constitution.checks.findings import PATTERN_CHARACTERS, finding, finding_for_people, matched_texts
 from constitution.checks.kinds import Check, PythonCheck
 from constitution.schema import Principle
 
@@ -125,5 +125,23 @@ def test_only_a_finding_that_says_little_alone_is_behind_its_rule():
     )
     assert pattern is not None
     assert words.check is not None
-    assert finding_with_rule("No\ndigits.", pattern, "it has 7") == "No digits: it has 7"
-    assert finding_with_rule("Brief.", words.check, "it has 2 words") == "it has 2 words"
+    assert finding_for_people("No\ndigits.", pattern, "it has 7") == "No digits: it has 7"
+    assert finding_for_people("Brief.", words.check, "it has 2 words") == "it has 2 words"
+
+
+def test_people_are_told_what_a_pattern_found_and_not_the_pattern():
+    text = "We will refund you, and we can refund her."
+    check = check_of("not_regex", r"(?i)\bwe (?:will|can|have) refund\b")
+    found = finding(check, text)
+    assert found is not None
+    told = finding_for_people("No refund.", check, found, matched_texts(check, text))
+    assert told == 'it has "We will refund" and "we can refund"'
+
+
+def test_a_long_pattern_is_shortened_where_it_found_nothing():
+    check = check_of("regex", "a" * 100)
+    found = finding(check, "b")
+    assert found is not None
+    short = f"{'a' * PATTERN_CHARACTERS}…"
+    told = finding_for_people("It greets.", check, found)
+    assert told == f"It greets: it has no text that the regular expression {short} finds"
