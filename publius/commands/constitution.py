@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -186,7 +187,8 @@ def check(
     to: Annotated[
         Path | None,
         typer.Option(
-            help="With --replies: also write a .csv file, a row for each reply and a column for each rule.",
+            help="With --replies: also write a .csv file, a row for each reply and a column for each rule; "
+            "or FILE.html or FILE.md, one page for people: which rule is broken how often, by which words.",
             metavar="FILE",
         ),
     ] = None,
@@ -310,8 +312,16 @@ def _refuse_without_file(
 def _check_replies(request: RepliesRequest, as_json: bool) -> int:
     from publius.authoring.replies.checking import check_replies
     from publius.views.replies.checked import print_checked_replies
+    from publius.views.replies.page import is_page, require_new_page, write_page
 
-    result = check_replies(request)
+    if request.to is not None and is_page(request.to):
+        if request.long:
+            raise typer.BadParameter("--long requires --to FILE.csv")
+        require_new_page(request.to)
+        result = check_replies(replace(request, to=None))
+        write_page(result, request.to)
+    else:
+        result = check_replies(request)
     emit(result, as_json, print_checked_replies)
     if request.to is not None:
         note(f"wrote {request.to}")

@@ -203,7 +203,11 @@ def require_csv(to: Path) -> None:
         RunStateError: if the file exists.
     """
     if to.suffix.lower() != ".csv":
-        raise ConfigError(f"found {str(to)!r}", where="--to", accepted="the name of a .csv file")
+        raise ConfigError(
+            f"found {str(to)!r}",
+            where="--to",
+            accepted="the name of a .csv file, or of an .html or .md file for a page",
+        )
     if is_there(to):
         raise RunStateError("path already exists", where=f"--to {to}", accepted="a new file")
 

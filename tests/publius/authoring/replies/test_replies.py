@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -364,3 +366,42 @@ def test_diff_shows_which_verdicts_flip(folder: Path):
 def test_diff_takes_a_run_or_replies(folder: Path):
     done = here("diff", "rules.yaml", "rules.yaml", "--replies", "replies.csv", "--run", "runs/x")
     assert (done.returncode, "not both" in done.stderr) == (2, True)
+
+
+def test_a_page_shows_rules_by_how_often_they_are_broken_cases_and_words_with_all_text_escaped(folder: Path):
+    rows = [
+        {
+            "case": "<b>7</b>",
+            "prompt": "Is it | *broken*?",
+            "reply": "No 5 <script>alert(1)</script> at all, no.",
+        },
+        {"case": "8", "prompt": "Where?", "reply": "On deck."},
+    ]
+    (folder / "two.jsonl").write_text("".join(json.dumps(row | {"tags": ["calm"]}) + "\n" for row in rows))
+    asked = ("check", "rules.yaml", "--replies", "two.jsonl", "--to")
+    done = here(*asked, "page.html")
+    assert done.returncode == 1, done.stderr
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "1 of 2 replies breaks at least one rule." in page
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "&lt;b&gt;7&lt;/b&gt;" in page
+    assert "default-src 'none'; style-src 'sha256-" in html.unescape(page)
+    assert not re.search(r"(src|href)=", page)
+    assert re.search(
+        r"No digits\.<span[^>]*>calm</span></th><td>1 of 2</td><td class=\"text\">“5”, “1”", page
+    )
+    assert "[0-9]" not in page.partition("</style>")[2]
+    by_rule = page.partition("By rule")[2]
+    assert by_rule.index("At most five words.") < by_rule.index("The reply is kind.")
+    assert "Without a broken rule</h2><p>8</p>" in page
+    assert here(*asked, "page.md").returncode == 1
+    text = (folder / "page.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if "alert" in line)
+    assert len(re.findall(r"(?<!\\)\|", row)) == 4
+    assert r"\<script\>" in row
+    assert r"\*broken\*" in row
+    again = here(*asked, "page.md")
+    assert "path already exists" in again.stderr
+    assert "--long requires --to FILE.csv" in here(*asked, "b.html", "--long").stderr
+    assert "or of an .html or .md file" in here(*asked, "b.pdf").stderr
