@@ -134,6 +134,10 @@ class EvaluationMetrics:
             return "other"
         return "better" if (metric.value > even) == (direction > 0) else "worse"
 
+    def adjusted_p_value(self, variant: str, measure: str) -> float | None:
+        """Return the p-value of a difference, adjusted for all differences (Holm); None if it is no test."""
+        return self._adjusted.get((variant, measure))
+
     @cached_property
     def _adjusted(self) -> dict[tuple[str, str], float]:
         """Adjusted p-values by variant and measure; differences that are zero on every prompt have none."""

@@ -187,7 +187,8 @@ class DPOConfig(_ByExamples):
     epochs: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     """Number of passes over the data; if unset, `optim.epochs`."""
     min_margin: float = Field(default=0.05, ge=0.0, lt=0.5)
-    """Pairs whose probability is closer to 0.5 than this are excluded and counted."""
+    """Pairs whose probability is closer to 0.5 than this are excluded and counted. So are pairs whose chosen
+    answer is cut off at its token limit: to prefer it would teach the model to run on."""
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
     """Share of the prompts whose pairs are held out from training for evaluation."""
     rounds: int = Field(default=1, ge=1, le=16, json_schema_extra=ADDED)

@@ -9,7 +9,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -30,6 +30,8 @@ class SeedMetrics:
     """The value of each seed by the metric's name, on the same prompts; differences have none."""
     lacking: tuple[str, ...] = ()
     """Metrics that some seeds have and others do not, which are left out."""
+    without: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Places of the runs that lack such a metric, by the metric's name."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the metrics as JSON-able values, each with the values of its seeds."""
@@ -85,7 +87,8 @@ def metrics_over_seeds(
     means = [_mean([own[name] for own in found]) for name in shared]
     by_seed |= {name: tuple(own[name].value for own in found) for name in shared if not _is_delta(name)}
     lacking = tuple(name for name in every if name not in shared and not _is_delta(name))
-    return SeedMetrics((*metrics, *means), by_seed, lacking)
+    without = {name: tuple(place for place, own in enumerate(found) if name not in own) for name in lacking}
+    return SeedMetrics((*metrics, *means), by_seed, lacking, without)
 
 
 def _by_seed(

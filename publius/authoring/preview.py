@@ -43,6 +43,7 @@ from publius.stages.prompts import PromptIngestion
 from publius.stages.runner import asks_labeler, planned_stages
 from publius.stages.sample import sample_stage
 from publius.stages.scoring import require_scored_answers
+from publius.stages.training.usable import UsablePairs, usable_pairs
 
 NO_FAULT = "no_fault"
 """Flag of a round that ended with a critique that found nothing wrong."""
@@ -129,6 +130,10 @@ class RunPreview:
     counts: RequestCounts
     excluded: Mapping[str, Mapping[str, int]]
     """Number of excluded records by stage and reason."""
+    usable: UsablePairs | None = None
+    """How many of the pairs DPO can use; None if the run does not train by DPO, or nothing was labelled."""
+    remedy: str = ""
+    """What to change so that DPO can use more of them."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the preview as JSON-able values."""
@@ -142,6 +147,7 @@ class RunPreview:
                 "completion_tokens": self.counts.completion_tokens,
             },
             "left_out": {stage: dict(reasons) for stage, reasons in self.excluded.items()},
+            **({} if self.usable is None else {"dpo": self.usable.as_json()}),
         }
 
 
@@ -184,7 +190,11 @@ def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> Run
             excluded = {
                 stage: reasons for stage in (*stages, "aggregate") if (reasons := run.excluded(stage))
             }
-    return RunPreview(stages, prompts, counts, excluded)
+            usable = usable_pairs(run) if "dpo" in config.train and "label" in stages else None
+            if usable is not None and not usable.pairs:
+                usable = None
+    remedy = usable.remedy(config) if usable else ""
+    return RunPreview(stages, prompts, counts, excluded, usable, remedy)
 
 
 def _stages(request: PreviewRequest, planned: Sequence[Stage]) -> tuple[Stage, ...]:

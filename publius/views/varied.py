@@ -364,9 +364,25 @@ def _print_legend(groups: Sequence[SeedGroup]) -> None:
     means = "means over seeds with intervals over prompts; " if several else ""
     out.print(f"{means}{_MARK} differs from base by more than noise (at most 5 % by chance)")
     for group in groups:
-        lacking = () if group.measured is None else group.measured.lacking
-        if lacking:
-            out.print(f"{group.key}: {counted(len(lacking), 'metric')} left out, which not all seeds have")
+        if group.measured is not None and group.measured.lacking:
+            out.print(left_out_in_words(group, group.measured), markup=False, soft_wrap=True)
+
+
+def left_out_in_words(group: SeedGroup, measured: SeedMetrics) -> str:
+    """Return which metrics are left out, by variant, the seeds that lack them, and what shows them."""
+    found: dict[tuple[str, tuple[int, ...]], int] = {}
+    for name in measured.lacking:
+        key = (name.partition(".")[0], measured.without[name])
+        found[key] = found.get(key, 0) + 1
+    parts = []
+    for (variant, places), count in found.items():
+        seeds = ", ".join(str(group.seeds[place]) for place in places)
+        lack = f"seeds {seeds} lack" if len(places) > 1 else f"seed {seeds} lacks"
+        parts.append(f"{counted(count, 'metric')} of {variant}, which {lack}")
+    lacking = {place for places in measured.without.values() for place in places}
+    complete = [folder for place, folder in enumerate(group.folders) if place not in lacking]
+    command = shell_command("publius", "report", *map(_from_here, complete or group.folders))
+    return f"{group.key}: left out: {'; '.join(parts)}; they are shown by {command}"
 
 
 def _group(group: RunGroup, settings: Mapping[Path, Mapping[str, object]]) -> SeedGroup:

@@ -26,6 +26,11 @@ CUT_CHOSEN = "the chosen answer was cut before its end"
 """Reasons for which a pair is excluded."""
 
 
+def is_near_tie(pair: PreferencePair, min_margin: float) -> bool:
+    """Return True if the probability of a pair is closer to one half than the margin."""
+    return distance_from_tie(pair.p_chosen) < min_margin
+
+
 def train_dpo(
     pairs: Sequence[PreferencePair],
     job: TrainingJob,
@@ -54,7 +59,7 @@ def train_dpo(
     encoder = load_encoder(job.policy)
 
     def objection(pair: PreferencePair) -> ExcludedExample | None:
-        if distance_from_tie(pair.p_chosen) < config.min_margin:
+        if is_near_tie(pair, config.min_margin):
             return ExcludedExample(pair.id, NEAR_TIE, f"p = {pair.p_chosen:.3f}")
         # A cut answer has no end token: preferring it would teach the policy to run on.
         if not pair.chosen_finished:

@@ -59,6 +59,8 @@ class ExpectedLength(NamedTuple):
     """Tokens of these that are the answer itself, without thoughts; later prompts repeat only them."""
     measured: int
     """Number of measured answers behind it; 0 for the default."""
+    at_limit: int = 0
+    """Number of these that reach the limit, so that most of them are cut off."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class AnswerLengths:
             if len(usable) >= _ENOUGH:
                 tokens = fmean(min(length.tokens, limit) for length in usable)
                 shown = fmean(min(length.shown, limit) for length in usable)
-                return ExpectedLength(tokens, shown, len(usable))
+                at_limit = sum(length.tokens >= limit for length in usable)
+                return ExpectedLength(tokens, shown, len(usable), at_limit)
         tokens = DEFAULTS[kind].mean_below(limit)
         return ExpectedLength(tokens, tokens, 0)
 

@@ -235,6 +235,7 @@ class RunEstimate:
                     "max_new_tokens": limit,
                     "tokens": round(length.tokens, 1),
                     "measured_answers": length.measured,
+                    "at_limit": length.at_limit,
                 }
                 for (model, purpose, limit), length in sorted(self.lengths.used.items())
             ],

@@ -140,8 +140,9 @@ def cut_off_caveat(folder: Path, manifest: Mapping[str, Any], cut_off: int, pair
     played = manifest.get("identity", {}).get("models")
     if (played and "policy" not in played) or not (folder / RESOLVED).exists():  # the pairs came as they are
         return (f"{said}.",)
-    limits = (f"{name} ({tokens:,})" for name, tokens in _token_limits(recorded_config(folder)).items())
-    return (f"{said}; raise {' and '.join(limits)}.",)
+    limits = (f"{name} ({tokens:,})" for name, tokens in pair_limits(recorded_config(folder)).items())
+    of_dpo = "DPO leaves out pairs whose chosen answer is cut off"
+    return (f"{said}, and {of_dpo}; raise {' and '.join(limits)}.",)
 
 
 def excluded_as_cut_off(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
@@ -163,7 +164,7 @@ def excluded_as_cut_off(folder: Path, manifest: Mapping[str, Any]) -> tuple[str,
     return tuple(found)
 
 
-def _token_limits(config: RunConfig) -> dict[str, int]:
+def pair_limits(config: RunConfig) -> dict[str, int]:
     """Return the settings that limit the answers of the pairs, with their values in tokens."""
     return _limits_of(config, config.compare.source)
 

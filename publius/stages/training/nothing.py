@@ -9,8 +9,8 @@ from critique.supervised import CUT_REVISIONS
 from engines.cached import RequestCounts
 from publius.runs.folder import Run
 from publius.stages.base import StageResult
+from publius.stages.training.usable import usable_pairs
 from training.methods import RL_METHODS, Method
-from training.pairs.dpo import CUT_CHOSEN
 from training.pairs.encode import TOO_MANY_TOKENS
 
 
@@ -44,8 +44,8 @@ def _remedy(run: Run, method: Method, error: NothingToLearnError) -> str:
         )
     if "every answer passes" in (run.advice_of("compare") or ""):
         return "the policy follows the checks already; use a stricter check to go further"
-    if CUT_CHOSEN in error.reasons:
-        return f"raise compare.sampling.max_new_tokens (now {config.compare.sampling.max_new_tokens})"
+    if method == "dpo" and (remedy := usable_pairs(run).remedy(config)):
+        return remedy
     if CUT in error.reasons:
         limit = f"sample.sampling.max_new_tokens (now {config.sample.sampling.max_new_tokens:,})"
         if error.reasons[CUT] == sum(error.reasons.values()):

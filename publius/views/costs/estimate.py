@@ -14,6 +14,10 @@ from publius.console import heading, out
 
 _LEFT = frozenset({"stage", "role", "requests", "method", "what"})
 BOUNDS_LEGEND = "numbers with brackets: expected (fewest-most)"
+CUT_FOR_DPO = (
+    "DPO leaves out pairs whose chosen answer is cut off at its token limit; publius run RUN.yaml "
+    "--preview 8 counts them"
+)
 NO_SPEED = (
     "time: not known, for no run or preview of this project measured the model's speed: "
     "publius run RUN.yaml --preview 4 does, or give --rate TOKENS_PER_S"
@@ -139,16 +143,22 @@ def _print_basis(found: Mapping[str, Any]) -> None:
     if rows is not None:
         out.print(_scaled(rows))
     out.print(f"prompts: {splits}" + (f"; a sample of {sample:,} stands for all" if sample else ""))
-    lengths = [
-        f"{row['purpose']} {row['tokens']:.0f} "
-        + (f"({row['measured_answers']:,} measured)" if row["measured_answers"] else "(default)")
-        for row in found["lengths"]
-    ]
+    lengths = [f"{row['purpose']} {row['tokens']:.0f} " + _measured(row) for row in found["lengths"]]
     if lengths:
         out.print(f"tokens of an answer: {', '.join(lengths)}")
+    if any(row["method"] == "dpo" for row in found["training"]):
+        out.print(CUT_FOR_DPO)
     for stage, reasons in found["left_out"].items():
         for reason, count in reasons.items():
             out.print(f"{stage}: {count:,} excluded with these lengths: {reason}")
+
+
+def _measured(length: Mapping[str, Any]) -> str:
+    """Return in brackets how many answers a length was measured on, and how many of them are at the limit."""
+    if not length["measured_answers"]:
+        return "(default)"
+    at_limit = f", {length['at_limit']:,} at the limit" if length["at_limit"] else ""
+    return f"({length['measured_answers']:,} measured{at_limit})"
 
 
 def _scaled(rows: Mapping[str, int]) -> str:

@@ -25,6 +25,10 @@ def print_preview(preview: RunPreview) -> None:
         for stage, reasons in preview.excluded.items():
             for reason, count in reasons.items():
                 out.print(f"{stage:<12}{count:>6,}  {reason_in_words(reason)}")
+    if preview.usable is not None:
+        heading("Pairs for DPO")
+        remedy = f"; {preview.remedy}" if preview.remedy else ""
+        out.print(Text(f"{preview.usable.in_words()}{remedy}"))
     counts = preview.counts
     heading("Requests")
     out.print(

@@ -10,7 +10,14 @@ from rich.table import Table
 from core.notices import counted
 from publius.authoring.estimating.varied import VariedEstimate
 from publius.console import heading, out
-from publius.views.costs.estimate import BOUNDS_LEGEND, NO_SPEED, shown_bounds, shown_duration, shown_usd
+from publius.views.costs.estimate import (
+    BOUNDS_LEGEND,
+    CUT_FOR_DPO,
+    NO_SPEED,
+    shown_bounds,
+    shown_duration,
+    shown_usd,
+)
 
 _IF_KNOWN = {"time": "seconds", "USD": "usd"}
 """Columns that are shown if the total is known, with their fields."""
@@ -40,6 +47,8 @@ def print_varied_estimate(varied: VariedEstimate) -> None:
             f"{counted(total['shared_calls'], 'call')} in common to several runs, sent once; `together` "
             "counts once, but its time and price are sums over the runs"
         )
+    if any(row["method"] == "dpo" for run in found["runs"] for row in run["estimate"]["training"]):
+        out.print(CUT_FOR_DPO)
     if total["seconds"] is None:
         out.print(NO_SPEED)
     if total["usd"] is None:

@@ -71,6 +71,7 @@ def test_what_only_some_seeds_have_is_named():
     recorded = [Metric(name="dpo.compliance", value=0.75, n=8), Metric(name="base.kl", value=0.0, n=8)]
     found = metrics_over_seeds([first, second[:1]], [recorded, recorded[1:]])
     assert found.lacking == ("dpo.compliance",)
+    assert found.without == {"dpo.compliance": (1,)}
     assert {metric.name for metric in found.metrics} == {"base.compliance", "base.kl"}
     assert found.as_json()["left_out"] == ["dpo.compliance"]
 

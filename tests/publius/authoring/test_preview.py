@@ -214,3 +214,18 @@ def test_comparisons_of_an_sft_model_are_shown_by_the_untrained_policy_and_nothi
         "prompts.jsonl",
         "run.yaml",
     ]
+
+
+def test_a_preview_counts_the_pairs_that_dpo_can_use(
+    tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    model = roomy(tiny_folder, tmp_path / "model")
+    run_file = write_trainable(tmp_path / "project", model, source="base", train="[dpo]")
+    cut = ("compare.sampling.max_new_tokens=3", "compare.sampling.stop=[]", "dpo.min_margin=0")
+    preview = preview_run(PreviewRequest(run_file, 2, cut))
+    assert preview.as_json()["dpo"] == {"pairs": 2, "near_tie": 0, "cut": 2, "both": 0, "usable": 0}
+    print_preview(preview)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "DPO can train on 0 of 2 pairs: not on 2 with a chosen answer that is cut off" in shown
+    assert "raise compare.sampling.max_new_tokens (now 3)" in shown
+    assert "dpo" not in preview_run(PreviewRequest(run_file, 2, (*cut, "train=[]"))).as_json()

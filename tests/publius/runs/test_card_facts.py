@@ -57,8 +57,8 @@ def test_cut_off_answers_are_counted_on_both_sides_and_the_setting_is_named(tmp_
     manifest = {"stages": {"compare": {}}, "identity": {"models": {"policy": "m"}}}
     (said,) = caveats(folder, manifest, metrics.rows())
     assert said == (
-        "3 of 4 answers in the pairs are cut off at the token limit; "
-        "raise compare.sampling.max_new_tokens (80)."
+        "3 of 4 answers in the pairs are cut off at the token limit, "
+        "and DPO leaves out pairs whose chosen answer is cut off; raise compare.sampling.max_new_tokens (80)."
     )
     given = manifest | {"identity": {"models": {"labeler": "m"}}}
     assert cut_off_caveat(folder, given, 3, 2) == (

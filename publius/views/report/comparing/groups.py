@@ -87,6 +87,8 @@ class GroupCell:
     outcome: ChangeOutcome | None = None
     not_compared: str = ""
     """Why the value is not compared with that of the first group; empty if it is."""
+    adjusted_p: float | None = None
+    """The p-value of the difference, adjusted for all differences of the variant (Holm)."""
 
     @property
     def is_beyond_noise(self) -> bool:
@@ -315,6 +317,7 @@ class _Pairing:
             book.metric(prefix, change, is_difference=True) if change else None,
             metrics.outcome(*key) if delta else None,
             reason,
+            metrics.adjusted_p_value(*key) if delta else None,
         )
 
     def _name(self, group: RunGroup) -> str:

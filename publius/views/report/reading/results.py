@@ -49,6 +49,8 @@ class ResultCell:
     delta: Figure | None = None
     """Paired difference from `base`."""
     outcome: ChangeOutcome | None = None
+    adjusted_p: float | None = None
+    """The p-value of the difference, adjusted for all differences of the evaluation (Holm)."""
 
     @property
     def is_beyond_noise(self) -> bool:
@@ -208,7 +210,8 @@ def _row(
             continue
         change = None if delta is None else book.metric(prefix, delta, is_difference=True)
         outcome = metrics.outcome(variant, measure) if variant != BASE else None
-        cells.append(ResultCell(variant, book.metric(prefix, value), change, outcome))
+        adjusted = metrics.adjusted_p_value(variant, measure)
+        cells.append(ResultCell(variant, book.metric(prefix, value), change, outcome, adjusted))
     unit = next(cell.value.unit for cell in cells if cell)
     kind, _, rest = measure.partition(".")
     about = rest.partition(".")[0] if kind in (COMPLIANCE, JUDGED) else measure

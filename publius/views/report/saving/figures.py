@@ -56,7 +56,9 @@ def save_figures(contents: ReportContents, folder: Path, measures: Collection[st
     folders = (section.source.folder for section in contents.runs)
     said = "; ".join(dict.fromkeys(filter(None, map(made_up_in, folders))))
     for table, against in tables:
-        for ending, text in (("md", f"{table.markdown}{against}"), ("csv", table.csv(said))):
+        made_up = f"% made up: {said}\n" if said else ""
+        texts = {"md": f"{table.markdown}{against}", "csv": table.csv(said), "tex": f"{made_up}{table.latex}"}
+        for ending, text in texts.items():
             if table.rows:
                 file = folder / f"{table.prefix}{_TABLE}.{ending}"
                 write_atomic(file, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,12 @@ from publius.views.report.figures import Figure, FigureBook
 from publius.views.report.reading.results import MeasureRow, ResultCell, measure_rows
 from publius.views.report.reading.sources import RunSource
 
+_HYPHEN = re.compile(r"(?<![\w.])-(?=[\d.])")
+"""A minus sign before a number, in a cell."""
 _COLUMNS = (
     *("variant", "measure", "title", "group", "unit", "value", "low", "high", "n"),
     *("difference", "difference_low", "difference_high", "beyond_noise", "not_compared"),
+    *("difference_pointwise_low", "difference_pointwise_high", "p_value", "p_value_adjusted"),
 )
 
 
@@ -46,6 +50,16 @@ class MeasuresTable:
             lines += ["", f"**{title}**", ""] if title else [""]
             lines += [_line(heading), _line(["---"] + ["---:"] * (len(heading) - 1)), *map(_line, rows)]
         return "\n".join(lines) + "\n"
+
+    @property
+    def latex(self) -> str:
+        """The table in LaTeX, for the package booktabs; what it means is a comment above it."""
+        lines = [f"% {self.note}", "% needs \\usepackage{booktabs}"]
+        for heading, (title, rows) in zip(self.titles, self.parts, strict=True):
+            lines += [f"% {title}"] if title else []
+            lines += [f"\\begin{{tabular}}{{l{'r' * (len(heading) - 1)}}}", "\\toprule", _latex_line(heading)]
+            lines += ["\\midrule", *map(_latex_line, rows), "\\bottomrule", "\\end{tabular}"]
+        return "\n".join(" ".join(line.splitlines()) for line in lines) + "\n"
 
     def csv(self, made_up: str = "") -> str:
         """Return the table in CSV, with shares as fractions.
@@ -81,7 +95,10 @@ def comparison_table(comparison: GroupComparison, measures: Collection[str]) -> 
     return MeasuresTable("", tuple(heading for _ in parts), tuple(parts), tuple(rows), note)
 
 
-_INTERVALS = "Values with 95 % intervals over prompts."
+_INTERVALS = (
+    "95 % intervals over prompts: of values each by itself (pointwise); of differences, paired by prompt, "
+    "together for all that were tested with them (simultaneous), but for those without a p-value in the CSV."
+)
 
 
 def run_table(section: RunSection, measures: Collection[str], prefix: str) -> MeasuresTable:
@@ -167,7 +184,10 @@ def _row(
     low, high = delta.ends if delta else (None, None)
     beyond = "" if cell.outcome is None else str(cell.is_beyond_noise).lower()
     difference = (delta.value if delta else None, low, high, beyond, getattr(cell, "not_compared", ""))
-    return (variant, measure, title, group, value.unit, value.value, *value.ends, value.n, *difference)
+    tested = delta or (value if cell.adjusted_p is not None else None)  # a win rate is tested itself
+    p_values = (tested.p_value if tested else None, cell.adjusted_p)
+    more = (*((delta.low, delta.high) if delta else (None, None)), *p_values)
+    return (variant, measure, title, group, value.unit, value.value, *value.ends, value.n, *difference, *more)
 
 
 def _value(cell: ResultCell | GroupCell | None) -> str:
@@ -186,3 +206,23 @@ def _with_interval(figure: Figure) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+_IN_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{one: f"\\{one}" for one in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\N{MINUS SIGN}": "$-$",
+}
+
+
+def _latex_line(cells: Sequence[str]) -> str:
+    """Return a row of a LaTeX table; what LaTeX would read as a command is text."""
+    texts = ("".join(_IN_LATEX.get(one, one) for one in " ".join(cell.split())) for cell in cells)
+    return " & ".join(_signed(text) for text in texts) + r" \\"
+
+
+def _signed(text: str) -> str:
+    """Return a cell with minus signs before numbers, where LaTeX would set a hyphen."""
+    return _HYPHEN.sub("$-$", text)

@@ -38,9 +38,9 @@ def test_default_is_the_mean_of_the_log_normal_cut_off_at_the_limit():
 def test_measured_answers_of_the_purpose_take_precedence_over_those_of_its_kind():
     answers = [stored("draft", 30, 100)] * 8 + [stored("eval", 50, 100)] * 8
     lengths = AnswerLengths(answers)
-    assert lengths.of("m", "draft", Sampling(max_new_tokens=100)) == (30, 30, 8)
-    assert lengths.of("m", "eval", Sampling(max_new_tokens=100)) == (50, 50, 8)
-    assert lengths.of("m", "sample", Sampling(max_new_tokens=100)) == (40, 40, 16)
+    assert lengths.of("m", "draft", Sampling(max_new_tokens=100)) == (30, 30, 8, 0)
+    assert lengths.of("m", "eval", Sampling(max_new_tokens=100)) == (50, 50, 8, 0)
+    assert lengths.of("m", "sample", Sampling(max_new_tokens=100)) == (40, 40, 16, 0)
 
 
 def test_longer_answers_count_as_cut_off_and_those_of_a_smaller_limit_do_not_count():
@@ -48,6 +48,7 @@ def test_longer_answers_count_as_cut_off_and_those_of_a_smaller_limit_do_not_cou
     answers += [stored("critique", 10, 50)] * 8
     lengths = AnswerLengths(answers)
     assert lengths.of("m", "critique", Sampling(max_new_tokens=60)).tokens == (20 + 60) / 2
+    assert lengths.of("m", "critique", Sampling(max_new_tokens=60)).at_limit == 4
     assert lengths.of("m", "critique", Sampling(max_new_tokens=50)).tokens == (4 * 20 + 4 * 50 + 8 * 10) / 16
     assert lengths.of("m", "critique", Sampling(max_new_tokens=300)).measured == 0
 
@@ -61,7 +62,7 @@ def test_few_answers_and_those_of_other_models_are_not_used():
 
 def test_thoughts_are_generated_and_not_shown_to_later_prompts():
     answers = [stored("draft", 100, 500, text="a" * 25, thoughts="b" * 75)] * 8
-    assert AnswerLengths(answers).of("m", "draft", Sampling(max_new_tokens=500)) == (100, 25, 8)
+    assert AnswerLengths(answers).of("m", "draft", Sampling(max_new_tokens=500)) == (100, 25, 8, 0)
 
 
 @pytest.mark.parametrize("value", ["1.25", "{", '{"logprobs": [0.0]}', "null", '"text"'])

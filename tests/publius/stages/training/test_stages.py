@@ -404,6 +404,8 @@ def test_nothing_to_train_on_is_a_result_with_advice_and_the_run_goes_on(
     summary = json.loads(shown.stdout)
     assert {stage for stage, result in summary["stages"].items() if "advice" in result} == without
     assert any(expected in advice for advice in summary["advice"].values())
+    if "dpo.min_margin=0.49" in overrides:
+        assert "lower dpo.min_margin (now 0.49)" in summary["advice"]["dpo"]
     if "sft" in without:
         assert "raise critique.draft.max_new_tokens (now 1)" in summary["advice"]["sft"]
     assert all(stage not in summary["evaluation"]["variants"] for stage in without)

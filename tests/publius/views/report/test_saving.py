@@ -16,7 +16,7 @@ from publius.views.report.comparing.seeds import measured_over_seeds
 from publius.views.report.plots.paper import plots_saved_to
 from publius.views.report.plots.results import lengths_plot
 from publius.views.report.reading.sources import open_sources
-from publius.views.report.saving.tables import seeds_table
+from publius.views.report.saving.tables import MeasuresTable, seeds_table
 from publius.views.report.writing import ReportRequest, write_report
 from tests.publius.invoking import here
 
@@ -44,7 +44,9 @@ def test_tables_compare_the_chosen_measures_and_say_what_speaks_against_them(
     chosen = ReportRequest(runs, tmp_path / "r.html", figures=tmp_path / "paper", measures=("words", "short"))
     written = write_report(chosen)
     names = ["measures", "A-measures", "B-measures"]
-    assert [file.name for file in written.figures] == [f"{n}.{end}" for n in names for end in ("md", "csv")]
+    assert [file.name for file in written.figures] == [
+        f"{n}.{end}" for n in names for end in ("md", "csv", "tex")
+    ]
     text = (tmp_path / "paper" / "measures.md").read_text()
     assert "| measure | A | B | B − A |" in text
     assert "No model wrote this" in text
@@ -84,7 +86,13 @@ def test_seeds_of_a_group_have_one_table_with_differences_from_base(wordings: li
     for row in rows:
         delta = metrics[f"{row['variant']}.words.delta"]
         assert float(row["difference"]) == delta.value
+        pointwise = row["difference_pointwise_low"], row["difference_pointwise_high"]
+        assert pointwise == tuple("" if end is None else str(end) for end in (delta.low, delta.high))
+        assert row["p_value"] == ("" if delta.p_value is None else str(delta.p_value))
+        assert (row["p_value_adjusted"] == "") or float(row["p_value_adjusted"]) >= float(row["p_value"])
     assert "means over 2 seeds" in table.markdown
+    assert "of values each by itself (pointwise); of differences" in table.markdown
+    assert "(simultaneous)" in table.markdown
     written = write_report(
         ReportRequest(tuple(wordings[:2]), tmp_path / "r.html", figures=tmp_path / "paper")
     )
@@ -123,5 +131,25 @@ def test_an_unknown_measure_is_one_line_and_names_the_known(wordings: list[Path]
     assert here("report", wordings[0], "--measures", "words").returncode == 2
     saved = json.loads(here("report", wordings[0], "--json", "--figures", tmp_path / "paper").stdout)["saved"]
     assert {Path(name).name for name in saved} == {
-        f"{name}.{ending}" for name in ("labels", "measures") for ending in ("md", "csv")
+        *(f"{name}.{ending}" for name in ("labels", "measures") for ending in ("md", "csv")),
+        "measures.tex",
     }
+
+
+def test_a_table_in_latex_has_the_cells_of_the_markdown_with_what_latex_reads_as_commands_as_text():
+    rows = [("100 % of $x_1 & {y}", "93.1 % (-1.0 to +2.0)*")]
+    table = MeasuresTable(
+        "", (("measure", "B \N{MINUS SIGN} A"),), (("dpo", rows),), (), "run_1.\n\\input{x}"
+    )
+    assert table.latex.splitlines() == [
+        "% run_1. \\input{x}",
+        "% needs \\usepackage{booktabs}",
+        "% dpo",
+        "\\begin{tabular}{lr}",
+        "\\toprule",
+        "measure & B $-$ A \\\\",
+        "\\midrule",
+        "100 \\% of \\$x\\_1 \\& \\{y\\} & 93.1 \\% ($-$1.0 to +2.0)* \\\\",
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
