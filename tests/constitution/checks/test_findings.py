@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -136,6 +137,15 @@ def test_people_are_told_what_a_pattern_found_and_not_the_pattern():
     assert found is not None
     told = finding_for_people("No refund.", check, found, matched_texts(check, text))
     assert told == 'it has "We will refund" and "we can refund"'
+
+
+def test_the_pattern_of_the_documentation_for_long_sentences_finds_them():
+    page = (Path(__file__).parents[3] / "docs" / "constitution-format.md").read_text(encoding="utf-8")
+    pattern = page.split("per sentence\" write\n  `{kind: not_regex, value: '")[1].split("'}`")[0]
+    check = check_of("not_regex", pattern)
+    twenty = " ".join(["word"] * 20)
+    assert finding(check, f"{twenty}. {twenty}!\n{twenty}\n\n{twenty}") is None
+    assert finding(check, f"{twenty}. {twenty}, word.") is not None
 
 
 def test_a_long_pattern_is_shortened_where_it_found_nothing():
