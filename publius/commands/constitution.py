@@ -153,6 +153,14 @@ def check(
     long: Annotated[
         bool, typer.Option("--long", help="With --to: a row for each reply and rule instead.")
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="With --replies: also print the share of replies that keep each rule, by the values of this "
+            "column of the file, such as thumbs, stars, agent or category.",
+            metavar="COLUMN",
+        ),
+    ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(
@@ -199,7 +207,7 @@ def check(
         emit(explain_codes(explain), as_json, print_codes)
         return 0
     _refuse_beside_replies(replies, reply, prompts, prompt)
-    _refuse_without_file(columns, to, prompts, replies, long=long)
+    _refuse_without_file(columns, to, prompts, replies, by, long=long)
     if prompts is not None and run is not None:
         raise typer.BadParameter("give --prompts or --run, not both")
     if constitution is None:
@@ -212,7 +220,7 @@ def check(
         )
     if replies is not None:
         theirs = parse_columns(columns or [], _REPLY)
-        asked = RepliesRequest(constitution, replies, theirs, tuple(tag or ()), model, engine, to, long)
+        asked = RepliesRequest(constitution, replies, theirs, tuple(tag or ()), model, engine, to, long, by)
         return _check_replies(asked, as_json)
     if prompt is not None or tag:
         raise typer.BadParameter("--prompt and --tag require --reply")
@@ -248,13 +256,21 @@ def _refuse_beside_replies(
 
 
 def _refuse_without_file(
-    columns: list[str] | None, to: Path | None, prompts: Path | None, replies: Path | None, *, long: bool
+    columns: list[str] | None,
+    to: Path | None,
+    prompts: Path | None,
+    replies: Path | None,
+    by: str | None,
+    *,
+    long: bool,
 ) -> None:
     if columns and prompts is None and replies is None:
         what = "--columns requires --prompts or --replies; a run file has prompts.columns"
         raise typer.BadParameter(what)
     if to is not None and replies is None:
         raise typer.BadParameter("--to requires --replies")
+    if by is not None and replies is None:
+        raise typer.BadParameter("--by requires --replies FILE, which has the column")
     if long and to is None:
         raise typer.BadParameter("--long requires --to FILE.csv")
 
