@@ -273,8 +273,7 @@ def test_pairs_of_a_file_are_judged_under_a_run_file(tmp_path: Path):
     keep = ("--set", "prompts.keep=[ticket]")
     done = here("label", run_file, "--pairs", pairs, "--columns", mapped, *keep, "--json")
     assert done.returncode == 0, done.stderr
-    folder = Path(json.loads(done.stdout)["folder"])
-    assert (folder.parent.parent, folder.name[:11]) == (tmp_path / "project", "desk-pairs-")
+    (folder,) = (tmp_path / "project" / "runs").glob("desk-pairs-*")
     config = (folder / "resolved.yaml").read_text()
     assert f"constitution: {tmp_path / 'project' / 'constitution.yaml'}" in config
     assert "principles: all" in config
