@@ -20,6 +20,9 @@ from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
 
 PEOPLE = "\0people"
 """The column in which the verdicts of a row are, by person."""
+_VERDICT_NUMBERS = frozenset({-1, 0, 1, 2, 3})
+_NO_VERDICT = re.compile(r"word|length|token|turn|count|year|month|day|seed|round|\bid\b", re.IGNORECASE)
+"""Names of numbers that are nobody's verdict."""
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -97,10 +100,47 @@ def verdict_columns(
     found = []
     for name in dict.fromkeys(name for row in rows for name in row):
         cells = [row[name] for row in rows if not is_missing(row.get(name))]
-        told = sum(
-            isinstance(cell, str) and (is_outcome(cell) or folded_word(cell) in words or cell.strip() in own)
-            for cell in cells
-        )
+        told = sum(_is_verdict(cell, words, own) for cell in cells)
         if cells and told >= share * len(cells) and name not in TARGETS:
             found.append(str(name))
     return found
+
+
+def _is_verdict(cell: Any, words: Mapping[str, str], own: Mapping[str, str]) -> bool:
+    if isinstance(cell, str):
+        return is_outcome(cell) or folded_word(cell) in words or cell.strip() in own
+    number = _whole(cell)
+    return number is not None and str(number) in own
+
+
+def numbered_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Return the columns whose cells may be verdicts as numbers, such as 1, 2 and 0, with all their numbers.
+
+    A number says nothing of a side until the user says which is which: some people count from 0.
+
+    Args:
+        rows: the first rows of a table.
+    """
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        cells = [row[name] for row in rows if not is_missing(row.get(name)) and row[name] != ""]
+        numbers = {_whole(cell) for cell in cells}
+        if (
+            numbers
+            and numbers <= _VERDICT_NUMBERS
+            and name not in TARGETS
+            and not _NO_VERDICT.search(str(name))
+        ):
+            found[str(name)] = sorted(number for number in numbers if number is not None)
+    return found
+
+
+def _whole(cell: Any) -> int | None:
+    """Return a cell as a whole number, however it is written; None if it is none."""
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+        return None
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None

@@ -195,6 +195,14 @@ def check(
     long: Annotated[
         bool, typer.Option("--long", help="With --to: a row for each reply and rule instead.")
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="With --replies: also print the share of replies that keep each rule, by the values of this "
+            "column of the file, such as thumbs, stars, agent or category.",
+            metavar="COLUMN",
+        ),
+    ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(
@@ -241,7 +249,7 @@ def check(
         emit(explain_codes(explain), as_json, print_codes)
         return 0
     _refuse_beside_replies(replies, reply, prompts, prompt)
-    _refuse_without_file(columns, to, prompts, replies, html, long=long)
+    _refuse_without_file(columns, to, prompts, replies, html, by, long=long)
     if prompts is not None and run is not None:
         raise typer.BadParameter("give --prompts or --run, not both")
     if constitution is None:
@@ -254,7 +262,9 @@ def check(
         )
     if replies is not None:
         theirs = parse_columns(columns or [], _REPLY)
-        asked = RepliesRequest(constitution, replies, theirs, tuple(tag or ()), model, engine, to, long, html)
+        asked = RepliesRequest(
+            constitution, replies, theirs, tuple(tag or ()), model, engine, to, long, html, by
+        )
         return _check_replies(asked, as_json)
     if prompt is not None or tag:
         raise typer.BadParameter("--prompt and --tag require --reply")
@@ -295,6 +305,7 @@ def _refuse_without_file(
     prompts: Path | None,
     replies: Path | None,
     html: str | None,
+    by: str | None,
     *,
     long: bool,
 ) -> None:
@@ -305,6 +316,8 @@ def _refuse_without_file(
         raise typer.BadParameter("--html requires --replies; a run file has prompts.html")
     if to is not None and replies is None:
         raise typer.BadParameter("--to requires --replies")
+    if by is not None and replies is None:
+        raise typer.BadParameter("--by requires --replies FILE, which has the column")
     if long and to is None:
         raise typer.BadParameter("--long requires --to FILE.csv")
 

@@ -180,7 +180,8 @@ def label(
     pairs: Annotated[
         Path | None,
         typer.Option(
-            help="Label the pairs of answers of this file, data set folder or Hugging Face id.",
+            help="Label the pairs of answers of this file, data set folder, Hugging Face id or run folder; "
+            "with a RUN.yaml, under its constitution and settings.",
             metavar="SOURCE",
         ),
     ] = None,
@@ -195,18 +196,22 @@ def label(
     constitution: Annotated[
         str | None,
         typer.Option(
-            help=f"With --pairs: the constitution; if not given, {DEFAULT_PRESET} or the run's, as its file "
-            "is now."
+            help=f"With --pairs: the constitution; if not given, that of RUN.yaml or of the run folder, as "
+            f"its file is now, or {DEFAULT_PRESET}."
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="With --pairs: the labeler; if not given, the embedded model or the run's."),
+        typer.Option(
+            help="With --pairs: the labeler; if not given, that of RUN.yaml or of the run folder, or the "
+            "embedded model."
+        ),
     ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
-            help="With --pairs: folder for the run; if not given, the current one or the run's project.",
+            help="With --pairs: folder for the run; if not given, that of RUN.yaml, the project of the run "
+            "folder, or the current one.",
             metavar="DIR",
         ),
     ] = None,
@@ -226,9 +231,12 @@ def label(
     from publius.stages.label_pairs import PairsRequest, label_pairs
     from publius.views.run_summary import print_summary
 
-    if (pairs is None) == (run_file is None):
-        raise typer.BadParameter("give either a RUN.yaml or --pairs FILE")
-    if run_file is not None:
+    if pairs is None and run_file is None:
+        raise typer.BadParameter(
+            "give a RUN.yaml for the pairs of its run, --pairs FILE for those of a file, or both for those "
+            "of the file under the settings of the run file"
+        )
+    if run_file is not None and pairs is None:
         if (constitution, model, to, columns, engine) != (None,) * 5:
             raise typer.BadParameter(
                 "--constitution, --model, --engine, --to and --columns require --pairs; "
@@ -237,10 +245,10 @@ def label(
         run_stages(run_file, overrides, ("label",), resume, as_json)
     elif pairs is not None:
         if resume is not None:
-            raise typer.BadParameter("--resume requires a RUN.yaml; --pairs resumes automatically")
+            raise typer.BadParameter("--resume is for a RUN.yaml alone; --pairs resumes automatically")
         names = parse_columns(columns or (), "prompt=question,response_a=old,response_b=new")
         settings = (*engine_overrides(engine), *(overrides or ()))
-        request = PairsRequest(pairs, constitution, model, to, settings, names)
+        request = PairsRequest(pairs, constitution, model, to, settings, names, run_file)
         emit(label_pairs(request), as_json, print_summary)
 
 

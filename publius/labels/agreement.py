@@ -30,6 +30,8 @@ from publius.runs.reader import open_judgments
 from publius.sources.column_names import case_named
 
 _MACHINE_NAMES = {"ai": "The AI labeler agrees", CHECK_LABELER: "Machine checks agree"}
+_SAME_SHARE = 0.0005
+"""Shares that are nearer than this are printed alike."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,33 @@ class AgreementReport:
 
     def sentences(self) -> list[str]:
         """Return how often people agree with each other, and machines with them, in words."""
-        named = [({name.partition("/")[0] for name in (one.first, one.second)}, one) for one in self.pairs]
-        people = [pair for sources, pair in named if not sources & MACHINES]
+        named = [(_sources_of(one), one) for one in self.pairs]
+        people = self._of_people()
         found = [f"People agree with each other in {_share_of(people)}."] if people else []
         for machine, name in _MACHINE_NAMES.items():
             beside = [pair for sources, pair in named if machine in sources and sources - MACHINES]
             found += [f"{name} with people in {_share_of(beside)}."] if beside else []
         return found
+
+    @property
+    def two_shares(self) -> str | None:
+        """Why the share of equal choices by comparison is not that of the first sentence; None if it is."""
+        people = self._of_people()
+        cases = sum(pair.comparisons for pair in people)
+        if not cases or self.overall is None:
+            return None
+        share = sum(pair.observed * pair.comparisons for pair in people) / cases
+        if abs(share - self.overall.observed.value) < _SAME_SHARE:
+            return None
+        has_ai = any("ai" in _sources_of(pair) for pair in self.pairs)
+        beside = ", and the AI labeler is an annotator" if has_ai else ""
+        return (
+            f"Each comparison counts once here{beside}; in the first line, once for each two people who "
+            "judged it."
+        )
+
+    def _of_people(self) -> list[PairAgreement]:
+        return [pair for pair in self.pairs if not _sources_of(pair) & MACHINES]
 
     @property
     def nothing_shared(self) -> bool:
@@ -196,6 +218,11 @@ def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> Agree
         disagreements=disagreements_of(votes),
         names=written_names(current),
     )
+
+
+def _sources_of(pair: PairAgreement) -> set[str]:
+    """Return the sources of two annotators: the part of a name before the slash."""
+    return {name.partition("/")[0] for name in (pair.first, pair.second)}
 
 
 def _share_of(pairs: Sequence[PairAgreement]) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 from core.errors import DataError, shell_command
 from labelers.formats.columns import NAMES
-from labelers.formats.people_columns import side_words, verdict_columns
+from labelers.formats.people_columns import numbered_columns, side_words, verdict_columns
 from labelers.formats.prompt_columns import PROMPT_COLUMNS
 from labelers.formats.source import Row
+from labelers.formats.vote_counts import VOTE_COUNTS
 from publius.labels.joining import is_long_text
 from publius.sources.column_names import ColumnNames
 from publius.sources.unusable import likely_prompt, two_alike
@@ -48,28 +49,71 @@ def with_people(names: ColumnNames, first: Sequence[Row], where: str, *, joined:
     if len(people) > 1 and _has_prompt(names, rows):
         return found
     likely = people if len(people) > 1 else tuple(_people(names, rows, words, _MOSTLY))
+    if len(likely) < 2 and not names.verdicts:
+        _refuse_numbers(found, rows, where)
     if len(likely) < 2:
         return names
     raise _proposal(replace(found, people=likely), rows, where)
 
 
+def _refuse_numbers(names: ColumnNames, rows: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Raise a DataError, with the `--verdicts` to give, if several columns seem to be verdicts as numbers.
+
+    Args:
+        names: the names of the columns of the prompt and of both answers.
+        rows: the first rows of the table.
+        where: the table, for the error.
+    """
+    taken = set(names.columns.values())
+    found = {name: numbers for name, numbers in numbered_columns(rows).items() if name not in taken}
+    numbers = sorted({number for own in found.values() for number in own})
+    if len(found) < 2 or len(numbers) < 2 or any(name in row for row in rows for name in VOTE_COUNTS):
+        return
+    first, second, *others = (1, 2, *(n for n in numbers if n not in (1, 2)))
+    if 2 not in numbers:  # 0 and 1, or -1 and 1 around a tie
+        first, second, *others = (numbers[0], numbers[-1], *numbers[1:-1])
+    meant = {"a": first, "b": second, **dict(zip(("tie", "both_bad"), others, strict=False))}
+    verdicts = ",".join(f"{ours}={number}" for ours, number in meant.items())
+    answers = [names.columns.get(name, name) for name in NAMES]
+    listed = ", ".join(map(str, numbers))
+    command = ["publius", "import", "labels", where, "--to", "DIR", "--verdicts", verdicts]
+    if not _has_prompt(names, rows):
+        command += ["--columns", _columns_of(replace(names, people=tuple(found)), rows)[0]]
+    raise DataError(
+        f"{', '.join(found)} seem to be columns of verdicts as numbers ({listed}), one for each person",
+        where=where,
+        accepted=f"what each number means in --verdicts, as below if {first} is for {answers[0]} and "
+        f"{second} for {answers[1]}; or words, such as a, b and tie, in the table",
+        run=shell_command(*command),
+    )
+
+
 def _proposal(names: ColumnNames, rows: Sequence[Mapping[str, Any]], where: str) -> DataError:
     """Return the error of a table that seems to have columns of people, with the `--columns` for it."""
-    columns, taken = dict(names.columns), (*names.columns.values(), *names.people)
     what = f"{', '.join(names.people)} seem to be columns of verdicts, one for each person"
     accepted = "these columns by name, as below; other words with --verdicts a=THEIRS,b=THEIRS"
+    given, has_prompt = _columns_of(names, rows)
+    if not has_prompt:
+        what += ", but no column has prompts"
+        accepted = "a column of prompts as prompt=NAME, or one that tells the rows apart, as below"
+    command = ["publius", "import", "labels", where, "--to", "DIR", "--columns", given]
+    if names.verdicts:
+        command += ["--verdicts", ",".join(f"{ours}={theirs}" for theirs, ours in names.verdicts.items())]
+    return DataError(what, where=where, accepted=accepted, run=shell_command(*command))
+
+
+def _columns_of(names: ColumnNames, rows: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
+    """Return the `--columns` of a table with a column for each person, and whether a column has prompts."""
+    columns, taken = dict(names.columns), (*names.columns.values(), *names.people)
+    has_prompt = True
     if not _has_prompt(names, rows):
         rest = [name for name in rows[0] if name not in taken]
         texts = [name for name in rest if _is_text_column(name, rows)]
         likely = likely_prompt(texts) or next(iter(texts), None) or likely_prompt(rest)
         columns = {"prompt": likely or _key(rows, taken) or "NAME", **columns}
-        if likely is None:
-            what += ", but no column has prompts"
-            accepted = "a column of prompts as prompt=NAME, or one that tells the rows apart, as below"
+        has_prompt = likely is not None
     given = [f"{ours}={theirs}" for ours, theirs in columns.items()]
-    given += [f"verdict={name}" for name in names.people]
-    command = ("publius", "import", "labels", where, "--to", "DIR", "--columns", ",".join(given))
-    return DataError(what, where=where, accepted=accepted, run=shell_command(*command))
+    return ",".join([*given, *(f"verdict={name}" for name in names.people)]), has_prompt
 
 
 def people_in_words(names: ColumnNames) -> str:

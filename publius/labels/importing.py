@@ -61,6 +61,7 @@ from publius.labels.ratings.pairing import rated_pairs, ratings_in, refuse_singl
 from publius.runs.pairs.table_columns import is_plain_table
 from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
+from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in
 from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.people.folders import is_label_folder
 from publius.sources.rows import DataSource, with_split
@@ -143,7 +144,9 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
         raise DataError("no rows found", where=source.name, accepted=ACCEPTED)
     _refuse_unreadable(source, first)
     rated = _rated(request, source, first)
-    if rated is not None:
+    if rated is None:
+        _refuse_thumbs(request, source, first)
+    else:
         request, rows = replace(request, format=_ANY_TABLE), iter(rated)
         first = list(itertools.islice(rows, _PEEKED))
     if (
@@ -192,6 +195,21 @@ def _rated(request: LabelsRequest, source: DataSource, first: Sequence[Row]) -> 
         return None
     columns = None if most_specific(rows) is not None else ratings_in(first)
     return None if columns is None else rated_pairs(label_rows(source), columns, source.name)
+
+
+def _refuse_thumbs(request: LabelsRequest, source: DataSource, first: Sequence[Row]) -> None:
+    """Raise a DataError, with what they are for, if the rows are thumbs on single answers, and not pairs."""
+    thumbs = thumbs_in([row.values for row in first])
+    if thumbs is None or request.pairs is not None:
+        return
+    applied = [row.values for row in request.names.applied(first) if isinstance(row.values, Mapping)]
+    if request.format == AUTO_SOURCE:
+        is_read = most_specific(applied) is not None or set(NAMES) <= request.names.columns.keys()
+    else:
+        given = source_named(request.format)
+        is_read = not is_built_in(given) or any(map(given.recognises, applied))
+    if not is_read:
+        raise refuse_thumbs((row.values for row in label_rows(source)), thumbs, source.name)
 
 
 def _with_people(request: LabelsRequest, first: list[Row]) -> LabelsRequest:

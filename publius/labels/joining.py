@@ -110,7 +110,7 @@ def join_with(to_join: PairsToJoin, names: ColumnNames, votes: list[Row], where:
             f"no column of the votes (columns {', '.join(columns)})",
             where=where,
             accepted="verdict, rating_a and rating_b, or p_a; or --columns verdict=NAME,annotator=NAME; "
-            "or verdict=NAME for the column of each person",
+            "or verdict=NAME for the column of each person; numbers with --verdicts a=1,b=2,tie=0",
         )
     pairs: dict[str, Mapping[str, Any] | RequestError] = {}
     for row in read_pair_rows(given):

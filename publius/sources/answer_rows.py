@@ -42,7 +42,24 @@ _CERTAIN = {
     "bad": False,
 }
 """Labels that say how good an answer is, whatever the other labels of the data set are."""
-_PERHAPS = {"yes": True, "no": False, "positive": True, "negative": False}
+_PERHAPS = {
+    "yes": True,
+    "no": False,
+    "positive": True,
+    "negative": False,
+    "up": True,
+    "down": False,
+    "like": True,
+    "dislike": False,
+    "liked": True,
+    "disliked": False,
+    "upvote": True,
+    "downvote": False,
+    "thumb_up": True,
+    "thumb_down": False,
+    "\N{THUMBS UP SIGN}": True,
+    "\N{THUMBS DOWN SIGN}": False,
+}
 """Labels that say it only if all labels do: beside others, they are classes."""
 _NUMBERS = {1.0: True, 0.0: False, -1.0: False}
 _SAFE = frozenset({"is_safe", "safe", "is_response_safe"})
@@ -105,7 +122,8 @@ def turns_in(row: Mapping[str, Any], labels: Labels = NO_LABELS) -> tuple[Turns,
 def labels_in(rows: Iterable[Any]) -> Labels:
     """Return which column says whether each answer is good, as KTO's data has.
 
-    A number, `yes`, `no`, `positive` or `negative` says so only if no value of the column is another class.
+    A number, or a word such as `yes`, `positive` or `up`, says so only if no value of the column is another
+    class.
 
     Args:
         rows: the first rows of the data set.

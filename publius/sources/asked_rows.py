@@ -29,6 +29,7 @@ _FIRST_TURN = "the prompt is a list of user turns, of which the first was taken"
 _ARENA = ("response_a", "response_b")
 """Beside them, Arena's tables have a list of turns as JSON in the prompt."""
 _NO_PROMPT = "no column holds a prompt"
+_EMPTY = "the prompt is empty"
 
 
 def asked_of_row(row: Mapping[str, Any], first: Sequence[str] = ()) -> AskedRow:
@@ -51,9 +52,10 @@ def asked_of_row(row: Mapping[str, Any], first: Sequence[str] = ()) -> AskedRow:
             continue
         try:
             return _asked(row, name)
-        except RequestError as error:
+        except RequestError as cause:
+            error = _with_what_is_empty(cause, row[name], name)
             if name in first or (name != "chosen" and _is_meant(row[name])):
-                raise
+                raise error from cause
             problem = problem or error
     found = None if first else _asked_by_format(row)
     if found is not None:
@@ -65,7 +67,16 @@ def asked_of_row(row: Mapping[str, Any], first: Sequence[str] = ()) -> AskedRow:
     if not candidates:
         raise RequestError(_NO_PROMPT)
     held = "empty" if row[candidates[0]] == [] else "null"
-    raise RequestError("the prompt is empty", detail=f"{candidates[0]} is {held}")
+    raise RequestError(_EMPTY, detail=f"{candidates[0]} is {held}")
+
+
+def _with_what_is_empty(error: RequestError, value: Any, name: str) -> RequestError:
+    """Return the error of an empty prompt with what is empty in its cell; any other error as it is."""
+    if error.reason != _EMPTY or error.detail:
+        return error
+    if not isinstance(value, str):
+        return RequestError(_EMPTY, detail=f"the last message in {name} has no text")
+    return RequestError(_EMPTY, detail=f"{name} has {'white space only' if value else 'no text'}")
 
 
 def _sides(row: Mapping[str, Any]) -> ReadSides | None:

@@ -23,6 +23,7 @@ from labelers.formats.repeated import RepeatedAnswers
 from publius.sources.answer_rows import ANSWER_ROW, doubts, has_answers, is_desired, labels_in, turns_in
 from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
+from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in, what_thumbs_are_for
 from publius.sources.pair_rows import (
     SIDES,
     KtoPairs,
@@ -187,6 +188,8 @@ def read_preferences(source: DataSource, names: ColumnNames | None = None) -> Tr
     found += last.pairs
     reading.excluded += last.left
     hint = _PREFERENCES + suggested_columns(first[0].values, _PAIR_TARGETS)
+    if isinstance(reader, KtoPairs) and (thumbs := thumbs_in([row.values for row in names.applied(first)])):
+        hint = what_thumbs_are_for(source.name, thumbs, reader)
     return reading.finished(found, source, (*reader.notes, *contradictions(found)), hint=hint)
 
 
@@ -275,6 +278,8 @@ def _pair_reader(first: list[SourceRow], source: DataSource, names: ColumnNames)
         known = KtoPairs(labels)
     reader = LabelledPairs.of(values, known)
     if reader is None:
+        if thumbs := thumbs_in([row.values for row in first]):
+            raise refuse_thumbs((row.values for row in read_rows(source)), thumbs, source.name)
         suggestion = suggested_columns(values[0], _PAIR_TARGETS)
         raise _unknown(source, first, _PREFERENCES, suggestion)
     names.check_columns(reader.columns, "training on preferences", [row.values for row in first])

@@ -204,6 +204,16 @@ class KtoPairs:
         """Return True if a row of a data set with labels has an answer."""
         return has_answers(row) and not row.keys() >= SIDES
 
+    @property
+    def prompts(self) -> int:
+        """Number of prompts with a labelled answer."""
+        return len(self._answers)
+
+    @property
+    def with_both(self) -> int:
+        """Number of prompts that have a good and a bad answer."""
+        return sum(bool(good and bad) for good, bad in self._answers.values())
+
     def pairs_of(self, columns: Mapping[str, Any], row_id: str, notes: Counter[str]) -> ReadPairs:
         """Store a row's answer; its pair is complete after the last row."""
         side = 0 if is_desired(columns, self._labels) else 1

@@ -29,6 +29,7 @@ from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
 from prompts.conditions import Conditions, ConditionSurvey, unmet_condition
 from publius.sources.column_names import ColumnNames, at_paths
 from publius.sources.empty_columns import without_empty_column
+from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in
 from publius.sources.label_rows import label_rows
 from publius.sources.prompt_survey import ColumnSurvey
 from publius.sources.prompts import PromptSource
@@ -154,7 +155,7 @@ def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[
         yield from left
         return
     names.check_columns(None, "label --pairs", [row.values for row in first])  # before a format is missed
-    reader = _reader_of(names, first, data.name, verdicts=verdicts)
+    reader = _reader_of(names, first, data, verdicts=verdicts)
     names.check(reader, first)
     again = lambda: names.applied(_meeting(label_rows(data), source.where))  # noqa: E731
     seen: dict[int, Mapping[str, Any]] = {}
@@ -196,12 +197,13 @@ def _meeting(
             left.append(PairRow(place, values, frozenset(), (), (Skipped(unmet),)))
 
 
-def _reader_of(names: ColumnNames, first: list[Row], where: str, *, verdicts: bool) -> LabelSource:
+def _reader_of(names: ColumnNames, first: list[Row], data: DataSource, *, verdicts: bool) -> LabelSource:
     """Return the source that reads the pairs: of a plain table, also without a verdict.
 
     Raises:
         DataError: if none does.
     """
+    where = data.name
     if not first:
         raise DataError("the file has no pairs", where=where, accepted=PAIR_FORMS)
     values = [row.values for row in names.applied(first) if isinstance(row.values, Mapping)]
@@ -215,8 +217,11 @@ def _reader_of(names: ColumnNames, first: list[Row], where: str, *, verdicts: bo
     if not values:
         problem = first[0].problem or "the row is not an object with columns"
         raise DataError(problem, where=f"{where}:{first[0].number}", accepted=PAIR_FORMS)
-    columns = ", ".join(map(str, values[0])) or "none"
-    accepted = PAIR_FORMS + suggested_pair_columns(values[0])
+    if thumbs := thumbs_in([row.values for row in first]):
+        raise refuse_thumbs((row.values for row in label_rows(data)), thumbs, where)
+    own = next(row.values for row in first if isinstance(row.values, Mapping))
+    columns = ", ".join(map(str, own)) or "none"
+    accepted = PAIR_FORMS + suggested_pair_columns(own)
     raise DataError(f"found columns: {columns}", where=f"{where}:{first[0].number}", accepted=accepted)
 
 

@@ -30,7 +30,7 @@ from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_o
 from prompts.sources import Html, may_be_on_hub
 from publius.sources.asked_rows import asked_of_row
 from publius.sources.column_names import ColumnNames, at_paths, top_column
-from publius.sources.rows import DataSource, read_rows, with_split
+from publius.sources.rows import DataSource, SourceRow, read_rows, with_split
 from publius.sources.splits.own_column import ALL_SPLITS, with_split_of_run
 from publius.sources.texts.chat_exports import NOT_MESSAGES
 from publius.sources.texts.html import READ_AS_TEXT, prompt_as_text
@@ -261,12 +261,18 @@ def _rows_of_splits(path: Path, source: PromptSource) -> Iterator[_Raw]:
     if path.is_file() or not isinstance(source.split, Mapping):
         split = None if isinstance(source.split, Mapping) else source.split
         data = with_split(DataSource(str(source.path), source.subset, split, "prompts"))
-        yield from (_Raw(f"{path.name} {row.id}", row.values) for row in read_rows(data))
+        yield from (_Raw(_place_in(path, row), row.values) for row in read_rows(data))
         return
     for ours, theirs in source.split.items():
         data = DataSource(str(source.path), source.subset, theirs, "prompts")
         for row in read_rows(data):
-            yield _Raw(f"{path.name} {theirs} {row.id}", row.values, None if ours == ALL_SPLITS else ours)
+            place = _place_in(path, row) if row.file else f"{path.name} {theirs} {row.id}"
+            yield _Raw(place, row.values, None if ours == ALL_SPLITS else ours)
+
+
+def _place_in(path: Path, row: SourceRow) -> str:
+    """Return the place of a row in a folder or data set: by its file, if the folder has several."""
+    return f"{path.name}/{row.file}" if row.file else f"{path.name} {row.id}"
 
 
 def _without_columns(raw: _Raw) -> PromptRow:

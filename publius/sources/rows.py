@@ -28,6 +28,7 @@ from core.store.files import os_errors
 from core.store.jsonl import Unreadable
 from core.text.special_files import require_regular
 from publius.sources.people.folders import is_label_folder, label_folder_digest, label_folder_rows
+from publius.sources.splits.partitions import FileOfRows, files_of_rows, places_of
 
 _EXTRA = "train"
 _BINARY = (".parquet", ".arrow")
@@ -76,6 +77,8 @@ class SourceRow:
     """Place of the row: `pairs.jsonl:3`, or `row 3`."""
     values: Any
     """A mapping of columns if the row is valid; any other JSON value, or `Unreadable`, if not."""
+    file: str = ""
+    """The row's file and its number there, if the data set is a folder of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +244,36 @@ def _loaded(source: DataSource) -> Iterator[SourceRow]:
                 return
             _explain(source, error)
     named = {name: kind for name, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)}
+    places = _places(source, len(rows))
     for number, row in enumerate(rows, start=1):
-        yield SourceRow(
-            f"row {number}", {**row, **{name: _class_name(row[name], named[name]) for name in named}}
-        )
+        classes = {name: _class_name(row[name], named[name]) for name in named}
+        file, place = next(places, (None, 0))
+        if file is None:
+            yield SourceRow(f"row {number}", {**row, **classes})
+        else:
+            values = {**row, **{name: cell for name, cell in file.columns.items() if name not in row}}
+            yield SourceRow(f"row {number}", {**values, **classes}, f"{file.name} row {place}")
+
+
+def _places(source: DataSource, rows: int) -> Iterator[tuple[FileOfRows, int]]:
+    """Return the file of each row that is read from a folder, with the row's number in it.
+
+    Nothing is returned for other data sets, or where the files' numbers of rows do not add up.
+    """
+    if not source.path.is_dir() or is_saved(source.path):
+        return iter(())
+    datasets = require("datasets", _EXTRA)
+    asked = source.split or "train"
+    name = asked.partition("[")[0]
+    folder = source.path.absolute()
+    listed = datasets.load_dataset_builder(str(source.path), source.subset).config.data_files or {}
+    files = files_of_rows(folder, [Path(file).absolute() for file in listed.get(name) or ()], _EXTRA)
+    total, first, last = sum(file.rows for file in files), 0, None
+    if name != asked and files:
+        (part,) = datasets.ReadInstruction.from_spec(asked).to_absolute({name: total})
+        first, last = part.from_ or 0, part.to
+    found = islice(places_of(files), first, last)
+    return found if (total if last is None else last) - first == rows else iter(())
 
 
 def _is_empty_parquet(path: Path) -> bool:

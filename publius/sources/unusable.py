@@ -135,7 +135,9 @@ def suggested_pair_columns(row: Any) -> str:
     if prompt is None:
         return ""
     answers = [name for name in names if name not in prompt.values() and _is_like(name, "completion")]
-    two = two or ((answers[0], answers[1]) if len(answers) > 1 else None)
+    if two is None and len(answers) > 1:  # one that has our name keeps it
+        two = (answers[1], answers[0]) if answers[1] == "response_a" else (answers[0], answers[1])
+        two = two[::-1] if two[0] == "response_b" else two
     if two is None and (sided := suggested_columns(row, ("prompt", "chosen", "rejected"))):
         return sided
     if two is None:

@@ -15,7 +15,7 @@ from core.store.files import is_there
 from core.store.seen_ids import SeenIds
 from engines.cached import RequestCounts
 from engines.embedded import EMBEDDED_NAME
-from publius.config.run_file import PromptsConfig, RunConfig, build_run_config
+from publius.config.run_file import PromptsConfig, RunConfig, build_run_config, load_run_config
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.folder import Run
 from publius.runs.inputs import digest_lines, recorded_config
@@ -53,6 +53,8 @@ class PairsRequest:
     overrides: Sequence[str] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     """The user's column for each of ours."""
+    run_file: Path | None = None
+    """The run file whose constitution, models and settings are used, but for its prompts; None for none."""
 
 
 def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOutcome:
@@ -62,12 +64,19 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
         PubliusError: for any error that the user can fix. Completed work is saved.
     """
     if is_there(request.pairs / MANIFEST):
+        if request.run_file is not None:
+            what = "the pairs of a run are judged with the settings of that run"
+            accepted = "no RUN.yaml, and --set, --constitution or --model for what is to differ"
+            raise ConfigError(what, where=f"--pairs {request.pairs}", accepted=accepted)
         return _relabel(request, make)
     path = str(request.pairs.resolve()) if request.pairs.expanduser().exists() else str(request.pairs)
+    prompts = {"path": path, "columns": dict(request.columns)} if request.columns else path
+    if request.run_file is not None:
+        return _under_run_file(request, request.run_file, prompts, make)
     settings = {
         "name": "pairs",
         "constitution": request.constitution or DEFAULT_PRESET,
-        "prompts": {"path": path, "columns": dict(request.columns)} if request.columns else path,
+        "prompts": prompts,
         "models": {"policy": request.model or EMBEDDED_NAME},
         **_split(request.overrides),
     }
@@ -75,6 +84,25 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     ingestion = PairIngestion(config.prompts)
     ingestion.check()  # before a model is looked for
     return _labelled(config, request.project or Path(), ingestion, make)
+
+
+def _under_run_file(
+    request: PairsRequest, run_file: Path, prompts: str | dict[str, Any], make: EngineMaker
+) -> RunOutcome:
+    """Judge the pairs of a file with the constitution, the models and the settings of a run file."""
+    values = load_run_config(run_file, request.overrides).model_dump(mode="json", by_alias=True)
+    values["name"] = f"{values['name']}-pairs"
+    values["prompts"] = prompts  # what the run file says of its own prompts is not about these rows
+    if request.constitution is not None:
+        values["constitution"] = request.constitution
+    if request.model is not None:
+        values["models"]["labeler"] = {"id": request.model}
+    values |= _split(request.overrides)
+    of_rows = [one for one in request.overrides if one.strip().startswith("prompts.")]
+    config = build_run_config(values, of_rows)
+    ingestion = PairIngestion(config.prompts)
+    ingestion.check()
+    return _labelled(config, request.project or run_file.resolve().parent, ingestion, make)
 
 
 def _relabel(request: PairsRequest, make: EngineMaker) -> RunOutcome:

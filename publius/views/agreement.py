@@ -51,6 +51,8 @@ def print_report(report: AgreementReport) -> None:
             out.print(f"{command}\n    {why}", markup=False)
     else:
         _print_agreement(rows)
+        if report.two_shares:
+            out.print(report.two_shares)
         _print_pairs(report)
         _print_disagreements(report)
     _print_themselves(report)

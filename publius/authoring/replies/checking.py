@@ -17,7 +17,8 @@ from prompts.sources import Html
 from publius.authoring.given import warn_of_unknown_tags
 from publius.authoring.replies.rows import ReadReplies, ReplyRow, read_replies
 from publius.authoring.replies.tables import write_outcome_table, write_reply_table
-from publius.authoring.replies.words import is_broken
+from publius.authoring.replies.values import RulesByValue, rules_by_value
+from publius.authoring.replies.words import is_broken, is_decided
 from publius.authoring.reply import JudgingModel, PrincipleOutcome, judge_replies, reply_outcomes
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.pairs.tables import conversation_text
@@ -43,6 +44,8 @@ class RepliesRequest:
     """True to write one row for each reply and rule instead."""
     html: Html | None = None
     """What becomes of HTML in replies and prompts; None keeps it, with a warning."""
+    by: str | None = None
+    """A column of the file: the share of replies that keep each rule is told for each of its values."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ class CheckedReplies:
     """What is known against the model's judgments."""
     quoted: int = 0
     """Cells of the written file that begin with an apostrophe, lest a spreadsheet runs them."""
+    by: RulesByValue | None = None
+    """How many replies keep each rule, by the values of a column; None if no column is named."""
 
     @property
     def fails(self) -> bool:
@@ -128,13 +133,9 @@ class CheckedReplies:
             "model": self.model,
             "caveats": list(self.caveats),
             "principles": [asdict(counts) for counts in self.by_rule()],
+            **({} if self.by is None else {"by": self.by.as_json()}),
             "cases": [case.as_json() for case in self.cases],
         }
-
-
-def is_decided(found: PrincipleOutcome) -> bool:
-    """Return True if a check or the model decided about a reply."""
-    return found.outcome in ("passed", "failed", "judged")
 
 
 def rule_counts(principle: Principle, outcomes: Sequence[PrincipleOutcome]) -> RuleCounts:
@@ -154,7 +155,7 @@ def check_replies(request: RepliesRequest, make: EngineMaker = make_engine) -> C
     if request.to is not None:
         require_csv(request.to)
     constitution = load_constitution(request.constitution)
-    read = read_replies(request.replies, request.columns, request.tags, request.html)
+    read = read_replies(request.replies, request.columns, request.tags, request.html, request.by)
     warn_of_unknown_tags(tags_of(read), [constitution])
     if request.model is None:
         result = CheckedReplies(constitution, read, tuple(checked_cases(constitution, read)))
@@ -171,6 +172,9 @@ def check_replies(request: RepliesRequest, make: EngineMaker = make_engine) -> C
         judged = dict(zip((row.place for row in asked), found.probabilities, strict=True))
         cases = tuple(checked_cases(constitution, read, judged))
         result = CheckedReplies(constitution, read, cases, found.model, found.caveats)
+    if request.by is not None:
+        told = [(case.row.by, case.outcomes) for case in result.cases]
+        result = replace(result, by=rules_by_value(request.by, told))
     return result if request.to is None else _written(result, request.to, long=request.long)
 
 

@@ -7,7 +7,7 @@ without a prompt is a reply all the same: rules that depend on the prompt are th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +64,8 @@ class ReplyRow:
     """None if the row has none."""
     own: Mapping[str, Any] = field(default_factory=dict)
     """The file's columns that hold neither the name of the case nor the prompt or the reply."""
+    by: Any = None
+    """The cell of the column that replies are told apart by; None without one."""
 
 
 @dataclass
@@ -104,7 +106,11 @@ def looks_like_replies(path: Path) -> bool:
 
 
 def read_replies(
-    path: Path, columns: Mapping[str, str], tags: Iterable[str] = (), html: Html | None = None
+    path: Path,
+    columns: Mapping[str, str],
+    tags: Iterable[str] = (),
+    html: Html | None = None,
+    by: str | None = None,
 ) -> ReadReplies:
     """Return the replies of a file, a data set folder or a Hugging Face id.
 
@@ -113,6 +119,7 @@ def read_replies(
         columns: the file's column for each of ours.
         tags: tags that every prompt gets beside its own.
         html: what becomes of HTML in prompts and replies; None keeps it, with a warning.
+        by: the file's column whose cell each reply keeps; None for none.
 
     Raises:
         ConfigError: if a column is not one of ours, or no row has it.
@@ -123,7 +130,7 @@ def read_replies(
             accepted = one_of(_OURS, ours)
             raise ConfigError(f"unknown column {ours!r}", where="--columns", accepted=accepted)
     asked = {ours: theirs for ours, theirs in columns.items() if ours not in ("reply", "id")}
-    reading = _Reading(ReadReplies(path.name), columns, tuple(tags), set(columns), html)
+    reading = _Reading(ReadReplies(path.name), columns, tuple(tags), set(columns), html, by=by)
     for row in read_prompt_rows(PromptFile(path, columns=asked)):
         reading.add(row)
     reading.require(path)
@@ -145,6 +152,10 @@ class _Reading:
     """Our names of mapped columns that no row had so far."""
     html: Html | None = None
     seen: HtmlSeen = field(default_factory=HtmlSeen)
+    by: str | None = None
+    """The column that replies are told apart by."""
+    has_by: bool = False
+    """True once a row had that column."""
     first: Mapping[str, Any] | None = None
     """The first row with columns."""
     unusable: list[ExcludedExample] = field(default_factory=list)
@@ -166,7 +177,11 @@ class _Reading:
         answers = [_as_text(one) for one in answers] if self.html == "text" else answers
         case = _case(row.values, self.mapped) or row.place
         own = _own(row, self.mapped) if answers else {}
-        found.rows += [_row(one, case, row.place, self.tags, own) for one in answers]
+        cell = at_paths(row.values, [] if self.by is None else [self.by])
+        self.has_by = self.has_by or bool(cell)
+        for one in answers:
+            reply = _row(one, case, row.place, self.tags, own)
+            found.rows.append(replace(reply, by=cell.get(self.by or "")))
         for problem in skipped:
             if problem.reason not in found.excluded:
                 self.unusable.append(ExcludedExample(row.place, problem.reason, problem.detail))
@@ -182,6 +197,9 @@ class _Reading:
                 paths = [path for path in text_paths(self.first) if path not in found.columns]
                 where, accepted = f"--columns {ours}", one_of([*found.columns, *paths], theirs)
                 raise ConfigError(f"no column {theirs!r}", where=where, accepted=accepted)
+        if self.by is not None and not self.has_by:
+            accepted = one_of(found.columns, self.by)
+            raise ConfigError(f"no column {self.by!r} in {path.name}", where="--by", accepted=accepted)
         if not found.rows:
             hint = suggested_reply_columns(self.first)
             counts = {reason: len(places) for reason, places in found.excluded.items()}

@@ -20,6 +20,11 @@ def is_broken(found: PrincipleOutcome) -> bool:
     return found.outcome == "failed" or (found.p is not None and found.p < FOLLOWED_FROM)
 
 
+def is_decided(found: PrincipleOutcome) -> bool:
+    """Return True if a check or the model decided about a reply."""
+    return found.outcome in ("passed", "failed", "judged")
+
+
 def is_undecided(found: PrincipleOutcome) -> bool:
     """Return True if neither a check nor a model decided a rule that may be for the prompt."""
     if found.outcome == "elsewhere":

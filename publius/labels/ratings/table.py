@@ -15,6 +15,7 @@ from core.errors import ConfigError, DataError, shell_command
 from labelers.formats.prompt_columns import PROMPT_COLUMNS
 from labelers.formats.source import Row
 from publius.labels.joining import is_long_text
+from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in
 from publius.sources.label_rows import label_rows
 from publius.sources.rows import DataSource
 from publius.sources.unusable import likely_prompt
@@ -130,6 +131,8 @@ def read_ratings(path: Path, given: Sequence[str] = ()) -> RatingsTable:
     first = [row.values for row in islice(rows, _PEEKED) if isinstance(row.values, Mapping)]
     columns = named_columns(given, first) if given else rating_columns(first)
     if columns is None:
+        if thumbs := thumbs_in(first):
+            raise refuse_thumbs((row.values for row in rows), thumbs, str(path))
         names = ", ".join(dict.fromkeys(str(name) for row in first for name in row)) or "none"
         raise DataError(
             f"neither a folder of labels nor a table of ratings; its columns: {names[:200]}",

@@ -1,1 +1,1 @@
-"""Gold labels for judges: preferences, labelled replies and machine checks of replies."""
+"""Gold labels for judges: preferences, labelled replies (also thumbs), and machine checks of replies."""

@@ -11,11 +11,12 @@ from rich.text import Text
 from core.errors import shell_command
 from core.notices import counted, note, warn
 from core.terminal.breaking import BreakableName
-from publius.authoring.replies.checking import CheckedCase, CheckedReplies, RuleCounts, is_decided
+from publius.authoring.replies.checking import CheckedCase, CheckedReplies, RuleCounts
 from publius.authoring.replies.rows import ReadReplies
-from publius.authoring.replies.words import is_undecided, outcome_said
+from publius.authoring.replies.words import is_decided, is_undecided, outcome_said
 from publius.authoring.reply import PrincipleOutcome
 from publius.console import heading, out
+from publius.views.replies.by_value import print_by_value
 from publius.views.reply import some_ids
 
 _BREAKS, _KEEPS, _UNDECIDED = "breaks", "keeps", "-"
@@ -39,6 +40,8 @@ def print_checked_replies(result: CheckedReplies) -> None:
         note(f"{len(result.cases) - len(shown):,} more cases; --json and --to FILE.csv have all")
     rules = result.by_rule()
     _print_rules(rules, result)
+    if result.by is not None:
+        print_by_value(result.by, len(result.cases))
     print_excluded(result.read)
     note_quoted(result.quoted)
     _note_undecided(rules, result)

@@ -22,7 +22,8 @@ from markupsafe import Markup
 from core.errors import RunStateError
 from core.notices import counted
 from core.store.files import is_there, os_errors, write_atomic
-from publius.authoring.replies.checking import CheckedCase, CheckedReplies, RuleCounts, is_decided
+from publius.authoring.replies.checking import CheckedCase, CheckedReplies, RuleCounts
+from publius.authoring.replies.words import is_decided
 from publius.authoring.reply import PrincipleOutcome
 from publius.runs.pairs.tables import conversation_text
 

@@ -74,6 +74,20 @@ def test_voters_with_little_in_common_get_no_row_each(tmp_path: Path):
     assert ("anna" in pairs, "v0-1" in pairs) == (True, False)
 
 
+def test_two_shares_of_equal_choices_are_told_apart_where_they_stand(tmp_path: Path):
+    said = [person(f"c{n}", "a", who) for n in range(4) for who in ("anna", "ben")]
+    said += [person("c0", "b", "cleo")]
+    done = here("agreement", write_people(tmp_path / "people", said)).stdout
+    assert "in 67% of 6 cases" in done
+    assert "83.3%" in done
+    assert (
+        "Each comparison counts once here; in the first line"
+        in done.split("83.3%")[1].split("Agreement of each pair")[0]
+    )
+    even = here("agreement", write_people(tmp_path / "even", said[:-1])).stdout
+    assert "counts once" not in even
+
+
 def test_comparisons_on_which_people_differ_are_listed_with_who_said_what(tmp_path: Path):
     pairs = [pair(f"Question {n}?") for n in range(12)]
     said = [person(one.id, "a", who) for one in pairs for who in ("Anna", "Ben")]

@@ -271,6 +271,48 @@ def test_people_are_recognised_beside_columns_of_ours_and_in_votes_without_texts
     assert (found["judgments"], found["annotators"]) == (2, 2)
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("numbers", "verdicts"),
+    [((1, 2, 0), "a=1,b=2,tie=0"), ((0, 1, 1), "a=0,b=1"), ((-1, 0, 1), "a=-1,b=1,tie=0")],
+)
+def test_verdicts_of_people_as_numbers_are_read_once_it_is_told_what_they_mean(
+    numbers: tuple[int, ...], verdicts: str, ending: str, tmp_path: Path
+):
+    asked = [
+        {
+            "question": f"Why {n}?",
+            "resp_1": "So it is, then.",
+            "resp_2": "No, it is not.",
+            "Anna": number,
+            "Ben": number,
+        }
+        for n, number in enumerate(numbers)
+    ]
+    file = tmp_path / f"votes.{ending}"
+    if ending == "jsonl":
+        written(file, *asked)
+    else:
+        table = [",".join(asked[0]), *(",".join(f'"{cell}"' for cell in one.values()) for one in asked)]
+        file.write_text("\n".join(table))
+    done = here("import", "labels", file, "--to", tmp_path / "out")
+    assert done.returncode == 2
+    words = " ".join(done.stderr.split())
+    assert "Anna, Ben seem to be columns of verdicts as numbers" in words
+    assert words.endswith(f"--verdicts {verdicts}")
+    found = summary_of(file, "--verdicts", verdicts, "--to", tmp_path / "labels")
+    assert (found["judgments"], found["annotators"]) == (6, 2)
+
+
+def test_numbers_that_are_no_verdicts_are_not_taken_for_people(tmp_path: Path):
+    written(
+        tmp_path / "t.jsonl",
+        {"q": "Why is it so?", "x": "So it is.", "y": "It is not so.", "id": 1, "turns": 2},
+    )
+    done = here("import", "labels", tmp_path / "t.jsonl", "--to", tmp_path / "out")
+    assert "cannot recognise the format" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("columns", "told"),
     [

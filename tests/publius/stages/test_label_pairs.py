@@ -307,6 +307,25 @@ def test_finished_pairs_are_not_imported_again(tmp_path: Path):
     assert len(record_lines(folder)["prompt_columns.jsonl"]) == 3
 
 
+def test_pairs_of_a_file_are_judged_under_a_run_file(tmp_path: Path):
+    run = RUN.replace("name: small", "name: desk").replace("principles: 2", "principles: all")
+    run_file = write_project(tmp_path / "project", run=run)
+    pairs = lines(tmp_path / "two.jsonl", [ticket(n) for n in range(3)])
+    mapped = ",".join(f"{ours}={theirs}" for ours, theirs in NAMES.items())
+    keep = ("--set", "prompts.keep=[ticket]")
+    done = here("label", run_file, "--pairs", pairs, "--columns", mapped, *keep, "--json")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "project" / "runs").glob("desk-pairs-*")
+    config = (folder / "resolved.yaml").read_text()
+    assert f"constitution: {tmp_path / 'project' / 'constitution.yaml'}" in config
+    assert "principles: all" in config
+    assert read_manifest(folder)["prompts"]["carried"] == {"ticket": "string"}
+    neither = here("label")
+    assert "--pairs FILE for those of a file, or both" in " ".join(neither.stderr.split())
+    other = here("label", run_file, "--pairs", folder)
+    assert "judged with the settings of that run" in " ".join(other.stderr.split())
+
+
 # The pairs of a run, under an edited constitution
 
 

@@ -318,6 +318,63 @@ def test_a_judged_rule_has_its_probability_in_a_column(folder: Path):
     assert "does not follow it" in row["found"]
 
 
+def test_replies_that_keep_each_rule_are_counted_by_a_column(folder: Path):
+    rows = "reply,stars,mood\nOne two three four five six,1,up\nYes,1.0,up\nNo,10,\nNo,2,down\n"
+    (folder / "r.csv").write_text(rows, encoding="utf-8")
+    found = as_json("check", "rules.yaml", "--replies", "r.csv", "--by", "stars")["by"]
+    assert found["column"] == "stars"
+    told = [(one["value"], one["replies"], one["principles"][0]["kept"]) for one in found["values"]]
+    assert told == [(1, 2, 1), (2, 1, 1), (10, 1, 1)]
+    short = found["values"][0]["principles"][0]
+    assert (short["principle"], short["decided"], short["share"]) == ("short", 2, 0.5)
+    assert short["low"] < 0.1
+    assert short["high"] > 0.9
+    done = here("check", "rules.yaml", "--replies", "r.csv", "--by", "mood")
+    printed = [
+        line.split() for line in done.stdout.split("Replies that keep each rule, by mood")[1].splitlines()
+    ]
+    assert printed[1:4] == [
+        ["down", "up", "(empty)"],
+        ["replies", "1", "2", "1"],
+        ["short", "100%", "of", "1", "50%", "of", "2", "100%", "of", "1"],
+    ]
+
+
+def test_truth_values_and_lists_are_values_of_a_column(folder: Path):
+    rows = [("a", True, ["x", "y"]), ("b", False, ["x"]), ("c", None, [])]
+    lines = (json.dumps({"reply": reply, "ok": ok, "about": about}) for reply, ok, about in rows)
+    (folder / "r.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    by = {
+        name: as_json("check", "rules.yaml", "--replies", "r.jsonl", "--by", name)["by"]
+        for name in ("ok", "about")
+    }
+    assert [one["value"] for one in by["ok"]["values"]] == [False, True, None]
+    assert [(one["value"], one["replies"]) for one in by["about"]["values"]] == [
+        ("x", 2),
+        ("y", 1),
+        (None, 1),
+    ]
+    assert by["about"]["listed"] == 1
+
+
+def test_many_values_are_shown_in_part_and_fit_a_terminal(folder: Path):
+    rows = "".join(f"Yes,conversation-with-agent-{n:02}\n" for n in range(25))
+    (folder / "r.csv").write_text("reply,agent\n" + rows, encoding="utf-8")
+    done = here("check", "rules.yaml", "--replies", "r.csv", "--by", "agent")
+    assert "5 more values of agent than the 20 of most replies; --json has all" in done.stderr
+    table = done.stdout.split("Replies that keep each rule")[1]
+    assert max(map(len, table.splitlines())) <= 80
+    assert (" 19" in table, " 20" in table) == (True, False)
+
+
+def test_a_column_that_no_row_has_is_refused(folder: Path):
+    done = here("check", "rules.yaml", "--replies", "replies.csv", "--by", "Questoin")
+    assert done.returncode == 2
+    words = " ".join(done.stderr.split())
+    assert "--by: no column 'Questoin' in replies.csv" in words
+    assert "did you mean 'Question'?" in words
+
+
 @pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.parquet"])
 def test_a_table_given_as_one_reply_is_refused(folder: Path, name: str):
     (folder / name).write_text("prompt,reply\nHi,Hello\n", encoding="utf-8")
@@ -331,6 +388,7 @@ def test_a_table_given_as_one_reply_is_refused(folder: Path, name: str):
     [
         (("--replies", "replies.csv", "--prompt", "Hi"), "leave --prompt out"),
         (("--to", "x.csv"), "--to requires --replies"),
+        (("--by", "stars"), "--by requires --replies"),
         (("--replies", "replies.csv", "--long"), "--long requires --to"),
         (("--columns", "prompt=Q"), "--columns requires --prompts or --replies"),
         (("--replies", "replies.csv", "--to", "x.txt"), "the name of a .csv file"),
