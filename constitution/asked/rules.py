@@ -22,7 +22,7 @@ from constitution.asked.forms import QUOTE, form_checks, hide_quotes, shown_quot
 from constitution.asked.languages import without_named_languages
 from constitution.asked.lines import CheckLine
 from constitution.asked.parts import Clause, about_parts
-from constitution.asked.phrasing import denials, plain_rule, says_nothing
+from constitution.asked.phrasing import denials, plain_rule, says_nothing, without_choice
 from constitution.asked.quantities import NUMBER, quantity_checks, without_likeness
 from constitution.asked.reasons import is_reason
 
@@ -67,7 +67,10 @@ def asked_checks(text: str) -> AskedChecks | None:
     if len(text) > MAX_RULE_CHARACTERS:
         return None
     hidden, quotes = hide_quotes(text)
-    rule = with_addresses(without_named_languages(without_likeness(plain_rule(hidden))))
+    plain = without_choice(plain_rule(hidden))
+    if plain is None:
+        return None
+    rule = with_addresses(without_named_languages(without_likeness(plain)))
     clause = _REASON.sub("", _ASIDE.sub("", rule))
     whole = _checks(clause, quotes)
     if whole:
