@@ -102,3 +102,32 @@ def names_reply(clause: str) -> bool:
 def names_some_replies(clause: str) -> bool:
     """Return whether a clause is about some of the replies, as `letters about fees`."""
     return _SOME_REPLIES.match(clause.strip()) is not None
+
+
+_CHOOSING = r"(?:choose|prefer|pick|select|favou?r|opt for|go for)"
+_LEAD = r"(?:(?:please|always|you (?:should|must)|and|then),? )*"
+_OWNER = r"(?:(?:ai|assistant|chatbot|bot|model)(?:'s)? )?"
+_CHOSEN = r"(?:repl(?:y|ies)|responses?|answers?|completions?|outputs?)"
+"""Not every name of a reply: to pick the article with at most 500 words may be what the reply is to do."""
+_CHOICE = re.compile(
+    rf"(?:^|(?<=[.!;] )){_LEAD}{_CHOOSING} (?:(?:the|an?|any|only|those|all) )*{_OWNER}{_CHOSEN} "
+    r"(?:(?:that|which) (?!(?:the|an?|our|your|you|they|we|i|people|most|best|least) )|(?=(?:with|without) ))"
+)
+_COMPARING = re.compile(
+    r"\b(?:else|over|rather|than (?:the|an?|its) (?:other|one|longer|shorter|first|second|rival)"
+    r"|both|either|neither|others?|whichever|ties?|tied|equal(?:ly)?|same(?! language)"
+    r"|in doubt|alternatives?|compared|two (?:replies|responses|answers|completions|outputs))\b"
+)
+
+
+def without_choice(rule: str) -> str | None:
+    """Return a rule about the reply to choose as one about the reply; None if it compares replies.
+
+    `Choose the response that contains no links.` asks for what `The reply contains no links.` asks for,
+    unless it compares two replies, or says when it counts: `all else being equal`, `rather than the other`.
+
+    Args:
+        rule: the rule, as `plain_rule` returns it. Any other rule is returned as it is.
+    """
+    found = _CHOICE.sub("the reply ", rule)
+    return None if found != rule and _COMPARING.search(found) else found

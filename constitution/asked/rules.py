@@ -24,7 +24,7 @@ from constitution.asked.clauses.reasons import is_reason, without_situations
 from constitution.asked.forms import QUOTE, form_checks, hide_quotes, shown_quotes
 from constitution.asked.languages import without_named_languages
 from constitution.asked.lines import CheckLine
-from constitution.asked.phrasing import denials, plain_rule, says_nothing
+from constitution.asked.phrasing import denials, plain_rule, says_nothing, without_choice
 from constitution.asked.quantities import NUMBER, quantity_checks, without_likeness
 
 MAX_RULE_CHARACTERS = 300
@@ -68,7 +68,10 @@ def asked_checks(text: str) -> AskedChecks | None:
     if len(text) > MAX_RULE_CHARACTERS:
         return None
     hidden, quotes = hide_quotes(with_names_quoted(text))
-    rule = with_addresses(without_named_languages(without_likeness(plain_rule(hidden))))
+    plain = without_choice(plain_rule(hidden))
+    if plain is None:
+        return None
+    rule = with_addresses(without_named_languages(without_likeness(plain)))
     clause = without_situations(_REASON.sub("", _ASIDE.sub("", rule)))
     whole = _checks(clause, quotes)
     if whole:

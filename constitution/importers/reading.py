@@ -28,6 +28,13 @@ QUOTED_WORDS, QUOTED_CHARACTERS = 9, 70
 MAX_SOURCE_PROBLEMS = 1000
 """Maximum number of mistakes before reading stops."""
 _SHOWN_PROBLEMS = 20
+_DEFAULTS: Mapping[str, object] = {"weight": 1, "hard": False}
+_TELLING = re.compile(
+    r"(?:.*_)?(?:weight|hard|tier|priority|importance|severity|level|rank|order|points|tags?|scope|applies_to|except"
+    r"|exempt|exceptions?|check|enabled|disabled|active|status|required|mandatory|optional|negated?|polarity)(?:_.*)?"
+)
+"""Names of keys whose values may change what a rule means or how much it counts."""
+_SHOWN_VALUES = 4
 _TEXT_FROM = ("text", "revision", "comparison", "critique")
 """Sources of a principle's text, in order of preference."""
 
@@ -55,6 +62,8 @@ class Found:
     source: str | None = None
     """Anchor of the passage that contains it, with the `#`."""
     shots: tuple[Shot, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """`weight`, `hard`, `applies_to` and `check`, as a constitution has them."""
 
     def written(self, principle_id: str, source: str | None) -> dict[str, Any]:
         """Return the principle in the full form of a constitution file, with a `source`."""
@@ -63,6 +72,7 @@ class Found:
             value = source if key == "source" else self.texts.get(key)
             if value:
                 entry[key] = value
+        entry |= {key: value for key, value in self.settings.items() if value != _DEFAULTS.get(key)}
         if self.shots:
             entry["examples"] = [_shot_written(shot) for shot in self.shots]
         return entry
@@ -115,6 +125,8 @@ class Reading:
     """Unusual things that do not affect the import."""
     ignored: dict[str, None] = field(default_factory=dict)
     """Keys and columns that are not used. A dict, to keep their order."""
+    ignored_values: dict[str, dict[str, None]] = field(default_factory=dict)
+    """The different values of those that may change what a rule means, as they are shown."""
     name: str | None = None
     """Name of the constitution in the file."""
     sections: list[str] = field(default_factory=list)
@@ -130,7 +142,13 @@ class Reading:
     _entries: int = 0
 
     def take(
-        self, where: str, fields: Mapping[str, object], *, name: object = None, source: str | None = None
+        self,
+        where: str,
+        fields: Mapping[str, object],
+        *,
+        name: object = None,
+        source: str | None = None,
+        settings: Mapping[str, object] | None = None,
     ) -> None:
         """Add a principle, or record its mistakes.
 
@@ -140,6 +158,7 @@ class Reading:
                 text, else the comparison, else the critique.
             name: Name of the principle in the file.
             source: Anchor of the passage that contains it.
+            settings: What it has besides texts, as a constitution has it.
 
         Raises:
             DataError: The file has too many entries, principles or mistakes.
@@ -154,7 +173,8 @@ class Reading:
         if text is None:
             self._skip("an empty entry", where)
             return
-        self._add(Found(where, {**filled, "text": text}, called or None, source))
+        found = Found(where, {**filled, "text": text}, called or None, source, settings=settings or {})
+        self._add(found)
 
     def skip(self, reason: str, where: str, text: str = "") -> None:
         """Count a part of the file that is not imported. Raises DataError if there are too many entries.
@@ -171,9 +191,17 @@ class Reading:
         """Count something unusual that has no effect or was corrected."""
         self.notes.setdefault(what, Occurrences()).add(where)
 
-    def ignore(self, keys: Sequence[str]) -> None:
-        """Record keys that are not used, without duplicates."""
+    def ignore(self, keys: Sequence[str] | Mapping[str, object]) -> None:
+        """Record keys that are not used, without duplicates; of a mapping, values that may matter, too."""
         self.ignored.update(dict.fromkeys(keys))
+        for key, value in keys.items() if isinstance(keys, Mapping) else ():
+            if _TELLING.fullmatch(key.strip().casefold().replace(" ", "_")) and value not in (None, ""):
+                seen = self.ignored_values.setdefault(key, {})
+                seen[" ".join(value.split())[:60] if isinstance(value, str) else yaml_line(value)] = None
+
+    def ignored_shown(self) -> list[str]:
+        """Return the keys that are not used, with the values of those that may change a rule's meaning."""
+        return [key + _in_brackets(list(self.ignored_values.get(key, ()))) for key in self.ignored]
 
     def refuse(self, what: str, where: str, accepted: str) -> None:
         """Record a mistake. `written` raises all of them; this method raises if there are too many."""
@@ -293,6 +321,11 @@ def first_words(text: str) -> str:
     words = text[: 2 * QUOTED_CHARACTERS].split()
     line = " ".join(words[:QUOTED_WORDS])[:QUOTED_CHARACTERS]
     return line if len(line) >= len(" ".join(text.split())) else f"{line} ..."
+
+
+def _in_brackets(values: list[str]) -> str:
+    more = ["..."] if len(values) > _SHOWN_VALUES else []
+    return f" ({', '.join([*values[:_SHOWN_VALUES], *more])})" if values else ""
 
 
 def _shot_written(shot: Shot) -> dict[str, str]:

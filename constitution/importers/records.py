@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from pydantic import TypeAdapter, ValidationError
+
+from constitution.checks.kinds import Check
 from constitution.importers.reading import Reading
 from constitution.importers.source import Cells, ForeignFile
+from constitution.schema import Scope
 from core.errors import ConfigError
 from core.notices import counted
 from core.store.title_lines import note_titles, table_start, title_rows
@@ -21,9 +27,21 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "revision": ("revision", "revision_request", "edit_request"),
     "comparison": ("comparison", "comparison_request", "preference"),
     "reason": ("reason", "why", "rationale", "explanation", "because"),
+    "weight": ("weight",),
+    "hard": ("hard",),
+    "applies_to": ("applies_to",),
+    "check": ("check",),
 }
 """Common names of our keys in other formats, the most likely first."""
 _REQUESTS = ("text", "critique", "revision", "comparison")
+_WANTED: Mapping[str, str] = {
+    "weight": "a number of 0 or more",
+    "hard": "true or false",
+    "applies_to": "tags, as a list, or separated by commas or semicolons; or a mapping with tags or pattern",
+    "check": "a mapping such as {kind: max_words, value: 60}",
+}
+"""What our keys take that hold no text. Where nobody mapped them, a value that does not fit is ignored."""
+_TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 _COLUMNS = "--columns text=THEIRS"
 _ACCEPTED = f"a sentence, an object with one of {', '.join(_REQUESTS)}, or {_COLUMNS}"
 
@@ -90,6 +108,10 @@ class ColumnKeys:
                 raise ConfigError(what, where="--columns", accepted=one_of(known or ["none"], theirs))
         self._given = given
 
+    def is_given(self, ours: str) -> bool:
+        """Return whether the user mapped a key of ours."""
+        return ours in self._given
+
     def has_text(self, names: Iterable[str]) -> bool:
         """Return True if one of the names holds a principle's text or one of its requests."""
         return not self.of(names).keys().isdisjoint(self.TEXTS)
@@ -131,8 +153,11 @@ def take_entry(
         reading.refuse(f"an entry is {yaml_line(entry)}", where, _ACCEPTED)
         return
     theirs = keys.of(entry)
-    reading.ignore([name for name in entry if name not in theirs.values()])
-    fields = {ours: entry[name] for ours, name in theirs.items()}
+    settings = _settings(entry, theirs, where, keys, reading)
+    read = {name for ours, name in theirs.items() if ours not in _WANTED or ours in settings}
+    blank = {name for ours, name in theirs.items() if ours in _WANTED and entry[name] in (None, "")}
+    reading.ignore({name: entry[name] for name in entry if name not in read | blank})
+    fields = {ours: entry[name] for ours, name in theirs.items() if ours not in _WANTED}
     given = fields.pop("id", None)
     if not any(key in fields for key in _REQUESTS):
         found = ", ".join(map(yaml_line, list(entry)[:12])) or "none"
@@ -140,7 +165,49 @@ def take_entry(
         return
     for key, text in (defaults or {}).items():
         fields[key] = fields.get(key) or text
-    reading.take(where, fields, name=given if given not in (None, "") else name)
+    reading.take(where, fields, name=given if given not in (None, "") else name, settings=settings)
+
+
+def _settings(
+    entry: Mapping[str, object], theirs: Mapping[str, str], where: str, keys: ColumnKeys, reading: Reading
+) -> dict[str, object]:
+    """Return the values of an entry that are no texts and fit; mapped ones that do not are mistakes."""
+    found: dict[str, object] = {}
+    for ours, accepted in _WANTED.items():
+        value = entry[theirs[ours]] if ours in theirs else None
+        if value in (None, ""):
+            continue
+        read = _setting(ours, value, mapped=keys.is_given(ours))
+        if read is not None:
+            found[ours] = read
+        elif keys.is_given(ours):
+            reading.refuse(f"{ours} is {yaml_line(value)}", where, accepted)
+    return found
+
+
+def _setting(key: str, value: object, *, mapped: bool) -> object:
+    """Return a weight, `hard`, a scope or a check as a constitution has it; None if the value is none."""
+    text = value.strip() if isinstance(value, str) else None
+    if key == "hard":
+        return value if isinstance(value, bool) else _TRUTHS.get((text or "").casefold())
+    if key == "weight":
+        try:
+            number = value if text is None else float(text)
+        except ValueError:
+            return None
+        number = int(number) if isinstance(number, float) and number.is_integer() else number
+        fits = isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < math.inf
+        return number if fits else None
+    if key == "applies_to":
+        if text is not None and mapped:
+            value = [tag.strip() for tag in re.split("[,;]", text) if tag.strip()]
+        value = {"tags": value} if isinstance(value, list) else value
+    kind: TypeAdapter[object] = TypeAdapter(Scope if key == "applies_to" else Check)
+    try:
+        kind.validate_python(value)
+    except ValidationError:
+        return None
+    return value if isinstance(value, Mapping) else None
 
 
 def _delimiter(file: ForeignFile) -> str:

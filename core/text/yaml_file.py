@@ -8,7 +8,7 @@ It reads only what a configuration needs: mappings with text keys, lists, text, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -197,7 +197,12 @@ def refuse_unprintable(text: str, path: Path, kind: str) -> None:
         raise ConfigError(what, where=_where(path, _mark_at(text, stray.start())), accepted="printable text")
 
 
-def validate(document: YamlDocument, model: type[M], value: object = None) -> M:
+def validate(
+    document: YamlDocument,
+    model: type[M],
+    value: object = None,
+    context: Mapping[str, object] | None = None,
+) -> M:
     """Validate the document as a `model` and return it.
 
     Args:
@@ -205,13 +210,14 @@ def validate(document: YamlDocument, model: type[M], value: object = None) -> M:
         model: The model to validate against.
         value: The value to validate, such as the document's value with short forms expanded; the document's
             value if None.
+        context: What the model's validators are told.
 
     Raises:
         ConfigError: The value is invalid; one problem for each invalid part, in file order.
     """
     subject = document.value if value is None else value
     try:
-        return model.model_validate(subject)
+        return model.model_validate(subject, context=context)
     except ValidationError as error:
         misfits = explain(model, subject, error)
     raise ConfigError.of(in_order(document.problem(misfit) for misfit in misfits))

@@ -47,6 +47,11 @@ TARGETS = (
 """The columns that are read; other columns may be mapped to them."""
 
 
+MARGIN_AGAINST_VERDICT = (
+    "the margin contradicts the verdict: it is that of a over b, negative where b is better"
+)
+
+
 class ListedCells(tuple[Any, ...]):
     """The cells of one of our columns, one for each element of a list in the row."""
 
@@ -106,6 +111,9 @@ def _opinion(values: Mapping[str, Any], skipped: list[Skipped]) -> Opinion:
     outcome, margin = _outcome(values)
     weight = maybe_number(values, "weight")
     given = optional(lambda: maybe_number(values, "margin"), skipped)
+    if given is not None and (given < 0 if outcome == "first" else outcome == "second" and given > 0):
+        skipped.append(Skipped(MARGIN_AGAINST_VERDICT, f"verdict {values.get('verdict')}, margin {given:g}"))
+        given = None
     return opinion_of(
         values,
         skipped,

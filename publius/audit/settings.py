@@ -98,7 +98,7 @@ def _of_run(path: Path, request: AuditRequest) -> RunConfig:
         )
     if request.model is not None:
         overrides.append(f"models.labeler={request.model}")
-    return load_run_config(path, overrides)
+    return load_run_config(path, overrides, trains=False)
 
 
 def _of_constitution(constitution: str, request: AuditRequest) -> RunConfig:

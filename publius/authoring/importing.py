@@ -60,12 +60,17 @@ class ImportedConstitution:
     notes: list[Mapping[str, Any]]
     renamed: dict[str, str]
     ignored: list[str]
+    ignored_values: dict[str, list[str]]
+    """The different values of ignored keys that may change what a rule means or how much it counts."""
+    ignored_shown: list[str]
+    with_weight: int = 0
     checks_offered: int = 0
     """Number of principles whose text asks for something that a machine check can decide."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
         values = asdict(self)
+        values.pop("ignored_shown")
         return {**values, "left_out": values.pop("skipped"), "passed_over": values.pop("ignored")}
 
 
@@ -140,7 +145,7 @@ def _comments(request: ConstitutionRequest, imported: Imported) -> Iterator[str]
             yield f"{title}: {reason}, {_occurrences(found, request.source)}."
             yield from quoted_lines(_as_json(reason, found), str(request.source))
     if reading.ignored:
-        yield f"Ignored: {_some(list(reading.ignored))}."
+        yield f"Ignored: {_some(reading.ignored_shown())}."
 
 
 def _occurrences(found: Occurrences, source: Path) -> str:
@@ -197,6 +202,9 @@ def _result(
         notes=_listed(reading.notes),
         renamed=reading.renamed,
         ignored=list(reading.ignored),
+        ignored_values={key: list(values) for key, values in reading.ignored_values.items()},
+        ignored_shown=reading.ignored_shown(),
+        with_weight=sum(principle.weight != 1 for principle in principles),
         checks_offered=sum(p.check is None and asked_checks(p.text) is not None for p in principles),
     )
 

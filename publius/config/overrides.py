@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,13 +43,25 @@ def build_config(kind: type[Config], value: dict[str, Any], overrides: Sequence[
         raise ConfigError.of(problems) from error
 
 
-def with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> object:
-    """Return the value tree with short forms expanded and overrides applied. Raises ConfigError."""
+def with_overrides(
+    kind: type[BaseModel],
+    value: object,
+    overrides: Sequence[str],
+    context: Mapping[str, object] | None = None,
+) -> object:
+    """Return the value tree with short forms expanded and overrides applied. Raises ConfigError.
+
+    Args:
+        kind: the model that the tree is to be validated against.
+        value: the tree.
+        overrides: `a.b=value` each.
+        context: what the model's validators are told.
+    """
     value = given = expand_short_forms(value)
     for override in overrides:
         value = _overridden(value, override)
     if overrides:
-        _blame_overrides(kind, given, value, overrides)
+        _blame_overrides(kind, given, value, overrides, context)
     return value
 
 
@@ -112,7 +124,13 @@ def _with(tree: object, keys: Sequence[str], new: object, where: str) -> dict[st
     return {**mapping, head: _with(mapping.get(head), rest, new, where) if rest else new}
 
 
-def _blame_overrides(kind: type[BaseModel], given: object, value: object, overrides: Sequence[str]) -> None:
+def _blame_overrides(
+    kind: type[BaseModel],
+    given: object,
+    value: object,
+    overrides: Sequence[str],
+    context: Mapping[str, object] | None,
+) -> None:
     """Raise ConfigError for a mistake in an overridden value, with the option as its place.
 
     Otherwise the error would point at a line of the file, where the value is correct.
@@ -123,9 +141,10 @@ def _blame_overrides(kind: type[BaseModel], given: object, value: object, overri
             a missing key, is not the override's.
         value: the value tree with the overrides.
         overrides: the overrides.
+        context: what the model's validators are told.
     """
-    misfits = _misfits(kind, value)
-    own = {(misfit.loc, misfit.what) for misfit in _misfits(kind, given)} if misfits else set()
+    misfits = _misfits(kind, value, context)
+    own = {(misfit.loc, misfit.what) for misfit in _misfits(kind, given, context)} if misfits else set()
     for override in overrides:
         keys = tuple(override.partition("=")[0].split("."))
         for misfit in misfits:
@@ -135,9 +154,9 @@ def _blame_overrides(kind: type[BaseModel], given: object, value: object, overri
                 raise ConfigError(misfit.what, where=f"--set {override}", accepted=misfit.accepted)
 
 
-def _misfits(kind: type[BaseModel], value: object) -> list[Misfit]:
+def _misfits(kind: type[BaseModel], value: object, context: Mapping[str, object] | None) -> list[Misfit]:
     try:
-        kind.model_validate(value)
+        kind.model_validate(value, context=context)
     except ValidationError as error:
         return explain(kind, value, error)
     return []

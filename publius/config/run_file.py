@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from constitution.loader import preset_names
 from core.errors import ConfigError, shell_command
@@ -31,12 +31,15 @@ from publius.config.scale import ScaleConfig
 from publius.config.short_forms import expand_short_forms
 from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SFTConfig
 from training.distill.config import DistillConfig
-from training.methods import ON_POLICY_METHODS, RL_METHODS, Method, OnPolicyMethod, RLMethod
+from training.methods import METHODS, ON_POLICY_METHODS, RL_METHODS, Method, OnPolicyMethod, RLMethod
 from training.rl.config import GRPOConfig, OnPolicyConfig, PPOConfig, RLConfig, RLOOConfig
 
 _HAS_ADAPTER = (
     "models.policy already has an adapter and training adds its own; merge it first (publius export --model)"
 )
+
+_TRAINS_NOTHING = {"trains": False}
+"""What the validators of a run file are told by what reads it and trains nothing."""
 
 OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER_REWARD) = ("reward", "checks", "labeler")
 """Names in `rewards` of PPO, RLOO and GRPO for rewards that the run itself provides."""
@@ -332,12 +335,13 @@ class RunConfig(TrainingSections, StageSections):
         return self
 
     @model_validator(mode="after")
-    def _gives_each_role_an_engine(self) -> Self:
+    def _gives_each_role_an_engine(self, info: ValidationInfo) -> Self:
         for role in ROLES:
             model = getattr(self.models, role)
             if isinstance(model, ModelConfig):
                 self.engine.for_model(model, role)  # it raises
-        if self.train and (reason := untrainable(self.models, self.engine)):
+        trains = self.train and info.context != _TRAINS_NOTHING
+        if trains and (reason := untrainable(self.models, self.engine)):
             raise ValueError(f"train lists {self.train[0]}, but {reason}; accepted: {TRAINABLE}")
         return self
 
@@ -378,22 +382,43 @@ class DataTrainingConfig(TrainingSections):
         return self
 
 
-def load_run_config(path: Path, overrides: Sequence[str] = (), unsaved: str | None = None) -> RunConfig:
+def load_run_config(
+    path: Path, overrides: Sequence[str] = (), unsaved: str | None = None, *, trains: bool = True
+) -> RunConfig:
     """Return the run file as a configuration with absolute paths.
 
     Args:
         path: the run file.
         overrides: `a.b=value` each, with the value in YAML. They take precedence over the file.
         unsaved: text of an editor, which is read in place of the file.
+        trains: False for what trains nothing, so that `train` may list what the policy's engine cannot do.
 
     Raises:
         ConfigError: for every mistake in the file or the overrides, with its position.
     """
     document = read_yaml(path) if unsaved is None else parse_yaml(unsaved, path)
     _refuse_constitution(path, document.value)
-    value = with_overrides(RunConfig, document.value, overrides)
+    context = None if trains else _TRAINS_NOTHING
+    value = with_overrides(RunConfig, document.value, overrides, context)
     refuse_misplaced(overrides, path.parent)
-    return _with_absolute_paths(validate(document, RunConfig, value), path.parent)
+    return _with_absolute_paths(validate(document, RunConfig, value, context), path.parent)
+
+
+def load_stages_config(path: Path, overrides: Sequence[str], stages: Sequence[str]) -> RunConfig:
+    """Return the run file as the configuration of some of its stages; of all of them if none is given.
+
+    If none of the stages trains, a policy that its engine cannot train is no mistake. The run is then the one
+    with `train: []`.
+
+    Raises:
+        ConfigError: as `load_run_config`.
+    """
+    if not stages or set(stages) & set(METHODS):
+        return load_run_config(path, overrides)
+    config = load_run_config(path, overrides, trains=False)
+    if config.train and untrainable(config.models, config.engine):
+        return load_run_config(path, (*overrides, "train=[]"))
+    return config
 
 
 def _refuse_constitution(path: Path, value: object) -> None:

@@ -427,7 +427,9 @@ def _written(
             tally = _run(run, found.source, rows, task.advance)
             run.sync()
         summary = _summary(tally, request, found, labeler)
-        if not tally.annotators and (likely := columns_of_names(first, summary["passed_over"])):
+        takes_names = found.source.columns is None or OURS in found.source.columns
+        likely = columns_of_names(first, summary["passed_over"]) if takes_names else []
+        if likely and not tally.annotators:
             summary["perhaps_annotators"] = likely
         if not tally.kept:
             raise _nothing_kept(tally, request, found)

@@ -50,6 +50,25 @@ class ColumnNames:
         a, b = (self.columns.get(name) for name in NAMES)
         return {} if a is None or b is None else side_words((a, b))
 
+    @cached_property
+    def _scale(self) -> int | None:
+        """The sign by which a column of verdicts is a margin, too; None if it is no signed scale."""
+        theirs = self.columns.get("margin")
+        if theirs is None or theirs != self.columns.get("verdict"):
+            return None
+        numbers = ((verdict, as_number(word)) for word, verdict in self.verdicts.items())
+        for_a = [
+            n if verdict == "a" else -n for verdict, n in numbers if verdict in ("a", "b") and n is not None
+        ]
+        if not for_a or not (all(n > 0 for n in for_a) or all(n < 0 for n in for_a)):
+            return None
+        return 1 if for_a[0] > 0 else -1
+
+    def _margin(self, value: Any) -> Any:
+        """Return a step of a signed scale as the margin of `a`; a value that is no number as it is."""
+        number = as_number(value)
+        return value if number is None or self._scale is None else 0.0 + number * self._scale
+
     @property
     def read(self) -> frozenset[str]:
         """The user's columns that are read, by the first step of their paths and by their whole names."""
@@ -111,6 +130,11 @@ class ColumnNames:
                 cell = values[name]
                 listed = isinstance(cell, ListedCells)
                 values[name] = ListedCells(map(self._verdict, cell)) if listed else self._verdict(cell)
+        if self._scale is not None and "margin" in values:
+            cell = values["margin"]
+            values["margin"] = (
+                ListedCells(map(self._margin, cell)) if isinstance(cell, ListedCells) else self._margin(cell)
+            )
         if self.people:
             cells = {name: _found(row.values, name) for name in self.people}
             values[PEOPLE] = {
@@ -283,6 +307,14 @@ def _walked(values: Any, steps: Iterable[tuple[str, str]]) -> Any:
         else:
             return _NOTHING
     return here
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number, or text that is one; None for anything else."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except ValueError:
+        return None
 
 
 def written_value(value: Any) -> str:

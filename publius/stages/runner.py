@@ -16,7 +16,13 @@ from evaluation.config import STEERED
 from evaluation.gates.variants import gates_without_variant
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
-from publius.config.run_file import LABELER_REWARD, TRAINABLE, RunConfig, load_run_config, untrainable
+from publius.config.run_file import (
+    LABELER_REWARD,
+    TRAINABLE,
+    RunConfig,
+    load_stages_config,
+    untrainable,
+)
 from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.estimates import attach_estimate
@@ -93,7 +99,7 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     Raises:
         PubliusError: for any error that the user can fix. Completed work is saved.
     """
-    config = load_run_config(request.run_file, request.overrides)
+    config = load_stages_config(request.run_file, request.overrides, request.stages)
     if request.strict:
         config = config.with_strict_gates()
     stages = request.stages or planned_stages(config)

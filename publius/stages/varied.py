@@ -15,7 +15,7 @@ from constitution.loader import load_constitution
 from core.digests import digest
 from core.errors import ConfigError, Problem, PubliusError
 from core.notices import each_once, note, warn
-from publius.config.run_file import RunConfig, load_run_config
+from publius.config.run_file import RunConfig, load_stages_config
 from publius.config.variations import OPTION, Combination, Variation, combinations_of
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.inputs import evaluation_settings
@@ -119,7 +119,7 @@ def planned_runs(request: VariedRequest) -> tuple[PlannedRun, ...]:
     for combination in combinations_of(request.variations):
         overrides = (*request.overrides, *combination.overrides())
         try:
-            config = load_run_config(request.run_file, overrides)
+            config = load_stages_config(request.run_file, overrides, request.stages)
             identity = _identity(config)
         except ConfigError as error:
             raise _blamed(error, combination) from error

@@ -85,6 +85,8 @@ def print_imported_constitution(imported: ImportedConstitution) -> None:
     out.print(f"format {summary['format']}: {summary['recognised']}")
     for key in ("principles", "with_critique", "with_revision", "with_comparison", "examples"):
         out.print(f"  {key.replace('_', ' '):<16}{summary[key]:>8,}")
+    if summary["with_weight"]:
+        out.print(f"  with a weight   {summary['with_weight']:>8,}")
     stripped = [(count, sign) for sign, count in summary["stripped"].items()]
     renamed = [f"{name} is now {new}" for new, name in summary["renamed"].items()]
     for title, lines in (
@@ -92,7 +94,7 @@ def print_imported_constitution(imported: ImportedConstitution) -> None:
         ("Skipped", [line for entry in summary["left_out"] for line in _skipped(entry, summary["source"])]),
         ("Notes", [_line(entry, summary["source"]) for entry in summary["notes"]]),
         ("Renamed", [_some(renamed)] if renamed else []),
-        ("Ignored", [_some(summary["passed_over"])] if summary["passed_over"] else []),
+        ("Ignored", [_some(imported.ignored_shown)] if imported.ignored else []),
     ):
         if lines:
             heading(title)

@@ -16,6 +16,7 @@ from core.conversations import oddities, prompt_of, shown, sides_of
 from core.errors import RequestError
 from core.records import Candidate
 from labelers.formats.fields import (
+    annotator_name,
     answer_of,
     is_missing,
     list_of,
@@ -121,7 +122,7 @@ class HelpSteerPreferences(RowSource):
     summary = "HelpSteer 3, and HelpSteer 2's preferences: -3 to 3 per annotator, negative for response 1"
     columns = frozenset(
         {"context", "prompt", "domain", "overall_preference", "preference_strength", "individual_preference"}
-        | {"all_preferences_unprocessed", "preference_statement", *_RESPONSES[0], *_RESPONSES[1]}
+        | {"all_preferences_unprocessed", "preference_statement", "annotator", *_RESPONSES[0], *_RESPONSES[1]}
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
@@ -164,7 +165,8 @@ def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[Skipped]]:
     if not listed:
         overall = required(values, "overall_preference", "preference_strength")
         comment = maybe_text(values, "preference_statement")
-        opinions.append(_opinion(overall).model_copy(update={"comment": comment}))
+        who = annotator_name(values.get("annotator"))
+        opinions.append(_opinion(overall).model_copy(update={"comment": comment, "annotator": who}))
     return opinions, skipped
 
 

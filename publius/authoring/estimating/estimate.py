@@ -29,7 +29,7 @@ from publius.authoring.estimating.rows import estimated_rows, stoppable
 from publius.authoring.estimating.speeds import known_speed
 from publius.authoring.estimating.stages import DryStages, planned_trainings
 from publius.authoring.estimating.typical import TypicalPrompts
-from publius.config.run_file import RunConfig, load_run_config
+from publius.config.run_file import RunConfig, load_stages_config
 from publius.runs.engines import EngineMaker, EngineRole, Engines, make_engine, roles_in_use
 from publius.runs.estimates import plan_digest, remember_estimate
 from publius.runs.inputs import digest_lines
@@ -94,7 +94,7 @@ def estimate_run(
     Raises:
         PubliusError: for any error that the user can fix, as the run itself would raise it.
     """
-    config = load_run_config(request.run_file, request.overrides)
+    config = load_stages_config(request.run_file, request.overrides, request.stages)
     stages = tuple(request.stages or planned_stages(config))
     project = request.run_file.resolve().parent
     prices = prices_of(config, project, request.prices)

@@ -255,6 +255,16 @@ def test_run_file_gives_the_labeler_and_its_settings(tmp_path: Path):
     assert figure(result, "accuracy") == 1.0
 
 
+def test_an_audit_trains_nothing_and_takes_an_engine_that_cannot(tmp_path: Path):
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    run = tmp_path / "run.yaml"
+    run.write_text("constitution: c.yaml\nprompts: none.jsonl\nmodels: {policy: m}\ntrain: [dpo]\n")
+    options = ("--gold", gold_file(tmp_path, 20), "--to", tmp_path / "to", "--set", "engine.kind=scripted")
+    done = here("audit", "labeler", run, *options)
+    assert "train lists" not in done.stderr
+    assert (tmp_path / "to" / CERTIFICATE).is_file()
+
+
 def test_command_exits_with_1_below_the_required_accuracy(tmp_path: Path):
     (tmp_path / "c.yaml").write_text(CONSTITUTION)
     gold = gold_file(tmp_path)

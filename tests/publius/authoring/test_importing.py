@@ -67,6 +67,44 @@ def test_the_file_says_where_it_came_from_and_what_it_lacks(tmp_path: Path):
     )
 
 
+RULES = """[{"text": "The reply is kind.", "weight": 2, "hard": true, "tier": 1},
+{"text": "The reply is short.", "weight": 0.5, "tier": 2, "check": {"kind": "max_words", "value": 60}},
+{"text": "The reply is calm.", "weight": "high", "applies_to": ["refunds"], "check": "by hand",
+"owner": "Ada"}]"""
+
+
+def test_weights_scopes_and_checks_are_read_and_what_is_not_is_named_with_its_values(tmp_path: Path):
+    (tmp_path / "rules.json").write_text(RULES)
+    summary = imported(tmp_path / "rules.json", tmp_path / "c.yaml")
+    kind, short, calm = load_constitution(tmp_path / "c.yaml").principles
+    assert [(p.weight, p.hard) for p in (kind, short, calm)] == [(2, True), (0.5, False), (1, False)]
+    assert short.check is not None
+    assert calm.applies_to is not None
+    assert calm.applies_to.tags == ("refunds",)
+    assert summary["with_weight"] == 2
+    assert summary["passed_over"] == ["tier", "weight", "check", "owner"]
+    assert summary["ignored_values"] == {"tier": ["1", "2"], "weight": ["high"], "check": ["by hand"]}
+    comment = "# Ignored: tier (1, 2), weight (high), check (by hand), owner."
+    assert comment in (tmp_path / "c.yaml").read_text()
+
+
+def test_weights_of_a_table_and_mapped_columns(tmp_path: Path):
+    table = tmp_path / "t.csv"
+    table.write_text(
+        'rule,Weight,must,for\nThe reply is kind.,2,yes,"refunds, fees"\nThe reply is short.,,,\n'
+    )
+    imported(table, tmp_path / "c.yaml", "--columns", "hard=must,applies_to=for")
+    kind, short = load_constitution(tmp_path / "c.yaml").principles
+    assert (kind.weight, kind.hard, kind.applies_to and kind.applies_to.tags) == (
+        2,
+        True,
+        ("refunds", "fees"),
+    )
+    assert (short.weight, short.hard, short.applies_to) == (1, False, None)
+    done = here("import", "constitution", table, "--to", tmp_path / "d.yaml", "--columns", "weight=must")
+    assert "weight is 'yes'; accepted: a number of 0 or more" in done.stderr
+
+
 TRICKY = [
     "no",
     "1e5",

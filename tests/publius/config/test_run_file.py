@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from publius.config.run_file import load_run_config
+from publius.config.run_file import load_run_config, load_stages_config
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,18 @@ def test_a_mistake_between_two_keys_is_at_the_key_that_its_message_begins_with(
     with pytest.raises(ConfigError) as raised:
         load_run_config(path)
     assert str(raised.value).startswith(f"{path}:{place}: {what}")
+
+
+def test_what_trains_nothing_may_have_an_engine_that_cannot_train(tmp_path: Path):
+    path = tmp_path / "run.yaml"
+    path.write_text("constitution: c.yaml\nprompts: p.jsonl\nmodels: {policy: m}\ntrain: [dpo]\n")
+    made_up = ("engine.kind=scripted",)
+    assert load_run_config(path, made_up, trains=False).train == ("dpo",)
+    assert load_stages_config(path, made_up, ("label",)).train == ()
+    assert load_stages_config(path, (), ("label",)).train == ("dpo",)
+    for stages in ((), ("dpo",), ("label", "dpo")):
+        with pytest.raises(ConfigError, match="train lists dpo, but the scripted engine has no weights"):
+            load_stages_config(path, made_up, stages)
 
 
 @pytest.fixture
