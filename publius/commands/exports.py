@@ -43,12 +43,13 @@ LanguageOption = Annotated[
 
 
 def export(
-    folder: Annotated[
-        Path,
+    folders: Annotated[
+        list[Path],
         typer.Argument(
-            help="A run folder. Also accepted: with --model, a folder made by `publius train`; with "
-            "--labels, a folder of labels; with --constitution, a file or the name of a preset.",
-            metavar="RUN",
+            help="A run folder; with --project, several. Also accepted: with --model, a folder made by "
+            "`publius train`; with --labels, a folder of labels; with --constitution, a file or the name "
+            "of a preset.",
+            metavar="RUN...",
         ),
     ],
     to: Annotated[
@@ -92,7 +93,7 @@ def export(
         typer.Option(
             "--project",
             help="Write what the run was made with, so that others can repeat it: run file, constitution, "
-            "prompts, labels of people, versions and commands.",
+            "prompts, labels of people, versions and commands. Several runs become one project.",
         ),
     ] = False,
     format: Annotated[
@@ -128,6 +129,7 @@ def export(
     from engines.gguf.writer import gguf_type
     from publius.authoring.exporting import export_constitution
     from publius.authoring.repeating.project import export_project
+    from publius.authoring.repeating.study import export_study
     from publius.config.card_terms import CardTerms
     from publius.labels.exporting import export_labels
     from publius.models.export import ModelForm, export_model, is_training
@@ -138,6 +140,7 @@ def export(
     from publius.runs.pairs.filters import PreferenceFilter
     from publius.views import exports
 
+    folder = _only(folders, project=project)
     conditions = PreferenceFilter.of(min_p, tag, principle, source)
     terms = CardTerms.of(license, language)
     _require_one_form(
@@ -151,7 +154,9 @@ def export(
         raise typer.BadParameter(f"{given}: only for a data set")
     if terms.fields() and (labels or constitution or project):
         raise typer.BadParameter("--license and --language are for the card of a data set or a model")
-    if project:
+    if project and len(folders) > 1:
+        emit(export_study(folders, to), as_json, exports.print_exported_study)
+    elif project:
         emit(export_project(folder, to), as_json, exports.print_exported_project)
     elif constitution is not None:
         emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
@@ -180,6 +185,13 @@ def export(
         )
         said = made_up_in(folder) if as_json else ""  # as text, the export itself warns of it
         emit(written_rows, as_json, exports.print_exported_run, made_up=said)
+
+
+def _only(folders: list[Path], *, project: bool) -> Path:
+    """Return the first folder; raise BadParameter if there are more and no project is written."""
+    if len(folders) > 1 and not project:
+        raise typer.BadParameter(f"{len(folders)} folders are given; only --project takes several")
+    return folders[0]
 
 
 def _require_one_form(

@@ -7,6 +7,7 @@ import json
 from core.notices import counted, note, warn
 from publius.authoring.exporting import ExportedConstitution
 from publius.authoring.repeating.project import RepeatableProject
+from publius.authoring.repeating.study import RepeatableStudy
 from publius.console import heading, out
 from publius.labels.exporting import ExportedLabels
 from publius.models.export import ExportedModel
@@ -118,6 +119,16 @@ def print_exported_project(exported: RepeatableProject) -> None:
             f"{counted(len(unused), 'column')} of it ({listed_columns(unused)}): look at them before you "
             "send the folder, or run again on a file without them"
         )
+
+
+def print_exported_study(exported: RepeatableStudy) -> None:
+    """Print the folder of several runs that others can repeat, their commands, and what it does not hold."""
+    out.print(f"wrote {exported.folder}: {counted(len(exported.files), 'file')}", soft_wrap=True)
+    out.print(f"in it, these make {counted(len(exported.runs), 'run')} again, with the same ids:")
+    for command in exported.commands:
+        out.print(f"  {command}", soft_wrap=True)
+    for missing in exported.missing:
+        warn(f"not in it: {missing}")
 
 
 def print_nothing(plan: PushPlan) -> None:

@@ -44,10 +44,20 @@ class VariedEstimate:
         found = [total_of(row.generated for row in estimate.rows) for estimate in self.estimates]
         return self._together(found, self.shared.generated_tokens)
 
+    @property
+    def shared_seconds(self) -> float | None:
+        """Seconds of this machine for requests in common; None without a speed, or if servers answer some."""
+        speed = next((one.speed for one in self.estimates if one.speed is not None), None)
+        if speed is None or any(one.served for one in self.estimates):
+            return None
+        read, written, shared = speed.speed.scored_per_s, speed.speed.generated_per_s, self.shared
+        return shared.prompt_tokens / read + shared.generated_tokens / written
+
     def as_json(self) -> dict[str, Any]:
         """Return the estimates and their total as JSON-able values.
 
-        Seconds and US dollars are sums over the runs, with shared requests counted in each.
+        Seconds count requests in common once where this machine answers all of them. US dollars, and seconds
+        where servers answer some, are sums over the runs.
         """
         seconds = [one.total_seconds for one in self.estimates if one.total_seconds is not None]
         usd = [one for estimate in self.estimates if (one := estimate.usd()) is not None]
@@ -62,7 +72,10 @@ class VariedEstimate:
                 "shared_calls": round(self.shared.calls),
                 "prompt_tokens": round(read - self.shared.prompt_tokens),
                 "generated_tokens": self.generated().as_json(),
-                "seconds": round(sum(seconds), 1) if seconds else None,
+                "seconds": round(max(sum(seconds) - (self.shared_seconds or 0.0), *seconds), 1)
+                if seconds
+                else None,
+                "seconds_shared": None if self.shared_seconds is None else round(self.shared_seconds, 1),
                 "usd": {k: round(v, 4) for k, v in total_of(usd)._asdict().items()} if usd else None,
             },
         }

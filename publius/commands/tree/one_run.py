@@ -26,6 +26,8 @@ def several_runs(arguments: Sequence[str]) -> Problem | None:
     """
     if not arguments or arguments[0] not in _TAKE_ONE:
         return None
+    if arguments[0] == "export" and "--project" in arguments:
+        return None
     folders = list(_folders(arguments))
     if len(folders) < 2:
         return None

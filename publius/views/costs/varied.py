@@ -43,9 +43,10 @@ def print_varied_estimate(varied: VariedEstimate) -> None:
     if any("(" in shown_bounds(one["calls"]) for one in (total, *_totals(found))):
         out.print(BOUNDS_LEGEND)
     if total["shared_calls"]:
+        sums = "price is a sum" if total["seconds_shared"] is not None else "time and price are sums"
         out.print(
             f"{counted(total['shared_calls'], 'call')} in common to several runs, sent once; `together` "
-            "counts once, but its time and price are sums over the runs"
+            f"counts once, but its {sums} over the runs"
         )
     if any(row["method"] == "dpo" for run in found["runs"] for row in run["estimate"]["training"]):
         out.print(CUT_FOR_DPO)

@@ -264,6 +264,20 @@ def test_estimate_is_printed_with_a_row_for_each_run(tmp_path: Path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_time_counts_requests_in_common_once(tmp_path: Path):
+    run_file, recorder = write_varied(tmp_path), Recorder()
+    planned = planned_runs(VariedRequest(run_file, read_variations(["dpo.beta=0.1,0.2"])))
+    found = estimate_varied(planned, EstimateRequest(run_file, rate=10.0), recorder)
+    seconds = [one.total_seconds for one in found.estimates]
+    assert seconds[0]
+    total = found.as_json()["total"]
+    assert total["shared_calls"] > 0
+    assert total["seconds"] < sum(filter(None, seconds))
+    assert total["seconds"] == pytest.approx(sum(filter(None, seconds)) - total["seconds_shared"], abs=0.2)
+    unknown = estimate_varied(planned, EstimateRequest(run_file), recorder).as_json()["total"]
+    assert (unknown["seconds"], unknown["seconds_shared"]) == (None, None)
+
+
 def test_rules_with_different_checks_are_not_compared(tmp_path: Path):
     run_file = write_varied(tmp_path)
     for word, most in (("terse", 70), ("brief", 1)):

@@ -1,0 +1,150 @@
+"""`publius export RUN RUN --project`: several runs as one project, with a run file for each."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from constitution.loader import load_constitution
+from core.digests import file_digest
+from core.errors import DataError, shell_command
+from core.store.files import whole_folder, write_atomic
+from core.text.documents import code_span, document_template, escaped
+from publius.authoring.repeating.project import README, RUN_FILE, RepeatableProject, export_project
+from publius.config.run_file import load_run_config
+from publius.runs.manifest import read_manifest
+from publius.runs.opening.identity import identities_of
+
+_CONSTITUTION = "constitution.yaml"
+_OWN = frozenset({RUN_FILE, README, _CONSTITUTION})
+"""Files of a project that each run has under a name of its own; the others are shared."""
+
+
+@dataclass(frozen=True)
+class RepeatableStudy:
+    """The written project of several runs."""
+
+    folder: str
+    runs: list[str]
+    """Names of the run folders that the commands make."""
+    commands: list[str]
+    files: list[str]
+    missing: list[str]
+    """Inputs that are not in it: where they go, and what they are."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values."""
+        return asdict(self)
+
+
+def export_study(runs: Sequence[Path], to: Path) -> RepeatableStudy:
+    """Write one project that makes several runs again, each with its id.
+
+    What runs have in common, such as the prompts, is in it once. The runs share its request cache.
+
+    Args:
+        runs: run folders.
+        to: a new or empty folder.
+
+    Raises:
+        DataError: two runs have different inputs of the same name, such as two files of prompts.
+        PubliusError: any other reason for which one of the runs cannot be exported.
+    """
+    with whole_folder(to) as target, tempfile.TemporaryDirectory(prefix="publius-") as scratch:
+        parts: dict[str, tuple[Path, RepeatableProject]] = {}
+        for run in runs:
+            own = Path(scratch) / str(len(parts))
+            found = export_project(run, own)
+            parts.setdefault(found.run, (run, found))
+            if parts[found.run][1] is found:
+                _take(own, target, found.run, runs)
+        rows, commands = [], []
+        for name, (run, found) in parts.items():
+            _require_same_id(target, name, run)
+            own_commands = [one.replace(RUN_FILE, f"{name}.yaml") for one in found.commands]
+            commands += own_commands
+            rows.append(_row(run, name, own_commands))
+        missing = list(dict.fromkeys(one for _, found in parts.values() for one in found.missing))
+        write_atomic(target / README, _readme(target, rows, missing))
+        files = sorted(str(p.relative_to(target)) for p in target.rglob("*") if p.is_file())
+    return RepeatableStudy(str(to), list(parts), commands, files, missing)
+
+
+def _take(own: Path, target: Path, name: str, runs: Sequence[Path]) -> None:
+    """Put the project of one run into that of all."""
+    for file in sorted(path for path in own.rglob("*") if path.is_file()):
+        place = file.relative_to(own)
+        if str(place) in _OWN:
+            continue
+        to = target / place
+        if to.exists() and file_digest(to) != file_digest(file):
+            loop = "; ".join(
+                shell_command("publius", "export", run, "--project", "--to", f"DIR/{run.name}")
+                for run in runs[:2]
+            )
+            raise DataError(
+                f"the runs have different inputs of the same name: {place}",
+                where=str(runs[0]),
+                accepted="runs that differ in seed, constitution or settings, or a folder for each run",
+                run=loop + ("; ..." if len(runs) > 2 else ""),
+            )
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to)
+    constitution = _constitution(own / _CONSTITUTION, target, name)
+    text = (own / RUN_FILE).read_text(encoding="utf-8")
+    text = re.sub(rf"(?m)^constitution: {re.escape(_CONSTITUTION)}$", f"constitution: {constitution}", text)
+    write_atomic(target / f"{name}.yaml", text)
+
+
+def _constitution(file: Path, target: Path, name: str) -> str:
+    """Copy a constitution unless another run has the same; return its place."""
+    folder = target / "constitutions"
+    folder.mkdir(exist_ok=True)
+    known = [one for one in sorted(folder.iterdir()) if file_digest(one) == file_digest(file)]
+    place = known[0] if known else folder / f"{name}.yaml"
+    shutil.copyfile(file, place)
+    return f"{folder.name}/{place.name}"
+
+
+def _require_same_id(target: Path, name: str, run: Path) -> None:
+    """Raise DataError if a run file of the project would make another run than its own did."""
+    manifest = read_manifest(run)
+    config = load_run_config(target / f"{name}.yaml")
+    if not config.prompts.path.exists():
+        return  # too large to be copied; its digest is in the README
+    found = identities_of(config, load_constitution(config.constitution), manifest["identity"]["models"])
+    if not any(one.digest == manifest["digest"] for one in found):
+        raise DataError(
+            "in one folder with the others this would be another run",
+            where=str(run),
+            accepted="a folder for each run",
+            run=shell_command("publius", "export", run, "--project", "--to", f"DIR/{run.name}"),
+        )
+
+
+def _row(run: Path, name: str, commands: Sequence[str]) -> dict[str, Any]:
+    manifest = read_manifest(run)
+    versions = ", ".join(f"{package} {version}" for package, version in manifest["versions"].items())
+    return {
+        "name": code_span(name),
+        "digest": manifest["digest"],
+        "seed": manifest["seed"],
+        "constitution": manifest["identity"]["constitution"],
+        "versions": escaped(f"Python {manifest.get('python') or 'not recorded'}, {versions}"),
+        "commands": commands,
+    }
+
+
+def _readme(target: Path, rows: Sequence[dict[str, Any]], missing: Sequence[str]) -> str:
+    held = sorted(path for path in target.rglob("*") if path.is_file())
+    return document_template("publius", "repeat_study.md.j2").render(
+        runs=rows,
+        versions=list(dict.fromkeys(row["versions"] for row in rows)),
+        missing=[escaped(one) for one in missing],
+        files=[(code_span(str(path.relative_to(target))), file_digest(path)) for path in held],
+    )
