@@ -84,7 +84,7 @@ def _take(own: Path, target: Path, name: str, runs: Sequence[Path]) -> None:
         to = target / place
         if to.exists() and file_digest(to) != file_digest(file):
             loop = "; ".join(
-                shell_command("publius", "export", run, "--project", "--to", f"DIR/{run.name}")
+                shell_command("publius", "export", run, "--project", "--to", Path("DIR") / run.name)
                 for run in runs[:2]
             )
             raise DataError(
@@ -123,7 +123,7 @@ def _require_same_id(target: Path, name: str, run: Path) -> None:
             "in one folder with the others this would be another run",
             where=str(run),
             accepted="a folder for each run",
-            run=shell_command("publius", "export", run, "--project", "--to", f"DIR/{run.name}"),
+            run=shell_command("publius", "export", run, "--project", "--to", Path("DIR") / run.name),
         )
 
 

@@ -3,9 +3,9 @@
 `curves.json` holds two curves for each case: `before`, recorded while RLOO and GRPO were TRL 1.16's
 trainers and the loop was PPO's alone, and `now`, recorded with the loop that all three share and draws from
 float64 probabilities. Rewards and their spread are float32, and how they are rounded depends on the kind of
-processor: a difference of 1e-8 in a gradient that is nearly zero is a difference in Adam's next step, and some
-steps later in a token that is drawn. So each curve has the steps in which that changes less than a thousandth,
-between code with and without AVX2.
+processor. A difference of 1e-8 in a gradient that is nearly zero is a difference in Adam's next step, and
+some steps later in a token that is drawn. So each curve has the steps in which that changes less than a
+thousandth, between code with and without AVX2.
 `PUBLIUS_RECORD=1 pytest` on this file records `now` again.
 """
 
