@@ -108,13 +108,19 @@ def _request(name: str, entry: object, file: ForeignFile, reading: Reading) -> N
         )
         return
     prompts = entry.get("prompt")
-    critiques = prompts if isinstance(prompts, list) and prompts else [prompts]
-    for index in range(1, len(critiques)):
-        reading.skip("a second critique request in one entry", file.where(name, "prompt", index))
+    first, *others = prompts if isinstance(prompts, list) and prompts else [prompts]
+    request, at = entry.get("edit_request"), file.where(name, "edit_request")
+    for index, other in enumerate(others, start=1):
+        place = file.where(name, "prompt", index)
+        if not _begins(other, REVISION):
+            reading.skip("a second critique request in one entry", place, str(other))
+        elif _says_something(request):
+            reading.skip("a second revision request in one entry", place, str(other))
+        else:  # the key only opens the request
+            request, at = other, place
     reading.ignore([key for key in entry if key not in ("prompt", "edit_request")])
-    places = {"prompt": file.where(name, "prompt"), "edit_request": file.where(name, "edit_request")}
-    critique = _bare(critiques[0], "prompt", CRITIQUE, places["prompt"], reading)
-    revision = _bare(entry.get("edit_request"), "edit_request", REVISION, places["edit_request"], reading)
+    critique = _bare(first, "prompt", CRITIQUE, file.where(name, "prompt"), reading)
+    revision = _bare(request, "edit_request", REVISION, at, reading)
     if critique and revision:
         reading.take(file.where(name), {"critique": critique, "revision": revision}, name=name)
 
@@ -131,13 +137,30 @@ def _bare(value: object, what: str, affixes: Affixes, where: str, reading: Readi
     if text is None:
         return None
     start, end = affixes.before.strip(), affixes.after.strip()
-    bare = text.removeprefix(start)
+    bare = _spelled(start, "^%s").sub("", text)
     reading.stripped[start] += bare != text
-    within = bare.removesuffix(end)
+    within = _spelled(end, "%s$").sub("", bare)
     reading.stripped[end] += within != bare
     if affixes.around(within.strip()) != value:
         reading.note("a text's affixes are not the paper's; an export writes the paper's", where)
     return reading.text_at(within, what, where)
+
+
+def _spelled(affix: str, place: str) -> re.Pattern[str]:
+    """Return a pattern of an affix at its place, with or without a space between its words, in any case."""
+    words = [re.escape(word) for word in re.findall("[A-Z][^A-Z]*", affix)]
+    return re.compile(place % "[ _]?".join(words), re.IGNORECASE) if affix else re.compile("(?!)")
+
+
+def _begins(text: object, affixes: Affixes) -> bool:
+    """Return whether a text begins with what the paper's files have before a request."""
+    return isinstance(text, str) and bool(_spelled(affixes.before.strip(), "^%s").match(text.strip()))
+
+
+def _says_something(request: object) -> bool:
+    """Return whether a revision request has words of its own."""
+    opened = _spelled(REVISION.before.strip(), "^%s")
+    return isinstance(request, str) and bool(opened.sub("", request.strip()).strip())
 
 
 def _few_shot(entry: object, where: str, reading: Reading) -> None:

@@ -33,6 +33,8 @@ _INJECTED: Mapping[str, str] = {
     "injection.shift.naive, both orders": "shift of the naive template in both orders, nats",
 }
 
+_OF_A_CORRECTION = ("accuracy.corrected", "nll corrected", "ece corrected", "ece corrected noise")
+
 TITLES: Mapping[str, str] = {
     "accuracy": "accuracy",
     "accuracy.one order": "accuracy of one presentation order",
@@ -95,13 +97,24 @@ def _section(one: AuditedLabeler) -> dict[str, Any]:
     return {
         "title": f"{code_cell(one.labeler.model)}, {escaped(one.labeler.name)}",
         "digest": one.labeler.digest,
-        "rows": [metric_row(metric) for metric in one.metrics],
+        "rows": [metric_row(metric) for metric in shown_metrics(one)],
         "problems": [escaped(problem) for problem in one.problems],
         "outcomes": [escaped(line).rpartition(": ")[::2] for line in outcome_lines(one)],
         "not_measured": not_measured(one),
         "correction": escaped(correction_line(one) or ""),
         "cost": None if one.cost is None else cost_line(one),
     }
+
+
+def shown_metrics(one: AuditedLabeler) -> tuple[Metric, ...]:
+    """Return the metrics of a labeler for people: those of its correction only if there is one to use.
+
+    Where gold is too little for a correction, what a cross-validated one would make of the labels invites
+    quoting a labeler that nobody can have.
+    """
+    if one.correction is not None:
+        return tuple(one.metrics)
+    return tuple(metric for metric in one.metrics if metric.name not in _OF_A_CORRECTION)
 
 
 def metric_row(metric: Metric) -> _Row:

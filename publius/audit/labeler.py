@@ -171,7 +171,8 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     folder = request.to or settings.project / AUDITS / _folder_name(certificate)
     _write(folder, certificate)
     if folder.resolve().parent != (settings.project / AUDITS).resolve():
-        note(f"runs look for certificates in {settings.project / AUDITS}")
+        theirs = settings.project / AUDITS
+        note(f"runs look for certificates in {AUDITS} of their own project; those of this one in {theirs}")
     return AuditResult(folder, certificate, _is_below(certificate))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from constitution.checks.kinds import PhraseListName
+from constitution.checks.wording import phrase_list
 from constitution.lint.codes import CODES, SEVERITIES, LintRule, find_code
 from constitution.lint.linter import Finding, LintReport, lint_report
 from constitution.lint.subject import Hit, LintContext
@@ -107,6 +109,18 @@ class CodesExplained:
         return [asdict(rule) for rule in self.rules]
 
 
+@dataclass(frozen=True)
+class PhrasesExplained:
+    """The phrases of a list that `phrase_list` checks take, requested by `--explain`."""
+
+    name: str
+    phrases: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the list as JSON-able values."""
+        return asdict(self)
+
+
 def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -> CheckedConstitution:
     """Return the findings about a constitution.
 
@@ -126,8 +140,14 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
     return CheckedConstitution(loaded, lint_report(loaded, context, hits), judged, given)
 
 
-def explain_codes(code: str) -> CodesExplained:
-    """Return the explanation of a lint code, or of `all` codes. Raises ConfigError for an unknown code."""
+def explained(code: str) -> CodesExplained | PhrasesExplained:
+    """Return the explanation of a lint code, or of `all` codes, or the phrases of a built-in list.
+
+    Raises:
+        ConfigError: There is no such code and no such list.
+    """
+    if code in get_args(PhraseListName):
+        return PhrasesExplained(code, phrase_list(code))
     return CodesExplained(tuple(CODES.values()) if code == "all" else (find_code(code),))
 
 

@@ -229,7 +229,12 @@ def check(
         typer.Option(min=1, help="With --judged: maximum number of principle pairs, most similar first."),
     ] = 200,
     explain: Annotated[
-        str | None, typer.Option(help="Explain a lint code; `all` lists every code.", metavar="CODE")
+        str | None,
+        typer.Option(
+            help="Explain a lint code; `all` lists every code, and hedging, flattery, moralising or "
+            "boilerplate the phrases of that list.",
+            metavar="CODE",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -238,15 +243,15 @@ def check(
     Findings name line and column; the exit code is 2 on errors.
     """
     from core.errors import ConfigError
-    from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, explain_codes
+    from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, explained
     from publius.authoring.replies.checking import RepliesRequest
     from publius.authoring.reply import ReplyRequest
     from publius.config.run_file import load_run_config
     from publius.sources.column_names import parse_columns
-    from publius.views.check import print_check, print_codes
+    from publius.views.check import print_check, print_explained
 
     if explain is not None:
-        emit(explain_codes(explain), as_json, print_codes)
+        emit(explained(explain), as_json, print_explained)
         return 0
     _refuse_beside_replies(replies, reply, prompts, prompt)
     _refuse_without_file(columns, to, prompts, replies, html, by, long=long)

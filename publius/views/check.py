@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from constitution.lint.codes import SEVERITIES
 from constitution.schema import Constitution
 from core.notices import counted
-from publius.authoring.check import CheckedConstitution, CodesExplained
+from publius.authoring.check import CheckedConstitution, CodesExplained, PhrasesExplained
 from publius.console import out
 from publius.views.reply import some_ids
 
@@ -46,8 +46,11 @@ def _by_kind(constitution: Constitution) -> Iterator[str]:
         yield f"only measured (weight 0): {some_ids(constitution.yardsticks)}"
 
 
-def print_codes(explained: CodesExplained) -> None:
-    """Print the meaning and reason of one code, or a line for each of several."""
+def print_explained(explained: CodesExplained | PhrasesExplained) -> None:
+    """Print the meaning and reason of one code, a line for each of several, or the phrases of a list."""
+    if isinstance(explained, PhrasesExplained):
+        out.print("\n".join(explained.phrases))
+        return
     first, *more = explained.rules
     if not more:
         out.print(f"{first.code} {first.name} ({first.severity})\n{first.meaning}\n\n{first.reason}")

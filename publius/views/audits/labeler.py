@@ -18,6 +18,7 @@ from evaluation.judges.report import (
     metric_cell,
     not_measured,
     outcome_lines,
+    shown_metrics,
 )
 from labelers.correction.correction import CorrectionQuality, LabelerCorrection
 from publius.audit.correcting import CorrectionResult
@@ -70,9 +71,10 @@ def _print_gold(certificate: Certificate) -> None:
 def _print_labeler(one: AuditedLabeler) -> None:
     if not one.metrics:
         return
+    shown = shown_metrics(one)
     heading(f"{one.labeler.model}, {one.labeler.name}")
-    out.print(_metrics(m for m in one.metrics if not m.name.startswith(_PARTS)))
-    parts = [m for m in one.metrics if m.name.startswith(_PARTS)]
+    out.print(_metrics(m for m in shown if not m.name.startswith(_PARTS)))
+    parts = [m for m in shown if m.name.startswith(_PARTS)]
     if parts:
         heading("Its accuracy by principle and by tag")
         out.print(_metrics(parts))

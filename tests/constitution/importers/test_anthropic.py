@@ -38,6 +38,36 @@ def test_requests_become_principles_without_what_surrounds_them():
     }
 
 
+@pytest.mark.parametrize("opened", ["\n\nRevision Request:", "", "RevisionRequest: "])
+def test_a_revision_request_beside_the_critique_is_read_where_its_key_is_empty(tmp_path: Path, opened: str):
+    prompts = [
+        "\n\nCritique Request: Find blame.\n\nCritique:",
+        "Revision request: Blame nobody.\n\nRevision:",
+    ]
+    (tmp_path / REQUESTS).write_text(json.dumps({"kind": {"prompt": prompts, "edit_request": opened}}))
+    entries, reading = read(tmp_path / REQUESTS)
+    texts = {"text": "Blame nobody.", "critique": "Find blame.", "revision": "Blame nobody."}
+    assert (entries, counts(reading)) == ([{"id": "kind", **texts}], {})
+
+
+def test_of_two_revision_requests_the_second_is_counted_out_with_its_words(tmp_path: Path):
+    prompts = ["CritiqueRequest: Find blame.", "RevisionRequest: Blame nobody.", "What else?"]
+    entry = {"prompt": prompts, "edit_request": "RevisionRequest: Be kind.\n\nRevision:"}
+    (tmp_path / REQUESTS).write_text(json.dumps({"kind": entry}))
+    entries, reading = read(tmp_path / REQUESTS)
+    assert entries[0]["revision"] == "Be kind."
+    assert counts(reading) == {
+        "a second revision request in one entry": 1,
+        "a second critique request in one entry": 1,
+    }
+
+
+def test_a_revision_request_without_words_is_refused(tmp_path: Path):
+    entry = {"prompt": ["CritiqueRequest: Find blame."], "edit_request": "\n\nRevision Request:"}
+    (tmp_path / REQUESTS).write_text(json.dumps({"kind": entry}))
+    assert "edit_request is empty" in refusal(tmp_path / REQUESTS)
+
+
 def test_comparisons_become_principles_with_ids_of_their_words():
     entries, _ = read(FOLDER / COMPARISONS)
     assert entries[0] == {

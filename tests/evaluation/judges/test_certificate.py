@@ -15,8 +15,9 @@ from evaluation.judges.certificate import (
     find_audit,
     read_certificate,
 )
-from evaluation.judges.report import audit_report
+from evaluation.judges.report import audit_report, shown_metrics
 from evaluation.judges.verdict import known_problems, problems_of, recommended_of
+from labelers.correction.correction import LabelerCorrection
 
 LABELER = LabelerIdentity(model="m", model_identity="i", mode="choice", settings={}, templates="t")
 POINTWISE = LABELER.model_copy(update={"mode": "pointwise"})
@@ -211,3 +212,13 @@ def test_summary_has_only_figures_of_its_own_labeler(tmp_path: Path):
     found = find_audit(tmp_path, POINTWISE.digest)
     assert found is not None
     assert [metric["name"] for metric in found.summary()["metrics"]] == ["accuracy"]
+
+
+def test_figures_of_a_correction_are_for_people_only_where_there_is_one_to_use():
+    metrics = (share("accuracy", 0.6), share("accuracy.corrected", 0.9))
+    found = AuditedLabeler(labeler=LABELER, metrics=metrics, no_correction="17 prompts are too few")
+    assert [metric.name for metric in shown_metrics(found)] == ["accuracy"]
+    assert "accuracy, corrected" not in audit_report(certificate(found))
+    assert (
+        len(shown_metrics(found.model_copy(update={"correction": LabelerCorrection.model_construct()}))) == 2
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from constitution.checks.kinds import PhraseListName
+from constitution.checks.wording import phrase_list
 from constitution.lint.codes import CODES
 from core.errors import DataError
 from engines.config import EngineConfig, ModelConfig
@@ -195,6 +198,13 @@ def test_codes_are_explained_without_a_constitution():
     done = here("check", "--explain", "L1005")
     assert done.returncode == 2
     assert "did you mean 'L105'?" in done.stderr
+
+
+@pytest.mark.parametrize("name", get_args(PhraseListName))
+def test_the_phrases_of_a_list_are_shown(name: str):
+    listed = here("check", "--explain", name).stdout.splitlines()
+    assert listed == list(phrase_list(name))
+    assert json.loads(here("check", "--explain", name, "--json").stdout) == {"name": name, "phrases": listed}
 
 
 def test_options_that_do_not_go_together_are_refused(file):
