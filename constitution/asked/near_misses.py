@@ -29,6 +29,8 @@ _SYNONYMS = {
     "max_words": "words word_limit word_count max_word_count at_most_words",
     "min_words": "min_word_count at_least_words",
     "max_sentences": "sentences sentence_limit",
+    "max_sentence_words": "max_words_per_sentence words_per_sentence sentence_words max_sentence_length "
+    "sentence_length max_words_a_sentence max_words_in_sentence",
     "max_characters": "characters chars max_chars character_limit",
     "min_characters": "min_chars",
     "max_list_items": "max_bullets max_bullet_points max_items max_list_entries max_list_points max_entries "
@@ -67,6 +69,8 @@ _FIXED = {
 }
 """Names that mean a kind together with a value."""
 _NAMING = ("kind", "type", "check", "name", "rule")
+_OF_SENTENCES = re.compile(r"(?:^|_)sentence_(?:words?|length)|_per_sentence|_(?:a|in_a)_sentence")
+"""Names of a bound on the words of each sentence, which are near to those of bounds on sentences."""
 _NEGATED = re.compile(r"(?:^|_)(?:not|no|none|never|without|doesnt|dont)(?:_|$)")
 _OPPOSITE = {True: False, False: True, "list": "prose"}
 _BOUNDS = {"max": "at most", "min": "at least"}
@@ -92,8 +96,12 @@ def right_check(value: object) -> str | None:
 
 
 def same_side(name: str) -> list[str]:
-    """Return the kinds that a misspelt name may mean: none that forbids what the name asks for."""
-    return [kind for kind in CHECK_KINDS if _side(kind) == _side(_normal(name))]
+    """Return the kinds that a misspelt name may mean: none that forbids what the name asks for.
+
+    None that bounds the number of sentences either, where the name is that of a bound on the length of each.
+    """
+    known = ("max_sentence_words",) if _OF_SENTENCES.search(_normal(name)) else CHECK_KINDS
+    return [kind for kind in known if _side(kind) == _side(_normal(name))]
 
 
 def is_kind(name: str) -> bool:

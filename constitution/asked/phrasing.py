@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_REPLY = (
+REPLY_NAMES = (
     r"(?:repl(?:y|ies)|responses?|answers?|(?:text |chat )?messages?|(?:e-?)?mails?|texts?|outputs?"
     r"|(?:cover )?letters?|(?:blog |social media )?posts?|tweets?|articles?|essays?|newsletters?|documents?)"
 )
@@ -36,11 +36,11 @@ DENYING = r"not|never|no|none|without|avoids?|avoiding|free of|zero|refrains? fr
 """Pattern of words that deny what follows."""
 _TO_SOMEBODY = r"(?:to|for) (?:the |a |our |your )?(?:customer|user|reader|child|person|guest|client)s?"
 _ASKING = rf"(?:asks?|asking|puts?|putting) (?:(?:the|a|an|any|each|every|our|your) )*{PERSONS}"
-WORD = rf"(?:{DENYING}|{_ASKING}|{_TO_SOMEBODY}|{_REPLY}(?:'s)?|(?:{'|'.join(_FRAME_WORDS.split())}))"
+WORD = rf"(?:{DENYING}|{_ASKING}|{_TO_SOMEBODY}|{REPLY_NAMES}(?:'s)?|(?:{'|'.join(_FRAME_WORDS.split())}))"
 """Pattern of one word of the frame."""
 _AFTER = (
     r"long|in length|in total|total|altogether|overall|only|either|please|ever|at all|in all|each"
-    rf"|and no more|at a time|(?:per|in|for) (?:each |every |the |your |our |a |any |all )*{_REPLY}"
+    rf"|and no more|at a time|(?:per|in|for) (?:each |every |the |your |our |a |any |all )*{REPLY_NAMES}"
     rf"|{_TO_SOMEBODY}|always"
 )
 _NEGATIONS = (("won't", "will not"), ("can't", "can not"), ("cannot", "can not"), ("n't", " not"))
@@ -49,9 +49,9 @@ _EMPHASIS = r"ever|period|full stop|at all|really|no exceptions?|without excepti
 _FRAME = re.compile(rf"(?:{WORD} )*{WORD}|(?P<emphasis>{_EMPHASIS})")
 _SOME = rf"(?!{_TO_SOMEBODY}\b)(?:to|about|for|on|from|regarding|concerning|that|which)\b"
 _SOME_REPLIES = re.compile(
-    rf"(?:(?:the|an?|each|every|all|any|our|your) )+{_REPLY} {_SOME}|(?=\w+s ){_REPLY} {_SOME}"
+    rf"(?:(?:the|an?|each|every|all|any|our|your) )+{REPLY_NAMES} {_SOME}|(?=\w+s ){REPLY_NAMES} {_SOME}"
 )
-_SUBJECT = re.compile(rf"(?:{WORD} )*?{_REPLY}\b(?!'| of )")
+_SUBJECT = re.compile(rf"(?:{WORD} )*?{REPLY_NAMES}\b(?!'| of )")
 
 HOLDING = re.compile(r"\b(?:has|have|having|contain\w*|includ\w+|no|with)\b")
 """Words before a form by which the reply has it, and need not be it."""

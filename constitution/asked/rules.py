@@ -26,6 +26,15 @@ from constitution.asked.languages import without_named_languages
 from constitution.asked.lines import CheckLine
 from constitution.asked.phrasing import denials, plain_rule, says_nothing, without_choice
 from constitution.asked.quantities import NUMBER, quantity_checks, without_likeness
+from constitution.asked.sentences import (
+    SENTENCE_WORDS,
+    about_sentences,
+    as_of_reply,
+    holds_of_reply,
+    only_shortens,
+    sentence_checks,
+    with_lengths_told,
+)
 
 MAX_RULE_CHARACTERS = 300
 """Longer rules are not read: they say more than a form."""
@@ -68,10 +77,11 @@ def asked_checks(text: str) -> AskedChecks | None:
     if len(text) > MAX_RULE_CHARACTERS:
         return None
     hidden, quotes = hide_quotes(with_names_quoted(text))
-    plain = without_choice(plain_rule(hidden))
+    chosen = without_choice(plain_rule(hidden))
+    plain = None if chosen is None else with_lengths_told(without_likeness(chosen))
     if plain is None:
         return None
-    rule = with_addresses(without_named_languages(without_likeness(plain)))
+    rule = with_addresses(without_named_languages(plain))
     clause = without_situations(_REASON.sub("", _ASIDE.sub("", rule)))
     whole = _checks(clause, quotes)
     if whole:
@@ -80,8 +90,10 @@ def asked_checks(text: str) -> AskedChecks | None:
     if _denied_by_lead(clause):
         return None
     clauses = list(_clauses(clause, quotes))
-    others = [clause.text for clause in clauses if not clause.checks and not is_reason(clause.text)]
     lines = {f"{line.kind} {line.value}": line for clause in clauses for line in clause.checks}
+    if any(line.kind == SENTENCE_WORDS for line in lines.values()):
+        clauses = [clause for clause in clauses if clause.checks or not only_shortens(clause.text)]
+    others = [clause.text for clause in clauses if not clause.checks and not is_reason(clause.text)]
     if not lines or _is_in_doubt(rule, others, lines.values()):
         return None
     left = [
@@ -125,10 +137,17 @@ def _clauses(rule: str, quotes: tuple[str, ...]) -> Iterator[_Read]:
     split = list(_split(rule))
     told = [tuple(islice(waiting, text.count(QUOTE))) for text, _, _ in split]
     read = [_checks(text, its) for (text, _, _), its in zip(split, told, strict=True)]
-    clauses = [Clause(*one, bool(checks)) for one, checks in zip(split, read, strict=True)]
+    words = [line.value for checks in read for line in checks if line.kind == SENTENCE_WORDS]
+    clauses = [
+        Clause(as_of_reply(text) if words else text, begins, explains, bool(checks))
+        for (text, begins, explains), checks in zip(split, read, strict=True)
+    ]
     parted = about_parts(clauses, lambda text: bool(_checks(text, ())))
-    for clause, its, checks, is_part in zip(clauses, told, read, parted, strict=True):
-        yield _Read(clause.text, its, () if is_part else checks)
+    within = about_sentences([(text, begins) for text, begins, _ in split])
+    for (text, _, _), its, checks, is_part, inside in zip(split, told, read, parted, within, strict=True):
+        if words and inside and not all(holds_of_reply(line, max(words)) for line in checks):
+            is_part = True
+        yield _Read(text, its, () if is_part else checks)
 
 
 def _split(rule: str) -> Iterator[tuple[str, bool, bool]]:
@@ -147,5 +166,10 @@ def _split(rule: str) -> Iterator[tuple[str, bool, bool]]:
 def _checks(clause: str, quotes: tuple[str, ...]) -> tuple[CheckLine, ...]:
     """Return the valid checks of one clause."""
     clause = _BUT.sub("", clause).strip().rstrip(".!,;: ")
-    found = quantity_checks(clause) or form_checks(clause, quotes) or address_checks(clause)
+    found = (
+        quantity_checks(clause)
+        or sentence_checks(clause)
+        or form_checks(clause, quotes)
+        or address_checks(clause)
+    )
     return found if all(line.is_valid for line in found) else ()

@@ -16,6 +16,7 @@ EXAMPLES: Mapping[str, Any] = {
     "min_words": 20,
     "max_sentences": 3,
     "min_sentences": 2,
+    "max_sentence_words": 20,
     "max_characters": 280,
     "min_characters": 40,
     "max_list_items": 5,

@@ -41,6 +41,7 @@ __all__ = [
     "count_characters",
     "count_words",
     "evaluate",
+    "longest_sentence",
     "matches",
     "reading_grade",
 ]
@@ -68,6 +69,11 @@ def evaluate(check: Check, text: str) -> CheckResult:
 def matches(pattern: str, text: str) -> bool:
     """Return whether the pattern is found in the first `SEARCHED_CHARACTERS` of a text."""
     return re.search(pattern, text[:SEARCHED_CHARACTERS]) is not None
+
+
+def longest_sentence(text: str) -> str:
+    """Return the first of the sentences of a text with the most words; empty if it has none."""
+    return max(sentences(text), key=count_words, default="")
 
 
 def reading_grade(text: str) -> float | None:
@@ -116,6 +122,11 @@ def _(check: kinds.MaxSentences, text: str) -> float:
 @_score.register
 def _(check: kinds.MinSentences, text: str) -> float:
     return _at_least(check.value, sum(1 for _ in sentences(text)))
+
+
+@_score.register
+def _(check: kinds.MaxSentenceWords, text: str) -> float:
+    return _at_most(check.value, count_words(longest_sentence(text)))
 
 
 @_score.register

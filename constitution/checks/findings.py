@@ -12,7 +12,13 @@ from functools import singledispatch
 from itertools import islice
 
 from constitution.checks import kinds
-from constitution.checks.evaluate import count_characters, count_words, evaluate, reading_grade
+from constitution.checks.evaluate import (
+    count_characters,
+    count_words,
+    evaluate,
+    longest_sentence,
+    reading_grade,
+)
 from constitution.checks.json_schema import NotJson, count_errors, parse_answer
 from constitution.checks.kinds import Check
 from constitution.checks.prose import count_list_items, list_share, sentences
@@ -33,12 +39,16 @@ def finding(check: Check, text: str) -> str | None:
 def finding_for_people(text: str, check: Check, found: str, matched: Sequence[str] = ()) -> str:
     """Return a finding for people: of a pattern what it matched, else behind the rule's text what it lacks.
 
+    Of a sentence that is too long, its beginning is behind the finding.
+
     Args:
         text: text of the principle.
         check: its check.
         found: the finding, as `finding` returns it.
-        matched: what a forbidden pattern matched, as `matched_texts` returns it.
+        matched: what the check is about, as `matched_texts` returns it.
     """
+    if matched and isinstance(check, kinds.MaxSentenceWords):
+        return f"{found}: {_quoted(matched, 'and')}"
     if matched:
         return f"it has {_quoted(matched, 'and')}"
     if not isinstance(check, kinds.Matches | kinds.NotMatches | kinds.PythonCheck):
@@ -56,11 +66,15 @@ def _shortened(pattern: str) -> str:
 def matched_texts(check: Check, text: str) -> tuple[str, ...]:
     """Return the texts that a forbidden pattern matches in an answer, each once, at most `SHOWN_MATCHES`.
 
-    A long one is cut off after `MATCHED_CHARACTERS`. Empty for other kinds: their findings name the phrases.
+    For a limit on the words of a sentence it is the longest one, if that has more. A long text is cut off
+    after `MATCHED_CHARACTERS`. Empty for other kinds: their findings name the phrases.
     """
-    if not isinstance(check, kinds.NotMatches):
+    if isinstance(check, kinds.MaxSentenceWords):
+        found = iter(() if evaluate(check, text).passed else (longest_sentence(text),))
+    elif isinstance(check, kinds.NotMatches):
+        found = (match[0].strip() for match in re.finditer(check.value, text[:SEARCHED_CHARACTERS]))
+    else:
         return ()
-    found = (match[0].strip() for match in re.finditer(check.value, text[:SEARCHED_CHARACTERS]))
     shown = (
         one if len(one) <= MATCHED_CHARACTERS else f"{one[:MATCHED_CHARACTERS]}…" for one in found if one
     )
@@ -116,6 +130,12 @@ def _(check: kinds.MaxSentences, text: str) -> str:
 @_finding.register
 def _(check: kinds.MinSentences, text: str) -> str:
     return _under(sum(1 for _ in sentences(text)), check.value, "sentence")
+
+
+@_finding.register
+def _(check: kinds.MaxSentenceWords, text: str) -> str:
+    words = counted(count_words(longest_sentence(text)), "word")
+    return f"it has a sentence of {words}, and the limit is {check.value:,}"
 
 
 @_finding.register

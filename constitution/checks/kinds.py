@@ -67,6 +67,18 @@ class MinSentences(Part):
     """Minimum number of sentences. A heading or list line has at least one; fenced code has none."""
 
 
+class MaxSentenceWords(Part):
+    """Passes if no sentence has more than this number of words.
+
+    Otherwise the score is limit / words of the longest sentence. An answer without sentences passes.
+    """
+
+    kind: Literal["max_sentence_words"]
+    value: Count
+    """Maximum number of words in any one sentence. A heading or list line has at least one; fenced code has
+    none."""
+
+
 class MaxCharacters(Part):
     """Passes with at most this number of characters. Otherwise the score is limit / characters."""
 
@@ -339,6 +351,7 @@ Check = Annotated[
     | MinWords
     | MaxSentences
     | MinSentences
+    | MaxSentenceWords
     | MaxCharacters
     | MinCharacters
     | MaxListItems

@@ -132,6 +132,21 @@ def _(check: kinds.MaxWords | kinds.MaxSentences | kinds.MaxCharacters, answer: 
 
 
 @_edits.register
+def _(check: kinds.MaxSentenceWords, answer: _Answer) -> Iterator[str]:
+    own = [sentence for sentence in answer.draft.sentences if "\n" not in sentence]  # several lines are code
+    pool = [*own, *(s for other in answer.others for s in Draft.of(other).sentences)]
+    for _ in own[:2]:
+        first = answer.rng.choice(own)
+        joined = first
+        for _ in range(_LONG):
+            word = answer.rng.choice((" and", ", and", ", while", ";"))
+            joined = f"{joined.rstrip('.!?…:;')}{word} {_small(answer.rng.choice(pool))}"
+            if not evaluate(check, joined).passed:
+                break
+        yield answer.text.replace(first, joined, 1)
+
+
+@_edits.register
 def _(check: kinds.MaxListItems, answer: _Answer) -> Iterator[str]:
     pool = [s for other in answer.others for s in Draft.of(other).sentences] or list(answer.draft.sentences)
     items = list(answer.draft.sentences)

@@ -15,7 +15,13 @@ from functools import cached_property
 from typing import NamedTuple, TypeVar, get_args
 
 from constitution.checks import kinds
-from constitution.checks.evaluate import count_characters, count_words, evaluate, reading_grade
+from constitution.checks.evaluate import (
+    count_characters,
+    count_words,
+    evaluate,
+    longest_sentence,
+    reading_grade,
+)
 from constitution.checks.kinds import Check
 from constitution.checks.prose import count_list_items, sentences
 from constitution.checks.wording import phrase_list
@@ -261,6 +267,10 @@ def _count_sentences(text: str) -> int:
     return sum(1 for _ in sentences(text))
 
 
+def _longest(text: str) -> int:
+    return count_words(longest_sentence(text))
+
+
 _DRAWS: Mapping[str, _Draw] = {
     "max_words": _limit(kinds.MaxWords, count_words, most=True),
     "min_words": _limit(kinds.MinWords, count_words, most=False),
@@ -287,6 +297,7 @@ _DRAWS: Mapping[str, _Draw] = {
     "phrase_list": _phrase_list,
     "refusal": _refusal,
     "language": _language,
+    "max_sentence_words": _limit(kinds.MaxSentenceWords, _longest, most=True),
 }
 DRAWN_KINDS = tuple(_DRAWS)
 """Kinds of checks that are drawn: all but `python`, whose meaning only its author knows."""

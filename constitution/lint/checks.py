@@ -26,6 +26,7 @@ _COUNTED = {
     ),
     "grade": re.compile(r"(?i)\bgrade (?P<number>\d+)\b|\b(?P<ordinal>\d+)(?:st|nd|rd|th)[ -]grade"),
 }
+_COUNTED["sentence_words"] = _COUNTED["words"]
 _EXCLUSIVE = re.compile(r"(?i)\b(?:fewer|less|more|under|over|below|above|exceed)\b")
 
 _PROBES = ("", "a", "7", "The reply is short.", "\n", "¿Qué?", "- one\n- two")
@@ -54,7 +55,9 @@ def _against_text(entry: Checked) -> Iterator[Hit]:
     if _EXCLUSIVE.search(text):  # "fewer than 60" is at most 59
         allowed.add(entry.value + (1 if side == "max" else -1))
     if counted and not named & allowed:
-        what = f"the text says {counted[0]:g} {unit}, but the check is {entry.label}"
+        what = (
+            f"the text says {counted[0]:g} {unit.removeprefix('sentence_')}, but the check is {entry.label}"
+        )
         yield Hit("L305", entry.loc, what, "make them agree")
         return
     sides = bound_sides(text, _NUMBER) if counted else set()

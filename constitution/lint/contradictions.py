@@ -20,7 +20,7 @@ from constitution.schema import Constitution, Principle
 from core.text.explain import Loc, yaml_line
 from core.text.similarity import words_of
 
-UNITS = ("words", "sentences", "characters", "grade", "list_items")
+UNITS = ("words", "sentences", "characters", "grade", "list_items", "sentence_words")
 """Quantities that `min_` and `max_` checks bound."""
 _CHANGE = "change one of the two"
 _FORBIDDING = ("contains_none", "phrase_list", "not_starts_with", "not_ends_with", "ends_with_question")

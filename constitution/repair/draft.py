@@ -53,6 +53,13 @@ class Draft:
         """Return the draft with the wanted sentences only."""
         return self._with((line, tuple(filter(wanted, line.sentences))) for line in self.lines)
 
+    def changed(self, change: Callable[[str], str | None]) -> Self:
+        """Return the draft with its sentences changed; one that becomes None is removed."""
+        return self._with(
+            (line, tuple(new for sentence in line.sentences if (new := change(sentence)) is not None))
+            for line in self.lines
+        )
+
     def without(self, place: int) -> Self:
         """Return the draft without the sentence at a place among all sentences."""
         return self._where(lambda number: number != place)

@@ -1,9 +1,9 @@
 """Edits of an answer by rule, so that it passes the machine checks that it fails.
 
-The edits only remove, mark or frame: they cut at the end of a sentence, remove sentences, add or remove list
-markers, put required words at the beginning or end, or put the answer into JSON. They add no content, so an
-answer that lacks something (an example, a question, a minimum length) cannot be repaired this way; for those
-see `constitution.repair.beginnings`.
+The edits only remove, mark or frame: they cut at the end of a sentence or clause, remove sentences, add or
+remove list markers, put required words at the beginning or end, or put the answer into JSON. They add no
+content, so an answer that lacks something (an example, a question, a minimum length) cannot be repaired this
+way; for those see `constitution.repair.beginnings`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from constitution.repair.patterns import parts_of
 _LIMITS = (
     kinds.MaxWords,
     kinds.MaxSentences,
+    kinds.MaxSentenceWords,
     kinds.MaxCharacters,
     kinds.EndsWithQuestion,
     kinds.NotEndsWith,
@@ -107,6 +108,15 @@ def _edited(check: Check, draft: Draft) -> Draft:
 def _(check: kinds.ContainsNone | kinds.PhraseList | kinds.NotMatches, draft: Draft) -> Draft:
     kept = draft.keep(lambda sentence: evaluate(check, sentence).passed)
     return kept if kept != draft else draft.as_prose()  # else the pattern is in the layout, e.g. a bullet
+
+
+@_edited.register
+def _(check: kinds.MaxSentenceWords, draft: Draft) -> Draft:
+    def cut(sentence: str) -> str | None:
+        parts = (sentence, *_main_clauses(sentence))
+        return next((part for part in parts if evaluate(check, part).passed), None)
+
+    return draft.changed(cut)
 
 
 @_edited.register

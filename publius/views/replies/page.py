@@ -175,10 +175,10 @@ def _words(one: PrincipleOutcome) -> str:
     """Return the words that break a rule, or else what its check found; no pattern is shown."""
     if one.p is not None:
         return f"by the model, p = {one.p:.2f}"
-    if one.matched:
-        return ", ".join(f"“{words}”" for words in one.matched)
-    is_pattern = one.explained != one.finding  # its finding is the pattern, behind the rule's text
-    return "" if is_pattern else one.finding or ""
+    if one.finding and one.explained and one.explained.startswith(one.finding):
+        return one.explained
+    # Else its finding is the pattern, behind the rule's text.
+    return ", ".join(f"“{words}”" for words in one.matched)
 
 
 def _cut(text: str) -> str:

@@ -14,6 +14,7 @@ from core.errors import ConfigError
 from publius.config.run_file import load_run_config
 
 MAX_80 = "check: {kind: max_words, value: 80}"
+MAX_20_EACH = "check: {kind: max_sentence_words, value: 20}"
 NONE_OF = "check: {kind: contains_none, value: [sorry]}"
 ANSWERED = {
     "{max_words: 80}": MAX_80,
@@ -37,6 +38,11 @@ ANSWERED = {
     "{kind: no_lists}": "check: {kind: format, value: prose}",
     "{bullet_points: false}": "check: {kind: format, value: prose}",
     "{max_bullet_points: 5}": "check: {kind: max_list_items, value: 5}",
+    "{max_words_per_sentence: 20}": MAX_20_EACH,
+    "{kind: sentence_length, value: 20 words}": MAX_20_EACH,
+    "{max_sentence_word: 20}": MAX_20_EACH,
+    "max 20 words per sentence": MAX_20_EACH,
+    "{max_sentenses: 3}": "check: {kind: max_sentences, value: 3}",
     "{format: no list}": "check: {kind: format, value: prose}",
     "{format: bullets}": "check: {kind: format, value: list}",
     "{kind: max_questions, value: 1}": r"check: {kind: not_regex, value: '(?s)\?.*\?'}",
@@ -62,6 +68,9 @@ UNANSWERED = (
     "{max: 80}",
     "{kind: not_json, value: {}}",
     "[[a]]",
+    "{min_sentence_words: 5}",
+    "{min_sentence_length: 5}",
+    "{avg_sentence_length: 20}",
 )
 NEGATED = ("not_contains", "no_contains", "not_starts", "never_contains", "without_regex", "doesnt_contain")
 

@@ -144,7 +144,6 @@ Do not correct abbreviations such as "asap".
 Words like "sorry" are fine.
 Refunds are answered within 30 days.
 No more than 3 sentences per paragraph
-Each sentence has at most 20 words.
 Each bullet point has at most 20 words.
 The first sentence is at most 20 words long.
 The title is at most 8 words.
@@ -286,7 +285,16 @@ def test_only_principles_with_the_same_check_of_a_preset_ask_for_one():
 
 
 @pytest.mark.parametrize(
-    "kind", ["max_words", "min_words", "max_sentences", "min_sentences", "max_characters", "max_list_items"]
+    "kind",
+    [
+        "max_words",
+        "min_words",
+        "max_sentences",
+        "min_sentences",
+        "max_sentence_words",
+        "max_characters",
+        "max_list_items",
+    ],
 )
 def test_wordings_of_bounds_that_judges_are_trained_on_are_never_misread(kind: str):
     check = CHECK.validate_python({"kind": kind, "value": 40})

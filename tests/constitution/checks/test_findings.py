@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -17,6 +16,13 @@ CASES: list[tuple[str, Any, str, str, str]] = [
     ("min_words", 3, "One two.", "One two three.", "it has 2 words, and at least 3 are required"),
     ("max_sentences", 1, "One. Two.", "One.", "it has 2 sentences, and the limit is 1"),
     ("min_sentences", 2, "One.", "One. Two.", "it has 1 sentence, and at least 2 are required"),
+    (
+        "max_sentence_words",
+        3,
+        "One two three. One two three four.",
+        "One two three. Four five six.",
+        "it has a sentence of 4 words, and the limit is 3",
+    ),
     ("max_characters", 3, "four", "two", "it has 4 characters, and the limit is 3"),
     ("min_characters", 3, "no", "yes", "it has 2 characters, and at least 3 are required"),
     ("max_list_items", 1, "- a\n- b", "- a", "it has 2 list items, and the limit is 1"),
@@ -139,13 +145,14 @@ def test_people_are_told_what_a_pattern_found_and_not_the_pattern():
     assert told == 'it has "We will refund" and "we can refund"'
 
 
-def test_the_pattern_of_the_documentation_for_long_sentences_finds_them():
-    page = (Path(__file__).parents[3] / "docs" / "constitution-format.md").read_text(encoding="utf-8")
-    pattern = page.split("per sentence\" write\n  `{kind: not_regex, value: '")[1].split("'}`")[0]
-    check = check_of("not_regex", pattern)
-    twenty = " ".join(["word"] * 20)
-    assert finding(check, f"{twenty}. {twenty}!\n{twenty}\n\n{twenty}") is None
-    assert finding(check, f"{twenty}. {twenty}, word.") is not None
+def test_people_are_told_how_the_longest_sentence_begins_and_critics_are_not():
+    text = f"Short. {' '.join(['word'] * 30)} end. {' '.join(['other'] * 25)}."
+    check = check_of("max_sentence_words", 20)
+    found = finding(check, text)
+    assert found == "it has a sentence of 31 words, and the limit is 20"
+    told = finding_for_people("Short sentences.", check, found, matched_texts(check, text))
+    assert told == f'{found}: "{"word " * 8}…"'
+    assert matched_texts(check, "Short.") == ()
 
 
 def test_a_long_pattern_is_shortened_where_it_found_nothing():

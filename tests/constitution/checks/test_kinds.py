@@ -30,6 +30,14 @@ WORKED = [
     ("max_sentences", 2, "One. Two.", 1.0),
     ("max_sentences", 2, "One. Two! Three? Four.", 0.5),
     ("max_sentences", 1, "", 1.0),
+    ("max_sentence_words", 3, "One two three. One two!", 1.0),
+    ("max_sentence_words", 3, "One two three - four five six. Seven.", 0.5),
+    ("max_sentence_words", 3, "It costs 3.50 euros, Mr. Li.", 0.5),
+    ("max_sentence_words", 2, "# A title\n- one two\n- three four", 1.0),
+    ("max_sentence_words", 2, "One\ntwo\nthree four", 0.5),
+    ("max_sentence_words", 1, "Run:\n```\na b c d e\n```", 1.0),
+    ("max_sentence_words", 1, "", 1.0),
+    ("max_sentence_words", 1, "---\n!?", 1.0),
     ("min_sentences", 4, "One. Two.", 0.5),
     ("min_sentences", 2, "Dr. No paid 3.50, e.g. for tea. He left.", 1.0),
     ("max_characters", 4, " abcd\n", 1.0),
@@ -167,6 +175,7 @@ ANY_VALUE: dict[str, list[object]] = {
         for unit in ("words", "sentences", "characters")
     },
     "max_list_items": [1, 3],
+    "max_sentence_words": [1, 3, 40],
     **{kind: ["a", r"\bthe\b|^$", "(?i)x*"] for kind in ("regex", "not_regex")},
     **{
         kind: [["the"], ["I", "you", "…"], ["!", "?"]]

@@ -31,6 +31,8 @@ def check(kind: str, value: Any) -> Check:
         ("min_words", 15, ANSWER),
         ("max_sentences", 4, ANSWER),
         ("min_sentences", 3, ANSWER),
+        ("max_sentence_words", 12, ANSWER),
+        ("max_sentence_words", 60, ANSWER),
         ("max_characters", 200, ANSWER),
         ("max_list_items", 4, ANSWER),
         ("min_characters", 120, ANSWER),

@@ -6,7 +6,7 @@ import pytest
 
 from constitution.checks.evaluate import evaluate
 from constitution.gold.drawing import DRAWN_KINDS, CheckDrawer
-from constitution.gold.wordings import HELD_OUT, principle_texts, wordings
+from constitution.gold.wordings import HELD_OUT, kind_in_words, principle_texts, wordings
 
 TEXTS = (
     "I can help with that. Put the dough in a warm place for 2 hours, and cover it with a towel.",
@@ -52,3 +52,9 @@ def test_every_kind_has_wordings_that_are_held_out_and_others():
     for kind, texts in wordings().items():
         assert len(texts) == len(set(texts)) >= HELD_OUT + 4, kind
         assert all(kind == "json" or "{value}" in text for text in texts)
+
+
+def test_a_wording_is_never_taken_for_one_of_another_kind():
+    for kind, texts in wordings().items():
+        found = {kind_in_words(text.format(value=20)) for text in texts}
+        assert found <= {kind} or not kind.startswith(("max_", "min_")), (kind, found)

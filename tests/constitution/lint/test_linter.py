@@ -436,6 +436,7 @@ CONSISTENT = [
     ("kind: json, value: {}", "kind: format, value: prose"),
     ("kind: regex, value: a.c", "kind: not_regex, value: a.d"),
     ("kind: refusal, value: true", "kind: refusal, value: true"),
+    ("kind: max_sentence_words, value: 5", "kind: min_words, value: 60"),
 ]
 
 
@@ -500,6 +501,11 @@ def test_checks_contradict_each_other_only_where_their_scopes_meet(report_on, on
         ("A list never has more than 4 points.", "kind: max_list_items, value: 4", False),
         ("A list is not above 4 points.", "kind: max_list_items, value: 4", False),
         ("It does not, in any list, have more than 4 points.", "kind: max_list_items, value: 4", False),
+        ("No sentence is longer than 25 words.", "kind: max_sentence_words, value: 20", True),
+        ("No sentence is longer than 25 words.", "kind: max_sentence_words, value: 25", False),
+        ("It has 3 sentences of at most 20 words.", "kind: max_sentence_words, value: 20", False),
+        ("Sentences have fewer than 20 words.", "kind: max_sentence_words, value: 19", False),
+        ("Each sentence has at least 20 words.", "kind: max_sentence_words, value: 20", True),
         ("It must not exceed 60 words.", "kind: max_words, value: 60", False),
         ("It is never shorter than 60 words.", "kind: min_words, value: 60", False),
         ("It has a list with more than four points.", "kind: max_list_items, value: 4", True),

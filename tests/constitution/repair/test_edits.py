@@ -33,6 +33,12 @@ def check(kind: str, value: Any) -> Check:
             "I would water the basil less often. The soil should dry out between two waterings.",
         ),
         ("max_sentences", 1, "I would water the basil less often."),
+        (
+            "max_sentence_words",
+            7,
+            "I would water the basil less often. You can test it with a finger.\n\n"
+            "Here is what else helps:\n\n1. Give it more light.\n2. Use a pot with holes.",
+        ),
         ("max_characters", 40, "I would water the basil less often."),
         ("ends_with", ["Good luck!"], f"{ANSWER}\n\nGood luck!"),
         ("starts_with", ["In short,"], f"In short, I would{ANSWER[7:]}"),
@@ -169,6 +175,16 @@ def test_sentences_go_between_the_parts_of_a_pattern() -> None:
 
 def test_list_is_shortened_without_the_line_that_announces_it() -> None:
     assert repaired([check("max_sentences", 1)], "Some tips:\n\n1. Wait.\n2. Water it.") == "1. Wait."
+
+
+def test_a_sentence_that_is_too_long_is_cut_at_a_clause_or_removed() -> None:
+    code = "```\na b c d e f g h\n```"
+    text = f"Water it less, because the soil is wet.\nIf it wilts, give it\nlight. Turn it.\n\n{code}"
+    cut = f"Water it less.\nTurn it.\n\n{code}"
+    assert repaired([check("max_sentence_words", 4)], text.replace("give it\nlight", "give it light")) == cut
+    wrapped = repaired([check("max_sentence_words", 5)], text)
+    assert wrapped is not None
+    assert evaluate(check("max_sentence_words", 5), wrapped).passed
 
 
 def test_surplus_list_items_are_removed_with_what_is_below_them() -> None:

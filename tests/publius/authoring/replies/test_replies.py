@@ -426,6 +426,16 @@ def test_diff_takes_a_run_or_replies(folder: Path):
     assert (done.returncode, "not both" in done.stderr) == (2, True)
 
 
+def test_a_page_shows_how_a_sentence_that_is_too_long_begins(folder: Path):
+    rule = "- {id: brief, text: Short sentences., check: {kind: max_sentence_words, value: 3}}"
+    (folder / "brief.yaml").write_text(f"name: x\nprinciples:\n{rule}\n", encoding="utf-8")
+    (folder / "one.jsonl").write_text(json.dumps({"reply": "Yes. Come to the pier."}), encoding="utf-8")
+    done = here("check", "brief.yaml", "--replies", "one.jsonl", "--to", "page.html")
+    assert done.returncode == 1, done.stderr
+    page = html.unescape((folder / "page.html").read_text(encoding="utf-8"))
+    assert 'it has a sentence of 4 words, and the limit is 3: "Come to the pier."' in page
+
+
 def test_a_page_shows_rules_by_how_often_they_are_broken_cases_and_words_with_all_text_escaped(folder: Path):
     rows = [
         {
