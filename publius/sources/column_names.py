@@ -246,6 +246,18 @@ def at_paths(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not _NOTHING}
 
 
+def cells_of_list(values: Mapping[str, Any], name: str) -> Sequence[Any] | None:
+    """Return the cells at a path through a list, such as `completions[].response`, one for each element.
+
+    The brackets may be left out. None if the row has no list there, or the path leads to one value.
+    """
+    plain = name.replace("[]", "")
+    if _found(values, plain) is not _NOTHING:
+        return None
+    cells = _listed(values, plain)
+    return cells if isinstance(cells, ListedCells) else None
+
+
 def top_column(name: str, values: Collection[str]) -> str:
     """Return the column that a path such as `data.turns[0]` begins with; a column's name as it is."""
     return name if name in values else re.split(r"[.\[]", name, maxsplit=1)[0]

@@ -151,6 +151,7 @@ def suggested_reply_columns(row: Any) -> str:
     """Return `; or --columns ...` for the columns of a row that look like a reply and its prompt.
 
     A column that no word in its name tells is the only text beside the other one; a prompt is not needed.
+    Of a list of answers, each is a reply.
     """
     if not isinstance(row, Mapping):
         return ""
@@ -166,6 +167,9 @@ def suggested_reply_columns(row: Any) -> str:
     if reply is None:
         return _suggested_paths(row)
     prompt = _prompt_beside((reply,), names, row) or {}
+    listed, _, key = reply.partition("[0].")
+    if key and len(row.get(listed, ())) > 1 and not any(p.startswith(f"{listed}[") for p in prompt.values()):
+        reply = f"{listed}[].{key}"  # every answer of the list
     given = [f"{ours}={theirs}" for ours, theirs in (prompt | {"reply": reply}).items() if ours != theirs]
     return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
 
