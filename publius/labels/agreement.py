@@ -205,10 +205,9 @@ def _why_left_out(files: RecordsReader, identity: str) -> str:
 
     A row that repeats a comparison, such as that of another aspect, is excluded, and the comparison is not.
     """
-    if files.preferences.children(identity):
+    if next(iter(files.preferences.children(identity)), None) is not None:
         return ""
-    reasons = sorted((e.stage != "label", e.reason) for e in files.exclusions.children(identity))
-    return reasons[0][1] if reasons else ""
+    return next((exclusion.reason for exclusion in files.exclusions.children(identity)), "")
 
 
 def _add_texts(disagreements: Sequence[Disagreement], folders: Sequence[Path]) -> None:

@@ -543,7 +543,7 @@ def unwanted_in_words(summary: Mapping[str, Any]) -> list[str]:
     """Return a line for each value of an ignored column that says that its rows should not count."""
     found = [UnwantedRows(**one) for one in summary.get("perhaps_unwanted", ())]
     return [
-        f"{rows.column} has {counted(rows.rows, 'row')} {rows.value!r}, which count; "
+        f"{rows.column} has {counted(rows.rows, 'row')} {rows.value!r}, all imported; "
         f"{shell_command('--where', f'{rows.column}!={rows.value}')} leaves them out"
         for rows in found
     ]

@@ -156,13 +156,13 @@ def _answers(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, cell in flat.items():
         question, dot, option = name.rpartition(".")
         if not dot:
-            found[name] = cell
+            question, value = name, cell
         elif option in ("label", "labels"):
-            found[question] = _only(cell)
-        elif str(cell).strip().casefold() == "true":
-            found[question] = option
+            value = _only(cell)
         else:
-            found.setdefault(question, None)
+            value = option if str(cell).strip().casefold() == "true" else None
+        if not is_missing(value) or question not in found:
+            found[question] = value
     return found
 
 

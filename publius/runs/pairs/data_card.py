@@ -87,7 +87,7 @@ def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts)
         how_sampled=facts.how_sampled,
         where_from=facts.where_from,
         is_synthetic=not is_given and not facts.has_people,
-        of_whom=_of_whom(facts.labelled_by),
+        of_whom=of_whom(facts.labelled_by),
         audit=manifest["audit"] and audit_card(manifest["audit"]),
         ai_labels=facts.ai_labels,
         failed_gates=list(map(escaped, facts.failed_gates)),
@@ -96,7 +96,7 @@ def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts)
     )
 
 
-def _of_whom(sources: Sequence[LabelSourceCounts]) -> str:
+def of_whom(sources: Sequence[LabelSourceCounts]) -> str:
     """Return whose labels were brought: people's or models'."""
     brought = [one.is_people for one in sources if one.source not in MACHINES]
     if not brought or all(brought):
