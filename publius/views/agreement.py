@@ -208,8 +208,10 @@ def _print_annotators(report: AgreementReport) -> None:
 def _print_estimates(estimates: Mapping[str, Interval], agreement: Agreement) -> None:
     """Print what accuracies are worth where people agree no more than chance would."""
     why = "alpha is undefined" if agreement.alpha is None else "alpha's interval is not above 0"
-    out.print(f"Agreement is not above chance ({why}), so votes hardly say who is right:")
-    out.print(f"each accuracy is an estimate that begins at {PRIOR_ACCURACY:.0%} and moves with the votes.")
+    out.print(
+        f"Agreement is not above chance ({why}), so votes hardly say who is right: each accuracy is an "
+        f"estimate that begins at {PRIOR_ACCURACY:.0%} and moves with the votes."
+    )
     at_chance = [name for name, found in estimates.items() if found.low <= 0.5 <= found.high]
     below = [name for name, found in estimates.items() if found.high < 0.5]
     if at_chance:
@@ -223,7 +225,7 @@ def _print_positions(report: AgreementReport) -> None:
     people = [bias for bias in report.positions if bias.annotator not in MACHINES]
     voters = [one for one in report.annotators if one.votes and one.annotator not in MACHINES]
     if voters and not people:
-        out.print("Which answer people saw first is not recorded. If it was the same one in every row:")
+        out.print("Which answer people saw first is not recorded. If it was the same in every row:")
         out.print("    publius import labels FILE --to DIR --shown-first a   (or b)")
         out.print("If a column says it: --columns shown_first=COLUMN.")
     for bias in people:
@@ -239,7 +241,8 @@ def _in_order(bias: PositionBias, others: Sequence[PositionBias], report: Agreem
     beside = f"; all others in {sum(of_all[1:]) / choices:.0%} of {choices:,}" if choices else ""
     return (
         f"{report.name_of(bias.annotator)} chose the answer shown {'first' if is_first else 'second'} in "
-        f"{of_all[0]:,} of {counted(bias.choices, 'choice')}{beside}.\n--without NAME leaves an annotator out."
+        f"{of_all[0]:,} of {counted(bias.choices, 'choice')}{beside}.\n"
+        "--without NAME leaves an annotator out."
     )
 
 

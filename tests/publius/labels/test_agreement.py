@@ -338,7 +338,7 @@ def test_an_order_that_nobody_recorded_is_said_with_how_to_say_it(tmp_path: Path
     done = here("agreement", write_people(tmp_path / "people", said)).stdout
     assert "first answer" not in done
     assert "Which answer people saw first is not recorded." in done
-    assert "--shown-first a (or b)" in done
+    assert "--shown-first a   (or b)" in done
 
 
 def test_an_annotator_is_left_out_of_report_and_gold(tmp_path: Path):
