@@ -37,6 +37,8 @@ REJECTED = "the assignment was rejected"
 STATUS_COLUMNS = ("AssignmentStatus", "Reject")
 """The columns by which an assignment is left out."""
 _ANSWER_NAME = re.compile(r"answer|respon|repl|output|complet|text|candidate|summar|option", re.IGNORECASE)
+_ANY_NAME = re.compile("")
+_NO_ANSWERS = "no two columns of Input.* differ in a side, as answers do"
 _ORIGIN_NAME = re.compile(r"model|system|origin|source", re.IGNORECASE)
 _PROMPT_NAME = re.compile(
     r"prompt|question|quer|instruct|input|context|post|user|task|request", re.IGNORECASE
@@ -115,7 +117,10 @@ def _pair_cells(values: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[st
     row = {
         name: values[name] for name in (*_TARGETS, *PROMPT_COLUMNS, "origin_a", "origin_b") if name in values
     }
-    two = _two(inputs, _ANSWER_NAME)
+    two = _two_answers(inputs)
+    if two is None and not set(NAMES) <= row.keys():
+        known = ", ".join(f"{_INPUT}{name}" for name in inputs)
+        raise RequestError(_NO_ANSWERS, detail=f"{known}; --columns response_a=NAME,response_b=NAME")
     if two is not None and not set(NAMES) & row.keys():
         row |= {ours: inputs[theirs] for ours, theirs in zip(NAMES, two, strict=True)}
     models = _two(inputs, _ORIGIN_NAME)
@@ -132,6 +137,12 @@ def _two(inputs: Mapping[str, Any], named: re.Pattern[str]) -> tuple[str, str] |
     return next(pairs, None)
 
 
+def _two_answers(inputs: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the two inputs that are the answers: by their names, or else the first two of two sides."""
+    others = {name: cell for name, cell in inputs.items() if not _ORIGIN_NAME.search(name)}
+    return _two(inputs, _ANSWER_NAME) or _two(others, _ANY_NAME)
+
+
 def _prompt_cells(inputs: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: cell for name, cell in inputs.items() if name in PROMPT_COLUMNS}
     likely = next((name for name in inputs if _PROMPT_NAME.search(name)), None)
@@ -139,7 +150,7 @@ def _prompt_cells(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _side_words(inputs: Mapping[str, Any]) -> Mapping[str, str]:
-    two = _two(inputs, _ANSWER_NAME)
+    two = _two_answers(inputs)
     return {} if two is None else side_words(two)
 
 

@@ -147,6 +147,20 @@ def test_several_questions_of_an_assignment_are_dimensions(tmp_path: Path):
     assert {j.comment for j in judgments} == {"same"}
 
 
+@pytest.mark.parametrize("names", [("Input.left", "Input.right"), ("Input.A", "Input.B")])
+def test_answers_are_known_by_their_sides_alone(tmp_path: Path, names: tuple[str, str]):
+    path = tmp_path / "hits.csv"
+    path.write_text(
+        f"HITId,WorkerId,Input.ask,{','.join(names)},Answer.best\nh,w,A bird?,Crow.,Wren.,{names[1][6:]}\n"
+    )
+    summary_of(path, "--to", tmp_path / "to", "--columns", "prompt=Input.ask")
+    comparisons, judgments = records(tmp_path / "to")
+    assert [getattr(comparisons[0], f"response_{j.verdict}") for j in judgments] == ["Wren."]
+    path.write_text("HITId,WorkerId,Input.ask,Input.x,Input.z,Answer.best\nh,w,A bird?,Crow.,Wren.,x\n")
+    done = here("import", "labels", path, "--to", tmp_path / "no")
+    assert "Input.ask, Input.x, Input.z; --columns response_a=NAME,response_b=NAME" in done.stderr
+
+
 def test_an_audit_reads_the_batch_without_rejected_assignments():
     _, (source,) = read_gold([str(MTURK)])
     assert source.format == "mturk"
