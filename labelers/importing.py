@@ -9,7 +9,7 @@ verdict on the same comparison is a duplicate; another one is kept and counted a
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +23,8 @@ from labelers.formats.close import without_close_pairs
 from labelers.formats.opinions import Pair, records_of
 from labelers.formats.repeated import RepeatedAnswers
 from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
+from labelers.formats.stated import Stated
+from labelers.formats.status_columns import StatusColumns
 from labelers.occasions import Occasions, about_of, contents_of, occasion_of
 
 _STAGE = "import"
@@ -70,6 +72,10 @@ class Tally:
     """Rows that are not used at all, by reason."""
     skipped: Tallied = field(default_factory=dict)
     """Skipped parts of rows that are otherwise kept: a draft, an answer without a rating."""
+    unmet: Tallied = field(default_factory=dict)
+    """Rows that do not meet the conditions of the user, by reason."""
+    aspects: Tallied = field(default_factory=dict)
+    """Aspects that the user does not want, by reason."""
     close: Tallied = field(default_factory=dict)
     """Judgments that `min_margin` excludes, those of dropped rows too."""
     notes: Tallied = field(default_factory=dict)
@@ -82,11 +88,13 @@ class Tally:
     first: Mapping[str, object] = field(default_factory=dict)
     """The first row that has columns."""
     repeated: RepeatedAnswers = field(default_factory=RepeatedAnswers)
+    states: StatusColumns = field(default_factory=StatusColumns)
+    """What columns say of whether a row counts."""
 
     @property
     def dropped_rows(self) -> int:
-        """Number of rows dropped."""
-        return sum(found.count for found in self.dropped.values())
+        """Number of rows dropped, also by the user's conditions."""
+        return sum(found.count for tallied in (self.dropped, self.unmet) for found in tallied.values())
 
 
 class LabelImport:
@@ -100,6 +108,8 @@ class LabelImport:
             digest of their files is part of the runs that use them.
         min_margin: the smallest score difference to import; None imports every judgment.
         prepare: changes the labels of a row before they are written.
+        stated: what the user says of the labels, and the aspects that are wanted.
+        left: rows that the user's conditions leave out, with the reasons; it is emptied while rows are read.
     """
 
     def __init__(
@@ -111,7 +121,11 @@ class LabelImport:
         places: bool = False,
         min_margin: float | None = None,
         prepare: Callable[[RowLabels], RowLabels] | None = None,
+        stated: Stated | None = None,
+        left: deque[tuple[Row, str]] | None = None,
     ) -> None:
+        self._stated = stated or Stated()
+        self._left = deque[tuple[Row, str]]() if left is None else left
         self._prepare = prepare
         self._places, self._min_margin = places, min_margin
         self._occasions, self._contents = Occasions(), dict[int, int]()
@@ -138,9 +152,10 @@ class LabelImport:
         self._is_plain = source.name == PLAIN_TABLE
         for labels in source.read(self._seen(rows)):
             prepared = labels if self._prepare is None else self._prepare(labels)
-            self._take(self._far_apart(prepared))
+            self._take(self._far_apart(self._as_stated(prepared)))
             for _ in labels.rows:
                 advance()
+        self._count_left_out()
         answered = self.tally.kept + self.tally.dropped_rows
         if answered != self.tally.rows:
             raise DataError(
@@ -157,13 +172,29 @@ class LabelImport:
 
     def _seen(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
+            self._count_left_out()
             self.tally.rows += 1
             if self._is_plain:
                 self._contents[row.number] = contents_of(row.values)
             if isinstance(row.values, dict):
+                self.tally.states.add(row.values)
                 self.tally.columns |= dict.fromkeys(map(str, row.values))
                 self.tally.first = self.tally.first or row.values
             yield row
+
+    def _count_left_out(self) -> None:
+        """Count the rows that the user's conditions have left out so far."""
+        while self._left:
+            row, why = self._left.popleft()
+            self.tally.rows += 1
+            self._exclude(self.tally.unmet, row.number, Skipped(why))
+
+    def _as_stated(self, labels: RowLabels) -> RowLabels:
+        """Return the labels of a row with what the user says of them; unwanted aspects are counted."""
+        found = self._stated.applied(labels)
+        for part in found.others:
+            self._exclude(self.tally.aspects, labels.rows[0], part)
+        return found.labels
 
     def _far_apart(self, labels: RowLabels) -> RowLabels:
         """Return the labels of a row without those that `min_margin` excludes, which are counted."""

@@ -1,4 +1,4 @@
-"""Conditions on the columns of rows: `prompts.where` of a run file."""
+"""Conditions on the columns of rows: `prompts.where` of a run file, and `--where` of a command."""
 
 from __future__ import annotations
 
@@ -15,28 +15,41 @@ from core.text.yaml_writing import yaml_flow
 WantedValue = bool | int | float | str | None
 """A value that a column may be required to have; None stands for an empty or missing cell."""
 Conditions = Mapping[str, WantedValue | Sequence[WantedValue]]
-"""The wanted value of each column or path, or a list of values of which it has one."""
-_SETTING = "prompts.where"
+"""The wanted value of each column or path, or a list of values of which it has one; after a name that ends
+in `!`, the values that it must not have."""
+PROMPTS_WHERE = "prompts.where"
+NOT = "!"
+"""The end of a name whose values are unwanted: `--where status!=rejected` is the name `status!`."""
 _MAX_VALUES = 8
 """Values of a column that an error shows."""
 
 
-def unmet_condition(cells: Mapping[str, Any], conditions: Conditions) -> str | None:
+def condition_columns(conditions: Conditions) -> list[str]:
+    """Return the columns, or paths into them, that conditions are about."""
+    return list(dict.fromkeys(name.removesuffix(NOT) for name in conditions))
+
+
+def unmet_condition(
+    cells: Mapping[str, Any], conditions: Conditions, setting: str = PROMPTS_WHERE
+) -> str | None:
     """Return the first condition that a row does not meet, as the reason to leave it out; or None.
 
     Args:
-        cells: the row's value at each path of the conditions, as far as it has one.
+        cells: the row's value at each of the `condition_columns`, as far as it has one.
         conditions: what is wanted.
+        setting: where the user gave the conditions.
     """
     for name, wanted in conditions.items():
-        if not any(_is_equal(cells.get(name), one) for one in _listed(wanted)):
-            return f"left out by {described_condition(name, wanted)}"
+        cell = cells.get(name.removesuffix(NOT))
+        if any(_is_equal(cell, one) for one in _listed(wanted)) == name.endswith(NOT):
+            return f"left out by {setting} {described_condition(name, wanted)}"
     return None
 
 
 def described_condition(name: str, wanted: WantedValue | Sequence[WantedValue]) -> str:
-    """Return a condition in words, such as `prompts.where market = DE or UK`."""
-    return f"{_SETTING} {name} = {' or '.join(map(_spelled, _listed(wanted)))}"
+    """Return a condition in words, such as `market = DE or UK`."""
+    is_not = " !" if name.endswith(NOT) else " "
+    return f"{name.removesuffix(NOT)}{is_not}= {' or '.join(map(_spelled, _listed(wanted)))}"
 
 
 @dataclass
@@ -44,13 +57,15 @@ class ConditionSurvey:
     """Which of the columns in conditions exist, and the values that they have."""
 
     conditions: Conditions
+    setting: str = PROMPTS_WHERE
+    """Where the user gave them."""
     met: int = 0
     """Rows that meet all conditions."""
     values: dict[str, dict[str, None]] = field(default_factory=dict)
     """The first values of each column that a row has."""
 
     def add(self, cells: Mapping[str, Any]) -> None:
-        """Count a row by its values at the paths of the conditions."""
+        """Count a row by its values at the columns of the conditions."""
         self.met += unmet_condition(cells, self.conditions) is None
         for name, value in cells.items():
             found = self.values.setdefault(name, {})
@@ -66,16 +81,14 @@ class ConditionSurvey:
         Raises:
             ConfigError: if a column does not exist, or no row meets all conditions.
         """
-        for name in self.conditions:
+        for name in condition_columns(self.conditions):
             if name not in self.values:
-                raise ConfigError(f"no column {name!r}", where=_SETTING, accepted=one_of(columns, name))
+                raise ConfigError(f"no column {name!r}", where=self.setting, accepted=one_of(columns, name))
         if self.conditions and not self.met:
-            wanted = " and ".join(
-                described_condition(*one).removeprefix(f"{_SETTING} ") for one in self.conditions.items()
-            )
+            wanted = " and ".join(described_condition(*one) for one in self.conditions.items())
             found = "; ".join(f"{name}: {', '.join(values)}" for name, values in self.values.items())
             raise ConfigError(
-                f"no row has {wanted}", where=_SETTING, accepted=f"values of the rows ({found})"
+                f"no row has {wanted}", where=self.setting, accepted=f"values of the rows ({found})"
             )
 
 

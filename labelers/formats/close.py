@@ -29,8 +29,8 @@ class FarApart(NamedTuple):
 def without_close_pairs(labels: RowLabels, least: float) -> FarApart:
     """Return the labels of a row without the opinions whose score difference is smaller than `least`.
 
-    The pairs of a ranking that remain share its weight, so that they sum to 1 again. A row without any is
-    dropped for that reason, unless it has another.
+    The pairs of a ranking that remain share its weight, so that they sum to 1 again. A row that had pairs and
+    has none left is dropped for that reason, whatever else was skipped of it.
     """
     skipped, kept = list[Skipped](), list[Pair]()
     for pair in labels.pairs:
@@ -46,7 +46,7 @@ def without_close_pairs(labels: RowLabels, least: float) -> FarApart:
     if skipped and not kept:
         none = all(part.reason == _NO_DIFFERENCE for part in skipped)
         too_close = f"no pair with a score difference of at least {least:g}"
-        why = (*why, Skipped(_NO_DIFFERENCE if none else too_close))
+        why = (Skipped(_NO_DIFFERENCE if none else too_close), *why)
     return FarApart(replace(labels, pairs=_shared_anew(kept), skipped=why), tuple(skipped))
 
 

@@ -21,6 +21,7 @@ from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, o
 from labelers.formats.fields import (
     from_json_text,
     is_missing,
+    is_outcome,
     maybe_number,
     maybe_text,
     number_of,
@@ -208,7 +209,8 @@ def _outcome(values: Mapping[str, Any]) -> tuple[Outcome, float | None]:
 def _shown_first(values: Mapping[str, Any]) -> Side | None:
     if is_missing(values.get("shown_first")):
         return None
-    side = outcome_of(values["shown_first"], "shown_first")
+    word = values["shown_first"]
+    side = outcome_of(word, "shown_first") if is_outcome(word) else None
     if side == "first" or side == "second":
         return side
-    raise RequestError("shown_first must be a or b", detail=shown(values["shown_first"]))
+    raise RequestError("shown_first must be a or b; --shown-first says it of all rows", detail=shown(word))

@@ -24,6 +24,10 @@ _VERDICT_NUMBERS = frozenset({-1, 0, 1, 2, 3})
 _NO_VERDICT = re.compile(r"word|length|token|turn|count|year|month|day|seed|round|\bid\b", re.IGNORECASE)
 """Names of numbers that are nobody's verdict."""
 _WORD = re.compile(r"[^\W_]+")
+_TWO = (
+    *(("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"), ("j", "k")),
+    *(("old", "new"), ("before", "after"), ("one", "two"), ("ours", "theirs"), ("i", "ii")),
+)
 
 
 class PeopleColumns(RowSource):
@@ -79,6 +83,16 @@ def side_words(answers: tuple[str, str]) -> dict[str, str]:
         if own != other:
             found[" ".join(own)] = side
     return found
+
+
+def differ_in_side(one: str, other: str) -> bool:
+    """Return whether two names differ only in a letter, number or side, as `answer_a` and `answer_b` do."""
+    for first, second in _TWO:
+        for found in re.finditer(rf"{first}(?=\]?$|_|\b)", one, flags=re.IGNORECASE):
+            named = f"{one[: found.start()]}{second}{one[found.end() :]}"
+            if named.casefold() == other.casefold():
+                return True
+    return False
 
 
 def folded_word(value: str) -> str:

@@ -32,6 +32,7 @@ from labelers.formats.source import GROUP, LabelSource, Row
 from labelers.formats.tools.argilla import Argilla
 from labelers.formats.tools.icai import AnnotatedPairs, IcaiTable
 from labelers.formats.tools.label_studio import LabelStudio
+from labelers.formats.tools.mturk import MechanicalTurk
 from labelers.formats.tools.sheets import BlindSheet, PreferenceTable
 
 BUILT_IN: tuple[LabelSource, ...] = (
@@ -39,6 +40,7 @@ BUILT_IN: tuple[LabelSource, ...] = (
     PreferenceTable(),
     AnnotatedPairs(),
     LabelStudio(),
+    MechanicalTurk(),
     Argilla(),
     UltraFeedback(),
     AlpacaEval(),
@@ -72,7 +74,7 @@ class Recognised(NamedTuple):
 
 def is_built_in(source: LabelSource) -> bool:
     """Return whether a source is built into Publius."""
-    return any(source is own for own in BUILT_IN)
+    return any(type(source) is type(own) for own in BUILT_IN)
 
 
 def source_named(name: str) -> LabelSource:

@@ -33,6 +33,8 @@ class Skipped(NamedTuple):
     """Skipped parts are counted by this text."""
     detail: str = ""
     """Specifics of this one, such as the offending value."""
+    aspect: str | None = None
+    """The aspect that it is about, if the row is judged in several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from evaluation.judges.certificate import GoldSource
 from evaluation.judges.gold import Gold, GoldPair, gold_pairs
 from labelers.crowd.methods import Aggregation
 from labelers.formats.repeated import RepeatedAnswers
-from publius.labels.importing import LabelsRequest, import_labels
+from publius.labels.importing import LabelsRequest, import_labels, unwanted_in_words
 from publius.runs.judgment_folder import annotations_digest
 from publius.runs.reader import open_judgments
 from publius.sources.rows import DataSource, with_split
@@ -82,6 +82,8 @@ def _from_file(name: str, method: Aggregation) -> tuple[Gold, GoldSource]:
     path = with_split(source).path
     if summary["passed_over"]:
         note(f"gold {path.name}: ignored columns: {', '.join(summary['passed_over'])}")
+    for line in unwanted_in_words(summary):
+        warn(f"gold {path.name}: {line} if the file is imported first (publius import labels)")
     dropped = {entry["reason"]: entry["count"] for entry in summary["dropped_for"]}
     return gold, GoldSource(
         name=path.name,

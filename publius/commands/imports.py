@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,7 +13,7 @@ from publius.console import emit
 
 LABEL_FORMATS = (
     *("sheet", "pairs", "columns", "rankings"),
-    *("argilla", "label-studio", "icai-csv", "icai-json"),
+    *("argilla", "label-studio", "mturk", "icai-csv", "icai-json"),
     *("trl", "hh-rlhf", "hhh", "ultrafeedback", "alpaca-eval", "openai-summaries", "webgpt", "shp"),
     *("openai-preference", "judgebench", "pku-saferlhf", "helpsteer2", "helpsteer3", "arena"),
 )
@@ -84,17 +84,53 @@ def labels(
             "without scores.",
         ),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only rows with this value in a column, as in status=approved or market=[DE, UK], or "
+            "without it, as in status!=rejected; several must all hold. The others are counted.",
+        ),
+    ] = None,
+    aspect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Only labels of this aspect of a file that is rated in several, such as honesty; may be "
+            "repeated.",
+        ),
+    ] = None,
+    shown_first: Annotated[
+        Literal["a", "b"] | None,
+        typer.Option(
+            metavar="a|b",
+            help="Which answer of each row everybody saw first or on the left, wherever the file does not "
+            "record it; a is the file's first.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The model that gave the labels, if a model did and the file does not name it.",
+        ),
+    ] = None,
     html: HtmlOption = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse the import if anything would be excluded.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse the import if anything would be excluded that --where and --aspect do not exclude.",
+        ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace another import in the folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import human labels. Each label of each annotator becomes a judgment of a comparison."""
+    from labelers.formats.stated import Stated
     from publius.labels.importing import LabelsRequest, import_labels
     from publius.labels.joining import PairsToJoin
-    from publius.sources.column_names import parse_label_names
+    from publius.sources.column_names import parse_conditions, parse_label_names
     from publius.sources.rows import DataSource
     from publius.views.imports import print_imported_labels
 
@@ -103,7 +139,23 @@ def labels(
     if on is not None and pairs is None:
         raise ConfigError("found no --pairs", where="--on", accepted="--pairs FILE --on COLUMN")
     joined = None if pairs is None else PairsToJoin(pairs, on)
-    request = LabelsRequest(source, to, format, names, labeler, strict, force, joined, min_margin, html)
+    first: Literal["first", "second"] | None = None
+    if shown_first is not None:
+        first = "first" if shown_first == "a" else "second"
+    request = LabelsRequest(
+        source,
+        to,
+        format,
+        names,
+        labeler,
+        strict,
+        force,
+        joined,
+        min_margin,
+        html,
+        parse_conditions(where or []),
+        Stated(first, model, tuple(aspect or ())),
+    )
     imported = import_labels(request)
     emit(imported, as_json, print_imported_labels)
 

@@ -132,6 +132,21 @@ def agreement(
             metavar="NAME",
         ),
     ] = "graded",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave out this annotator, as the table names them, here and from --to; may be repeated.",
+            metavar="NAME",
+        ),
+    ] = None,
+    aspect: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Count people's labels of this aspect alone, such as honesty, here and in --to; may be "
+            "repeated.",
+            metavar="NAME",
+        ),
+    ] = None,
     constitution: Annotated[
         str | None,
         typer.Option(
@@ -160,10 +175,14 @@ def agreement(
 
         if to is not None:
             raise typer.BadParameter("--to is for votes on comparisons, not for a table of ratings")
+        if without or aspect:
+            given = "--without" if without else "--aspect"
+            raise typer.BadParameter(f"{given} is for votes on comparisons, not for a table of ratings")
         emit(read_ratings_report(folders[0], constitution, columns or ()), as_json, print_ratings)
         return
     if constitution is not None or columns:
         raise typer.BadParameter("--constitution and --columns are for one table of ratings")
+    from labelers.crowd.which import WhichVotes
     from publius.labels.agreement import read_report
     from publius.runs.exporting.together import aggregation_named, require_gold_name, write_gold
     from publius.runs.pairs.caveats import made_up_in
@@ -172,10 +191,11 @@ def agreement(
     method = aggregation_named(aggregation)
     if to is not None:
         require_gold_name(to)
-    report = read_report(folders)
+    which = WhichVotes(tuple(without or ()), tuple(aspect or ()))
+    report = read_report(folders, which)
     emit(report, as_json, print_report, made_up=made_up_in(*folders))
     if to is not None:
-        print_gold(write_gold(folders, to, method, report.names))
+        print_gold(write_gold(folders, to, method, report.names, which))
 
 
 @labels_app.command()

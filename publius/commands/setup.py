@@ -42,7 +42,7 @@ def init(
         typer.Option(
             metavar="COLUMN=VALUE",
             help="With --prompts: only rows with this value in the file's column, as in consent=true or "
-            "market=[DE, UK]; several must all hold.",
+            "market=[DE, UK], or without it, as in status!=rejected; several must all hold.",
         ),
     ] = None,
     split: Annotated[

@@ -91,7 +91,8 @@ class PromptsConfig(Section):
         default={}, json_schema_extra=ADDED
     )
     """Only rows whose columns have these values, or one of a list of values, for example `{consent: true,
-    market: [DE, UK]}`; also at a path such as `meta.topic`. Text in a table equals the value that it
+    market: [DE, UK]}`; also at a path such as `meta.topic`. After a name that ends in `!`, as in `status!:
+    rejected`, the values that they must not have. Text in a table equals the value that it
     spells (`"true"`, true). Rows left out are counted and listed, with the condition."""
     keep: tuple[str, ...] | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """Columns of yours to carry to the export, or paths into them such as `meta.topic`. Default: all that

@@ -21,12 +21,14 @@ from labelers.crowd.agreement import (
 from labelers.crowd.consistency import SelfAgreement, self_agreements
 from labelers.crowd.names import written_names
 from labelers.crowd.reliability import Reliability, graded_dawid_skene
+from labelers.crowd.seconds import SecondsPerVote, seconds_per_vote
 from labelers.crowd.votes import MACHINES, current_judgments, votes_by_occasion
+from labelers.crowd.which import EVERY_VOTE, WhichVotes
 from labelers.position import PositionBias, position_biases
 from publius.labels.beside_votes import RuleBesideVotes, rules_beside_votes
 from publius.labels.comparable import cases_as_a_whole, comparable_pairs, votes_as_a_whole
 from publius.labels.disagreements import Disagreement, NamedComparison, beginning_of, disagreements_of
-from publius.runs.reader import open_judgments
+from publius.runs.reader import RecordsReader, open_judgments
 from publius.sources.column_names import case_named
 
 _MACHINE_NAMES = {"ai": "The AI labeler agrees", CHECK_LABELER: "Machine checks agree"}
@@ -59,6 +61,10 @@ class AgreementReport:
     """The comparisons on which people differ as a whole, least agreed first."""
     names: dict[str, str]
     """The name to show for each annotator: as it was written, with its source only where that is needed."""
+    seconds: dict[str, SecondsPerVote] = field(default_factory=dict)
+    """How long each annotator took, of those whose times are recorded."""
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    """What the user left out: `without`, names of annotators; or whose judgments alone count: `aspects`."""
     excluded: dict[str, dict[str, int]] = field(default_factory=dict)
     """For each run that did not label comparisons that people judged, their number by reason."""
     named: dict[str, NamedComparison] = field(default_factory=dict)
@@ -132,11 +138,16 @@ class AgreementReport:
         return {"in_words": self.sentences(), **_as_json(vars(self)), "next": steps}
 
 
-def read_report(folders: Sequence[Path]) -> AgreementReport:
+def read_report(folders: Sequence[Path], which: WhichVotes = EVERY_VOTE) -> AgreementReport:
     """Return the agreement among the judgments of all folders together.
 
+    Args:
+        folders: the folders.
+        which: the judgments that count.
+
     Raises:
-        DataError: a folder has no judgments, or holds an empty file of them.
+        DataError: a folder has no judgments, or holds an empty file of them; or none of them counts.
+        ConfigError: nobody has a name that is left out, or no judgment of people has an aspect.
     """
     found: dict[str, Judgment] = {}
     prompts: dict[str, str] = {}
@@ -147,6 +158,11 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
     if not found:
         where = ", ".join(map(str, folders))
         raise DataError("no judgments found", where=where, accepted="judgments.jsonl with judgments")
+    counting = which.of(found.values())
+    if not counting:
+        where = ", ".join(map(str, folders))
+        raise DataError("nobody's judgments are left", where=where, accepted="fewer --without")
+    found = {judgment.id: judgment for judgment in counting}
     report = agreement_report(found.values(), prompts)
     _add_texts(report.disagreements, folders)
     against = [case for rule in report.rules for case in rule.against_in]
@@ -155,7 +171,9 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
     alike = len({folder.name for folder in folders}) < len(folders)
     left_out = {str(folder) if alike else folder.name: _excluded(folder, people) for folder in folders}
     excluded = {name: reasons for name, reasons in left_out.items() if reasons}
-    return replace(report, excluded=excluded, named=named)
+    unwanted = {"without": list(which.without), "aspects": list(which.aspects)}
+    left_out_by = {name: given for name, given in unwanted.items() if given}
+    return replace(report, excluded=excluded, named=named, left_out=left_out_by)
 
 
 def _excluded(folder: Path, people: Collection[str]) -> dict[str, int]:
@@ -177,9 +195,19 @@ def _named(ids: Iterable[str], folders: Sequence[Path]) -> dict[str, NamedCompar
                     continue
                 one = found.setdefault(identity, NamedComparison(beginning_of(comparison)))
                 one.case = one.case or case_named(files.own_columns(identity, comparison.prompt.id))
-                reasons = (exclusion.reason for exclusion in files.exclusions.children(identity))
-                one.left_out = one.left_out or next(reasons, "")
+                if not one.left_out:
+                    one.left_out = _why_left_out(files, identity)
     return found
+
+
+def _why_left_out(files: RecordsReader, identity: str) -> str:
+    """Return why a run has no label of a comparison; empty if it has one.
+
+    A row that repeats a comparison, such as that of another aspect, is excluded, and the comparison is not.
+    """
+    if next(iter(files.preferences.children(identity)), None) is not None:
+        return ""
+    return next((exclusion.reason for exclusion in files.exclusions.children(identity)), "")
 
 
 def _add_texts(disagreements: Sequence[Disagreement], folders: Sequence[Path]) -> None:
@@ -217,6 +245,7 @@ def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> Agree
         positions=position_biases(current),
         disagreements=disagreements_of(votes),
         names=written_names(current),
+        seconds=seconds_per_vote(current),
     )
 
 

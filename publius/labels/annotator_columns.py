@@ -49,8 +49,8 @@ def with_annotators(
     if source.columns is None or OURS not in source.columns or OURS in (*columns, *names.columns):
         return names
     taken = {*source.columns, *names.read, *([key] if key else [])}
-    by_name = {"_".join(name.strip().lower().split()): name for name in columns if name not in taken}
-    theirs = next((by_name[name] for name in _OTHER_NAMES if name in by_name), None)
+    by_name = {_folded(name): name for name in columns if name not in taken}
+    theirs = next((by_name[name] for name in map(_folded, _OTHER_NAMES) if name in by_name), None)
     if theirs is None:
         return names
     return replace(names, columns={**names.columns, OURS: theirs})
@@ -65,6 +65,11 @@ def columns_of_names(first: Sequence[Row], columns: Collection[str]) -> list[str
     """
     asked = (name for name in _columns(first) if name in columns)
     return [n for n in asked if not n.strip().lower().startswith(_NOT_PEOPLE) and _repeats_names(n, first)]
+
+
+def _folded(name: str) -> str:
+    """Return a name by which `worker_id`, `Worker ID` and `WorkerId` are one."""
+    return "".join(name.lower().replace("_", " ").split())
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.digests import digest, file_digest
-from core.errors import ConfigError, DataError, Problem, RunStateError
+from core.errors import ConfigError, DataError, Problem, RunStateError, shell_command
 from core.notices import counted
 from core.progress import progress
 from core.store.files import os_errors, require_empty, sync_folder, write_atomic
@@ -37,6 +37,9 @@ from labelers.formats.registry import (
     source_named,
 )
 from labelers.formats.source import LabelSource, Row, RowLabels
+from labelers.formats.stated import Stated
+from labelers.formats.status_columns import UnwantedRows
+from labelers.formats.tools.mturk import STATUS_COLUMNS, MechanicalTurk
 from labelers.formats.tools.sheets import (
     SHEET_VERDICTS,
     BlindSheet,
@@ -53,16 +56,17 @@ from labelers.importing import (
 )
 from labelers.occasions import case_columns
 from labelers.page.tasks import HUMAN_LABELER
+from prompts.conditions import Conditions, condition_columns
 from prompts.sources import Html
 from publius.labels.annotator_columns import OURS, columns_of_names, with_annotators
 from publius.labels.by_person import people_in_words, with_people
 from publius.labels.joining import JoinedVotes, PairsToJoin, join_with, refuse_without_texts, vote_names
 from publius.labels.ratings.pairing import rated_pairs, ratings_in, refuse_single_ratings
 from publius.runs.pairs.table_columns import is_plain_table
-from publius.sources.column_names import ColumnNames
+from publius.sources.column_names import ColumnNames, top_column
 from publius.sources.empty_columns import without_empty_column
 from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in
-from publius.sources.label_rows import ACCEPTED, label_rows
+from publius.sources.label_rows import ACCEPTED, RowsMeeting, label_rows
 from publius.sources.people.folders import is_label_folder
 from publius.sources.rows import DataSource, with_split
 from publius.sources.texts.html import IN_COMMAND, HtmlSeen, pair_as_text, texts_of_pair, warn_of_html
@@ -106,6 +110,10 @@ class LabelsRequest:
     """The smallest difference of two scores, on their own scale, of which a judgment is imported."""
     html: Html | None = None
     """What becomes of HTML in prompts and answers; None keeps it, with a warning."""
+    where: Conditions = field(default_factory=dict)
+    """Values that columns of a row must have for it to be imported."""
+    stated: Stated = field(default_factory=Stated)
+    """What the user says of the labels, and the aspects that are wanted."""
 
 
 @dataclass(frozen=True)
@@ -129,21 +137,17 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
             own, or if `strict` is set and something would be skipped.
         RunStateError: if the folder holds something else.
     """
-    if request.labeler in MACHINES:
-        what = f"{request.labeler!r} is reserved for automatic labels"
-        raise ConfigError(what, where="--labeler", accepted="the name of a human source")
-    least = request.min_margin
-    if least is not None and not 0 < least < math.inf:
-        accepted = "a number above 0, on the scale of the scores"
-        raise ConfigError(f"found {least:g}", where="--min-margin", accepted=accepted)
+    _refuse_options(request)
     source = with_split(request.source)
     _refuse_label_folder(source)
-    rows = label_rows(source)
+    meeting = RowsMeeting(request.where, "--where")
+    rows = meeting.of(label_rows(source))
     first = list(itertools.islice(rows, _PEEKED))
     if not first:
+        meeting.check()
         raise DataError("no rows found", where=source.name, accepted=ACCEPTED)
     _refuse_unreadable(source, first)
-    rated = _rated(request, source, first)
+    rated = _rated(request, source, first, meeting)
     if rated is None:
         _refuse_thumbs(request, source, first)
     else:
@@ -154,7 +158,7 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     ):  # before a format is missed because of a misspelt name
         request.names.check_columns(None, "import labels", [row.values for row in first])
     request = _with_people(request, first)
-    found = _format_of(request, first)
+    found = _under_where(_format_of(request, first), request.where)
     if rated is not None:
         found = found._replace(why="ratings of single answers, paired with others to the same prompt")
     if request.pairs is not None:
@@ -170,16 +174,39 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     done = _done_before(request, {identity, earlier})
     if done is None:
         every = request.names.applied(itertools.chain(first, rows))
-        again = lambda: request.names.applied(label_rows(source) if rated is None else iter(rated))  # noqa: E731
+        raw = RowsMeeting(request.where).of(label_rows(source))  # read only if it is needed
+        again = lambda: request.names.applied(raw if rated is None else iter(rated))  # noqa: E731
         with all_or_nothing():
             rows = without_empty_column(every, "p_chosen", again)
-            done = _written(request, found, labeler, rows, identity, first)
+            done = _written(request, found, labeler, rows, identity, first, meeting)
     elif request.strict:
         _refuse_losses(done, request)
     return ImportedLabels(done)
 
 
-def _rated(request: LabelsRequest, source: DataSource, first: Sequence[Row]) -> list[Row] | None:
+def _refuse_options(request: LabelsRequest) -> None:
+    """Raise a ConfigError for an option that no file can be imported with."""
+    if request.labeler in MACHINES:
+        what = f"{request.labeler!r} is reserved for automatic labels"
+        raise ConfigError(what, where="--labeler", accepted="the name of a human source")
+    if request.stated.model is not None and not request.stated.model.strip():
+        raise ConfigError("found no name", where="--model", accepted="the name of the model that rated")
+    least = request.min_margin
+    if least is not None and not 0 < least < math.inf:
+        accepted = "a number above 0, on the scale of the scores"
+        raise ConfigError(f"found {least:g}", where="--min-margin", accepted=accepted)
+
+
+def _under_where(found: Recognised, where: Conditions) -> Recognised:
+    """Return the source; where the user says which assignments count, it leaves out no others."""
+    if isinstance(found.source, MechanicalTurk) and {*condition_columns(where)} & {*STATUS_COLUMNS}:
+        return found._replace(source=MechanicalTurk(leaves_out=False))
+    return found
+
+
+def _rated(
+    request: LabelsRequest, source: DataSource, first: Sequence[Row], meeting: RowsMeeting
+) -> list[Row] | None:
     """Return rows of pairs if the table has ratings of single answers; None if it has not.
 
     Raises:
@@ -194,7 +221,7 @@ def _rated(request: LabelsRequest, source: DataSource, first: Sequence[Row]) -> 
             refuse_single_ratings(first, source.name, request.format)
         return None
     columns = None if most_specific(rows) is not None else ratings_in(first)
-    return None if columns is None else rated_pairs(label_rows(source), columns, source.name)
+    return None if columns is None else rated_pairs(meeting.of(label_rows(source)), columns, source.name)
 
 
 def _refuse_thumbs(request: LabelsRequest, source: DataSource, first: Sequence[Row]) -> None:
@@ -355,6 +382,11 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
         names.append(["min_margin", request.min_margin])
     if request.html == "text":
         names.append(["html", request.html])
+    if request.where:
+        names.append(["where", dict(request.where)])
+    if request.stated != Stated():
+        stated = request.stated
+        names.append(["stated", stated.shown_first, stated.model, list(stated.aspects)])
     content = _content_of(source)
     return digest("import", content, source.subset, source.split, format, labeler, names)
 
@@ -409,6 +441,7 @@ def _written(
     rows: Iterator[Row],
     identity: str,
     first: Sequence[Row],
+    meeting: RowsMeeting,
 ) -> _Summary:
     """Write the records to a hidden folder, rename it when it is complete, and return the summary."""
     html = _HtmlOfLabels(request.html)
@@ -423,9 +456,12 @@ def _written(
                 places=request.pairs is not None,
                 min_margin=request.min_margin,
                 prepare=html.prepared,
+                stated=request.stated,
+                left=meeting.left,
             )
             tally = _run(run, found.source, rows, task.advance)
             run.sync()
+        meeting.check()
         summary = _summary(tally, request, found, labeler)
         takes_names = found.source.columns is None or OURS in found.source.columns
         likely = columns_of_names(first, summary["passed_over"]) if takes_names else []
@@ -486,6 +522,9 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
     hint = found.source.summary
     if VERDICT_NOT_RECOGNISED in tally.dropped:
         hint = accepted_verdicts(found.source.name)
+    elif tally.aspects and not tally.judgments:
+        seen = ", ".join(reason.partition(": ")[2] for reason in tally.aspects)
+        hint = f"--aspect with one of the file's: {seen}"
     elif tally.close:
         hint = "scores or ratings that differ by as much, or a smaller --min-margin"
     elif found.source.name not in _OUR_TABLES:
@@ -498,6 +537,16 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
 def accepted_verdicts(format: str) -> str:
     """Return what the column of verdicts of a format may hold: every word."""
     return SHEET_VERDICTS if format in _OUR_TABLES else ACCEPTED_VERDICTS
+
+
+def unwanted_in_words(summary: Mapping[str, Any]) -> list[str]:
+    """Return a line for each value of an ignored column that says that its rows should not count."""
+    found = [UnwantedRows(**one) for one in summary.get("perhaps_unwanted", ())]
+    return [
+        f"{rows.column} has {counted(rows.rows, 'row')} {rows.value!r}, all imported; "
+        f"{shell_command('--where', f'{rows.column}!={rows.value}')} leaves them out"
+        for rows in found
+    ]
 
 
 def _clear(staging: Path) -> None:
@@ -518,7 +567,9 @@ def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Ca
 def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> _Summary:
     used = found.source.columns
     read = request.names.read
+    read |= {top_column(name, tally.columns) for name in condition_columns(request.where)}
     ignored = [] if used is None else [name for name in tally.columns if name not in used | read]
+    unwanted = [rows._asdict() for name in ignored for rows in tally.states.unwanted(name)]
     cases = case_columns(ignored) if tally.repeats.count else []
     ignored = [name for name in ignored if name not in cases]
     repeated = sum(
@@ -542,10 +593,13 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
         "conflicts": asdict(tally.conflicts),
         **({"repeats": {**asdict(tally.repeats), "told_apart_by": cases}} if tally.repeats.count else {}),
         "dropped_for": _listed(tally.dropped),
+        **({"where": _listed(tally.unmet)} if request.where else {}),
         "left_out": _listed(tally.skipped),
+        **({"aspects": _listed(tally.aspects)} if request.stated.aspects else {}),
         **({} if request.min_margin is None else {"too_close": _listed(tally.close)}),
         "notes": _listed(tally.notes),
         "passed_over": ignored,
+        **({"perhaps_unwanted": unwanted} if unwanted else {}),
         "repeated_answers": tally.repeated.line(),
     }
 

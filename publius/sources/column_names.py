@@ -17,6 +17,7 @@ from core.text.yaml_file import parse_yaml
 from labelers.formats.columns import LISTED, NAMES, TARGETS, ListedCells
 from labelers.formats.people_columns import PEOPLE, folded_word, side_words
 from labelers.formats.source import LabelSource, Row
+from prompts.conditions import NOT
 from publius.sources.rows import SourceRow
 
 _AnyRow = TypeVar("_AnyRow", Row, SourceRow)
@@ -203,19 +204,28 @@ def parse_verdicts(given: Sequence[str]) -> dict[str, str]:
 
 
 def parse_conditions(given: Sequence[str]) -> dict[str, Any]:
-    """Return the wanted value of each column, or the list of them, from options like `consent=true`.
+    """Return the conditions of options like `consent=true`, `market=[DE, UK]` or `status!=rejected`.
 
     Raises:
-        ConfigError: if one does not have the form COLUMN=VALUE, or is not a value or a list of values.
+        ConfigError: if one does not have the form COLUMN=VALUE or COLUMN!=VALUE, is not a value or a list of
+            values, or two want different values of one column.
     """
-    found = {}
+    found = dict[str, Any]()
     for part in given:
-        name, wanted = _pair(part, "--where", "consent=true", "COLUMN=VALUE")
+        name, wanted = _pair(part, "--where", "consent=true or status!=rejected", "COLUMN=VALUE")
+        if name.endswith(NOT):
+            name = f"{name.removesuffix(NOT).rstrip()}{NOT}"
         value = parse_yaml(wanted, Path(f"--where {name}")).value
-        found[name] = value
         if any(isinstance(one, Mapping | list) for one in (value if isinstance(value, list) else [value])):
             accepted = "a value or a list of values, as in market=[DE, UK]"
             raise ConfigError(f"found {wanted!r}", where=f"--where {name}", accepted=accepted)
+        if name in found and name.endswith(NOT):  # neither of them: one list
+            earlier, later = (v if isinstance(v, list) else [v] for v in (found[name], value))
+            value = [*earlier, *later]
+        elif found.get(name, value) != value:
+            what, accepted = f"two values for {name!r}", f"one list for either of them: {name}=[A, B]"
+            raise ConfigError(what, where="--where", accepted=accepted)
+        found[name] = value
     return found
 
 
@@ -234,6 +244,18 @@ def at_paths(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return what a row has at each name, a column or a path into one; a name that it lacks is left out."""
     found = {name: _found(values, name) for name in names}
     return {name: value for name, value in found.items() if value is not _NOTHING}
+
+
+def cells_of_list(values: Mapping[str, Any], name: str) -> Sequence[Any] | None:
+    """Return the cells at a path through a list, such as `completions[].response`, one for each element.
+
+    The brackets may be left out. None if the row has no list there, or the path leads to one value.
+    """
+    plain = name.replace("[]", "")
+    if _found(values, plain) is not _NOTHING:
+        return None
+    cells = _listed(values, plain)
+    return cells if isinstance(cells, ListedCells) else None
 
 
 def top_column(name: str, values: Collection[str]) -> str:

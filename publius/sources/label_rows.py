@@ -6,7 +6,8 @@ Parquet, folders and the Hugging Face hub go through `datasets`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from core.errors import DataError
@@ -15,6 +16,8 @@ from core.store.files import os_errors
 from core.store.jsonl import Unreadable
 from labelers.formats.source import Row
 from labelers.formats.tools.icai import unfolded
+from prompts.conditions import PROMPTS_WHERE, Conditions, ConditionSurvey, condition_columns, unmet_condition
+from publius.sources.column_names import at_paths
 from publius.sources.rows import DataSource, read_rows
 
 ACCEPTED = (
@@ -42,6 +45,45 @@ def label_rows(source: DataSource) -> Iterator[Row]:
         raise DataError(what, where=str(path), accepted="a file without --subset and --split")
     rows = file_rows(path, ACCEPTED)
     yield from map(_row, _unfolded(rows) if kind_of(path) == ".json" else rows)
+
+
+class RowsMeeting:
+    """The rows that meet conditions; the others wait in `left`, each with the reason.
+
+    Args:
+        conditions: what columns of a row must have.
+        setting: where the user gave them.
+    """
+
+    def __init__(self, conditions: Conditions, setting: str = PROMPTS_WHERE) -> None:
+        self.conditions, self.setting = conditions, setting
+        self.left: deque[tuple[Row, str]] = deque()
+        self.survey = ConditionSurvey(conditions, setting)
+        self._columns: dict[str, None] = {}
+
+    def of(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows that meet the conditions, from the first row on."""
+        self.left.clear()
+        self.survey = ConditionSurvey(self.conditions, self.setting)
+        if not self.conditions:
+            yield from rows
+            return
+        names = condition_columns(self.conditions)
+        for row in rows:
+            values = row.values if isinstance(row.values, Mapping) else {}
+            cells = at_paths(values, names)
+            unmet = unmet_condition(cells, self.conditions, self.setting) if values else None
+            if values:
+                self.survey.add(cells)
+                self._columns |= dict.fromkeys(map(str, values))
+            if unmet is None:
+                yield row
+            else:
+                self.left.append((row, unmet))
+
+    def check(self) -> None:
+        """Raise ConfigError if no row has one of the columns, or none meets the conditions."""
+        self.survey.check(list(self._columns))
 
 
 def _unfolded(rows: Iterator[FileRow]) -> Iterator[FileRow]:

@@ -303,7 +303,9 @@ class LabelledPairs:
             if not found:
                 why = parts[0] if parts else Skipped("no judgment prefers an answer or calls it a tie")
                 others = labels.rows[1:] if parts else labels.rows
-                left += [ExcludedExample(self._pending[number][0], *why) for number in others]
+                left += [
+                    ExcludedExample(self._pending[number][0], why.reason, why.detail) for number in others
+                ]
         together = {voted[0][0]: voted for voted in groups.values() if len(voted) > 1}
         self._votes, self._together = sum(map(len, together.values())), len(together)
         return RestPairs([_averaged(pair, together) for pair in pairs], left)

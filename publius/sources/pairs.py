@@ -26,11 +26,11 @@ from labelers.formats.opinions import Pair, records_of
 from labelers.formats.registry import most_specific
 from labelers.formats.repeated import RepeatedAnswers
 from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
-from prompts.conditions import Conditions, ConditionSurvey, unmet_condition
-from publius.sources.column_names import ColumnNames, at_paths
+from prompts.conditions import ConditionSurvey
+from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
 from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in
-from publius.sources.label_rows import label_rows
+from publius.sources.label_rows import RowsMeeting, label_rows
 from publius.sources.prompt_survey import ColumnSurvey
 from publius.sources.prompts import PromptSource
 from publius.sources.rows import DataSource, with_split
@@ -148,28 +148,27 @@ def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[
     """
     data = with_split(DataSource(str(source.path), source.subset, _one_split(source)))
     names = ColumnNames(dict(source.columns))
-    left: deque[PairRow] = deque()
-    rows = _meeting(label_rows(data), source.where, left, data.path)
+    meeting = RowsMeeting(source.where)
+    rows = meeting.of(label_rows(data))
     first = list(islice(rows, _PEEKED))
-    if left and not first:
-        yield from left
+    if meeting.left and not first:
+        yield from _left_out(meeting.left, data.path)
         return
     names.check_columns(None, "label --pairs", [row.values for row in first])  # before a format is missed
     reader = _reader_of(names, first, data, verdicts=verdicts)
     names.check(reader, first)
-    again = lambda: names.applied(_meeting(label_rows(data), source.where))  # noqa: E731
+    again = lambda: names.applied(RowsMeeting(source.where).of(label_rows(data)))  # noqa: E731
     seen: dict[int, Mapping[str, Any]] = {}
     applied = without_empty_column(names.applied(_kept(chain(first, rows), seen)), "p_chosen", again)
     for labels in reader.read(applied):
-        while left:
-            yield left.popleft()
+        yield from _left_out(meeting.left, data.path)
         if source.html == "text":
             labels = replace(labels, pairs=tuple(map(pair_as_text, labels.pairs)))
         together = [seen.pop(number, {}) for number in labels.rows]
         values = together[0]
         read = frozenset(values) if reader.columns is None else reader.columns | names.read
         yield _pair_row(labels, _place(data.path, labels.rows[0]), values, read, _stem(data.path))
-    yield from left
+    yield from _left_out(meeting.left, data.path)
 
 
 def _one_split(source: PromptSource) -> str | None:
@@ -183,18 +182,11 @@ def _one_split(source: PromptSource) -> str | None:
     return source.split
 
 
-def _meeting(
-    rows: Iterable[Row], where: Conditions, left: deque[PairRow] | None = None, path: Path = Path()
-) -> Iterator[Row]:
-    """Yield the rows that meet the conditions; append the others to `left`, each with the reason."""
-    for row in rows:
-        values = row.values if isinstance(row.values, Mapping) else {}
-        unmet = unmet_condition(at_paths(values, where), where) if values else None
-        if unmet is None:
-            yield row
-        elif left is not None:
-            place = _place(path, row.number)
-            left.append(PairRow(place, values, frozenset(), (), (Skipped(unmet),)))
+def _left_out(left: deque[tuple[Row, str]], path: Path) -> Iterator[PairRow]:
+    """Yield the rows that do not meet the conditions, each with the reason, until none is left."""
+    while left:
+        row, why = left.popleft()
+        yield PairRow(_place(path, row.number), row.values, frozenset(), (), (Skipped(why),))
 
 
 def _reader_of(names: ColumnNames, first: list[Row], data: DataSource, *, verdicts: bool) -> LabelSource:

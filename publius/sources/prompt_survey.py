@@ -20,7 +20,7 @@ from core.errors import SAME_COMMAND, ConfigError, DataError, shell_command
 from core.store.near_duplicates import GramCounts
 from core.text.explain import one_of
 from core.text.yaml_writing import yaml_flow
-from prompts.conditions import ConditionSurvey
+from prompts.conditions import ConditionSurvey, condition_columns
 from prompts.rows import ANSWER_COLUMNS, OUR_COLUMNS, PROMPT_COLUMN_ORDER, READ_COLUMNS, text_cell
 from prompts.sources import compared_text
 from publius.sources.column_names import at_paths, top_column
@@ -94,7 +94,7 @@ class ColumnSurvey:
     def count_columns(self, values: Mapping[str, Any], read: Collection[str]) -> None:
         """Count the cells of a row; `read` are the names of its columns that were read."""
         if values:
-            self.where.add(at_paths(values, self.where.conditions))
+            self.where.add(at_paths(values, condition_columns(self.where.conditions)))
         for name, value in {**at_paths(values, self.keep), **values}.items():
             if name in self.columns or len(self.columns) < _MAX_COLUMNS:
                 self.columns.setdefault(str(name), ColumnUse()).add(value, name in read)
@@ -111,7 +111,7 @@ class ColumnSurvey:
 
     def unread(self, carried: Collection[str]) -> list[str]:
         """Return the columns with values that are neither read nor carried."""
-        used = [*carried, *self.where.conditions]
+        used = [*carried, *condition_columns(self.where.conditions)]
         parts = {top_column(name, ()) for name in used}
         return [
             name

@@ -25,7 +25,7 @@ from core.store.jsonl import Unreadable, read_errors
 from core.text.special_files import require_regular
 from labelers.formats.prompt_columns import refuse_media
 from labelers.formats.source import Row
-from prompts.conditions import Conditions, unmet_condition
+from prompts.conditions import Conditions, condition_columns, unmet_condition
 from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
 from prompts.sources import Html, may_be_on_hub
 from publius.sources.asked_rows import asked_of_row
@@ -149,7 +149,7 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
             continue
         values = _mapped(raw.values, source.columns, is_text=from_table)
         absent = frozenset(source.columns.keys() - values.keys())
-        unmet = unmet_condition(at_paths(raw.values, source.where), source.where)
+        unmet = unmet_condition(at_paths(raw.values, condition_columns(source.where)), source.where)
         if unmet is not None:
             yield PromptRow(raw.place, raw.values, None, unmet, absent=absent)
             continue

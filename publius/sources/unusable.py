@@ -9,6 +9,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from core.errors import DataError, RequestError, shell_command
+from labelers.formats.people_columns import differ_in_side
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.registry import BUILT_IN
 from publius.sources.answer_rows import turns_in
@@ -41,10 +42,6 @@ _NO_TEXT = frozenset({"role", "from", "model", "id", "type", "name"})
 _NO_TEXT_ENDS = ("_id", "_at", "_date", "_time", "_url", "_count")
 _TARGET_ROOTS = frozenset({"chosen", "rejected", "completion", "verdict"})
 _NEGATED = re.compile(r"non[_-]|not[_-]|dis(pref|lik)|un(pref|accept)|less")
-_TWO = (
-    *(("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"), ("j", "k")),
-    *(("old", "new"), ("before", "after"), ("one", "two"), ("ours", "theirs"), ("i", "ii")),
-)
 _PROSE = 3
 """Words from which a cell is a text rather than a name or a verdict."""
 _BODIES = frozenset({"body", "text", "content", "message", "description", "comment", "value", "plain_body"})
@@ -154,6 +151,7 @@ def suggested_reply_columns(row: Any) -> str:
     """Return `; or --columns ...` for the columns of a row that look like a reply and its prompt.
 
     A column that no word in its name tells is the only text beside the other one; a prompt is not needed.
+    Of a list of answers, each is a reply.
     """
     if not isinstance(row, Mapping):
         return ""
@@ -169,6 +167,9 @@ def suggested_reply_columns(row: Any) -> str:
     if reply is None:
         return _suggested_paths(row)
     prompt = _prompt_beside((reply,), names, row) or {}
+    listed, _, key = reply.partition("[0].")
+    if key and len(row.get(listed, ())) > 1 and not any(p.startswith(f"{listed}[") for p in prompt.values()):
+        reply = f"{listed}[].{key}"  # every answer of the list
     given = [f"{ours}={theirs}" for ours, theirs in (prompt | {"reply": reply}).items() if ours != theirs]
     return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
 
@@ -292,13 +293,7 @@ def _is_like(name: str, target: str) -> bool:
 
 def two_alike(names: Sequence[str]) -> tuple[str, str] | None:
     """Return the first two columns whose names differ only in a letter, number or side."""
-    for one, other in pairwise(names):
-        for first, second in _TWO:
-            for found in re.finditer(rf"{first}(?=\]?$|_|\b)", one, flags=re.IGNORECASE):
-                named = f"{one[: found.start()]}{second}{one[found.end() :]}"
-                if named.casefold() == other.casefold():
-                    return one, other
-    return None
+    return next((two for two in pairwise(names) if differ_in_side(*two)), None)
 
 
 def _differ_in_a_word(one: str, other: str) -> bool:

@@ -220,9 +220,9 @@ class PairIngestion:
                     run.exclude(_COMPARE, row.place, part.reason, detail)
                 for pair in row.pairs:
                     own = pair.comparison.id
-                    if not seen.add(own, described):
-                        detail = f"{described} repeats {seen.place_of(own)}"
-                        run.exclude(_COMPARE, own, _DUPLICATE, detail)
+                    if not seen.add(own, described) and (first := seen.place_of(own)) != described:
+                        # a row may have a pair once for each aspect that it is rated in
+                        run.exclude(_COMPARE, own, _DUPLICATE, f"{described} repeats {first}")
                     run.comparisons.append(pair.comparison)
         run.manifest[PROMPTS_SUMMARY] = {"rows": self._survey.rows, **self._carry(run)}
         run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
@@ -11,6 +11,8 @@ from core.statistics.bootstrap import Interval, wilson
 from core.terminal.breaking import BreakableName
 from labelers.crowd.agreement import ENOUGH_FOR_KAPPA, Agreement
 from labelers.crowd.reliability import PRIOR_ACCURACY
+from labelers.crowd.votes import MACHINES
+from labelers.position import PositionBias
 from publius.console import heading, out
 from publius.labels.agreement import AgreementReport
 from publius.labels.disagreements import NamedComparison
@@ -35,6 +37,10 @@ def print_report(report: AgreementReport) -> None:
     """Print the report as tables."""
     silent = "".join(f", {count:,} {verdict}" for verdict, count in report.without_choice.items())
     note(f"{counted(report.judgments, 'judgment')}, {report.taken_back:,} taken back{silent}")
+    if names := report.left_out.get("without"):
+        note(f"left out by --without: {', '.join(names)}")
+    if aspects := report.left_out.get("aspects"):
+        note(f"of people's judgments, those of {' and '.join(aspects)} count (--aspect)")
     for sentence in report.sentences():
         out.print(sentence)
     for run, reasons in report.excluded.items():
@@ -174,24 +180,70 @@ def _print_rules(report: AgreementReport) -> None:
 def _print_annotators(report: AgreementReport) -> None:
     heading("Annotators: accuracy as estimated from all votes; the truth is not known")
     telling = report.overall is not None and report.overall.annotators >= _TELLING
-    table = _table("", "choices", "accuracy (95 %)", "first answer\nchosen (95 %)")
     positions = {bias.annotator: bias for bias in report.positions}
+    titles = ["", "choices", "accuracy (95 %)"]
+    titles += ["first answer\nchosen (95 %)"] if positions else []
+    titles += ["median\nseconds"] if report.seconds else []
+    table, estimates = _table(*titles), dict[str, Interval]()
     for one in report.annotators:
         bias = positions.get(one.annotator)
         knows = telling and report.compared_with(one.annotator) >= _TELLING - 1
         accuracy = None if one.accuracy is None or not knows else wilson(one.accuracy, one.votes)
-        first = None if bias is None else bias.first
-        name = BreakableName(report.name_of(one.annotator))
-        table.add_row(name, f"{one.votes:,}", _share(accuracy), _share(first))
+        if accuracy is not None:
+            estimates[report.name_of(one.annotator)] = accuracy
+        cells = [f"{one.votes:,}", _share(accuracy)]
+        cells += [_share(None if bias is None else bias.first)] if positions else []
+        took = report.seconds.get(one.annotator)
+        cells += ["" if took is None else f"{took.median:,.3g}"] if report.seconds else []
+        table.add_row(BreakableName(report.name_of(one.annotator)), *cells)
     out.print(table)
     out.print("Choices are votes for one of the answers: ties and both bad are none.")
     if not telling:
         out.print("Accuracy needs three annotators: of two, votes do not say which one is right.")
     elif report.overall is not None and not _is_above_chance(report.overall):
-        out.print(
-            "Agreement is not above chance, so votes do not say who is right: accuracies stay near the "
-            f"{PRIOR_ACCURACY:.0%} that the estimate begins with."
-        )
+        _print_estimates(estimates, report.overall)
+    _print_positions(report)
+
+
+def _print_estimates(estimates: Mapping[str, Interval], agreement: Agreement) -> None:
+    """Print what accuracies are worth where people agree no more than chance would."""
+    why = "alpha is undefined" if agreement.alpha is None else "alpha's interval is not above 0"
+    out.print(
+        f"Agreement is not above chance ({why}), so votes hardly say who is right: each accuracy is an "
+        f"estimate that begins at {PRIOR_ACCURACY:.0%} and moves with the votes."
+    )
+    at_chance = [name for name, found in estimates.items() if found.low <= 0.5 <= found.high]
+    below = [name for name, found in estimates.items() if found.high < 0.5]
+    if at_chance:
+        out.print(f"No different from guessing (50% is in the interval): {', '.join(at_chance)}.")
+    if below:
+        out.print(f"Worse than guessing: {', '.join(below)}.")
+
+
+def _print_positions(report: AgreementReport) -> None:
+    """Print who goes by the order of the answers, or that the order is not recorded."""
+    people = [bias for bias in report.positions if bias.annotator not in MACHINES]
+    voters = [one for one in report.annotators if one.votes and one.annotator not in MACHINES]
+    if voters and not people:
+        out.print("Which answer people saw first is not recorded. If it was the same in every row:")
+        out.print("    publius import labels FILE --to DIR --shown-first a   (or b)")
+        out.print("If a column says it: --columns shown_first=COLUMN.")
+    for bias in people:
+        if bias.goes_by_order:
+            out.print(_in_order(bias, [other for other in people if other is not bias], report))
+
+
+def _in_order(bias: PositionBias, others: Sequence[PositionBias], report: AgreementReport) -> str:
+    """Return how often an annotator and all others chose the answer in one place."""
+    is_first = bias.first.value > 0.5
+    of_all = [(one.chosen_first if is_first else one.choices - one.chosen_first) for one in (bias, *others)]
+    choices = sum(other.choices for other in others)
+    beside = f"; all others in {sum(of_all[1:]) / choices:.0%} of {choices:,}" if choices else ""
+    return (
+        f"{report.name_of(bias.annotator)} chose the answer shown {'first' if is_first else 'second'} in "
+        f"{of_all[0]:,} of {counted(bias.choices, 'choice')}{beside}.\n"
+        "--without NAME leaves an annotator out."
+    )
 
 
 def _is_above_chance(agreement: Agreement) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 from core.errors import shell_command
 from core.notices import counted, note, warn
 from labelers.formats.fields import VERDICT_NOT_RECOGNISED
+from labelers.formats.tools.mturk import REJECTED
 from labelers.importing import PLAIN_TABLE
 from publius.authoring.importing import ImportedConstitution, _places, _some, quoted_lines
 from publius.console import heading, out
-from publius.labels.importing import ImportedLabels, accepted_verdicts
+from publius.labels.importing import ImportedLabels, accepted_verdicts, unwanted_in_words
 
 
 def print_imported_labels(imported: ImportedLabels) -> None:
@@ -27,6 +28,22 @@ def print_imported_labels(imported: ImportedLabels) -> None:
         out.print(f"  annotators are read from the column {theirs!r}", markup=False)
     verdicts = ", ".join(f"{verdict} {count:,}" for verdict, count in summary["verdicts"].items())
     out.print(f"  verdicts    {verdicts or 'none'}")
+    _print_repeats(summary)
+    _print_left_out(summary)
+    if summary.get("repeated_answers"):
+        warn(f"labels: {summary['repeated_answers']}")
+    if summary["passed_over"]:
+        heading("Ignored columns")
+        out.print(f"  {', '.join(summary['passed_over'])}")
+    for line in unwanted_in_words(summary):
+        warn(line)
+    for name in summary.get("perhaps_annotators", ()):
+        note(f"if the column {name!r} says who judged: --columns annotator={shlex.quote(name)}")
+    out.print(f"\nwrote {summary['folder']}" if not summary.get("already") else "")
+
+
+def _print_repeats(summary: Mapping[str, Any]) -> None:
+    """Print how many judgments repeat or contradict an earlier one of the same annotator."""
     conflicts, repeats = summary["conflicts"], summary.get("repeats")
     if repeats:
         by = f", told apart by {', '.join(repeats['told_apart_by'])}" if repeats["told_apart_by"] else ""
@@ -45,19 +62,19 @@ def print_imported_labels(imported: ImportedLabels) -> None:
             note(
                 "rows that are the same in every cell are one judgment; a column item_id tells repeats apart"
             )
+
+
+def _print_left_out(summary: Mapping[str, Any]) -> None:
+    """Print what was left out, by reason."""
     accepted = accepted_verdicts(summary["format"])
+    _reasons("Rows left out by --where", summary.get("where", []))
     _reasons("Dropped rows", summary["dropped_for"], accepted)
+    if any(entry["reason"] == REJECTED for entry in summary["dropped_for"]):
+        note("to count rejected assignments, too: --where 'AssignmentStatus=[Approved, Submitted, Rejected]'")
+    _reasons("Aspects left out by --aspect", summary.get("aspects", []))
     _reasons("Skipped parts of kept rows", summary["left_out"], accepted)
     _reasons("Pairs excluded by --min-margin", summary.get("too_close", []))
     _reasons("Notes", summary["notes"])
-    if summary.get("repeated_answers"):
-        warn(f"labels: {summary['repeated_answers']}")
-    if summary["passed_over"]:
-        heading("Ignored columns")
-        out.print(f"  {', '.join(summary['passed_over'])}")
-    for name in summary.get("perhaps_annotators", ()):
-        note(f"if the column {name!r} says who judged: --columns annotator={shlex.quote(name)}")
-    out.print(f"\nwrote {summary['folder']}" if not summary.get("already") else "")
 
 
 def _reasons(title: str, entries: list[Mapping[str, Any]], accepted: str = "") -> None:

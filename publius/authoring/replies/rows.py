@@ -22,7 +22,7 @@ from core.text.messages import is_conversation
 from labelers.formats.prompt_columns import SYSTEMS, TALKS
 from prompts.sources import Html
 from publius.sources.answer_rows import COMPLETIONS, turns_in
-from publius.sources.column_names import CASE_COLUMNS, at_paths, top_column
+from publius.sources.column_names import CASE_COLUMNS, at_paths, cells_of_list, top_column
 from publius.sources.prompts import PromptFile, PromptRow, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.texts.html import (
@@ -97,7 +97,7 @@ class _Found(NamedTuple):
     reply: str
     prompt: Prompt | None
     number: int | None = None
-    """Number of the answer in its conversation, if that has several."""
+    """Number of the answer in its conversation, or in a list of answers, if that has several."""
 
 
 def looks_like_replies(path: Path) -> bool:
@@ -178,10 +178,13 @@ class _Reading:
         case = _case(row.values, self.mapped) or row.place
         own = _own(row, self.mapped) if answers else {}
         cell = at_paths(row.values, [] if self.by is None else [self.by])
-        self.has_by = self.has_by or bool(cell)
+        cells = None if self.by is None else cells_of_list(row.values, self.by)
+        self.has_by = self.has_by or bool(cell) or cells is not None
         for one in answers:
             reply = _row(one, case, row.place, self.tags, own)
-            found.rows.append(replace(reply, by=cell.get(self.by or "")))
+            place = (one.number or 1) - 1
+            by = cells[place] if cells is not None and place < len(cells) else cell.get(self.by or "")
+            found.rows.append(replace(reply, by=by))
         for problem in skipped:
             if problem.reason not in found.excluded:
                 self.unusable.append(ExcludedExample(row.place, problem.reason, problem.detail))
@@ -195,6 +198,8 @@ class _Reading:
         for ours, theirs in self.mapped.items():
             if ours in self.absent:
                 paths = [path for path in text_paths(self.first) if path not in found.columns]
+                each = [path.replace("[0].", "[].") for path in paths if "[0]." in path]
+                paths = [*paths, *(each if ours == "reply" else [])]
                 where, accepted = f"--columns {ours}", one_of([*found.columns, *paths], theirs)
                 raise ConfigError(f"no column {theirs!r}", where=where, accepted=accepted)
         if self.by is not None and not self.has_by:
@@ -212,7 +217,9 @@ class _Reading:
 def _absent(row: PromptRow, columns: Mapping[str, str]) -> set[str]:
     """Return our names of columns that a row does not have."""
     present = at_paths(row.values, columns.values())
-    return {ours for ours, theirs in columns.items() if theirs not in present}
+    absent = {ours for ours, theirs in columns.items() if theirs not in present}
+    listed = cells_of_list(row.values, columns["reply"]) if "reply" in absent else None
+    return absent if listed is None else absent - {"reply"}
 
 
 def _answers(row: PromptRow, columns: Mapping[str, str]) -> tuple[list[_Found], list[RequestError]]:
@@ -228,11 +235,32 @@ def _answers(row: PromptRow, columns: Mapping[str, str]) -> tuple[list[_Found], 
     if "reply" not in columns:
         value = next((own[name] for name in REPLY_COLUMNS if own.get(name) not in (None, "")), None)
     prompt = None if row.parsed is None else row.parsed.prompt
+    if value is None and (listed := cells_of_list(row.values, columns.get("reply", ""))) is not None:
+        return _of_list(listed, prompt)
     if value is not None:
         return [_Found(_text(value), prompt)], []
     if "reply" in columns or any(name in own for name in REPLY_COLUMNS):
         raise RequestError("the reply is empty")
     return _of_talk(row, own, columns)
+
+
+def _of_list(cells: Sequence[Any], prompt: Prompt | None) -> tuple[list[_Found], list[RequestError]]:
+    """Return the replies in a list of answers to one prompt, and why others cannot be used.
+
+    Raises:
+        RequestError: if the list is empty.
+    """
+    found, skipped = list[_Found](), list[RequestError]()
+    for number, cell in enumerate(cells, start=1):
+        try:
+            found.append(
+                _Found(_text("" if cell is None else cell), prompt, number if len(cells) > 1 else None)
+            )
+        except RequestError as error:
+            skipped.append(error)
+    if not cells:
+        raise RequestError("the list of replies is empty")
+    return found, skipped
 
 
 def _of_talk(

@@ -12,6 +12,7 @@ from core.errors import ConfigError, DataError, RunStateError
 from core.records import Message
 from core.store.files import is_there, write_stream
 from labelers.crowd.methods import Aggregation
+from labelers.crowd.which import EVERY_VOTE, WhichVotes
 from labelers.formats.columns import NAMES, names_one
 from publius.runs.pairs.tables import TableCounts, csv_parts
 from publius.sources.people.folders import PeoplesLabel, peoples_labels
@@ -68,7 +69,11 @@ def require_gold_name(to: Path) -> None:
 
 
 def write_gold(
-    folders: Sequence[Path], to: Path, method: Aggregation, names: Mapping[str, str]
+    folders: Sequence[Path],
+    to: Path,
+    method: Aggregation,
+    names: Mapping[str, str],
+    which: WhichVotes = EVERY_VOTE,
 ) -> WrittenGold:
     """Write the comparisons that people judged, in order of id, with their votes and the probability of `a`.
 
@@ -77,11 +82,12 @@ def write_gold(
         to: a new file that `require_gold_name` has passed.
         method: the aggregation of the votes of all folders.
         names: the name to write for each annotator.
+        which: the judgments that count.
 
     Raises:
         DataError: if no person judged a comparison.
     """
-    every = sorted(peoples_labels(folders, method), key=lambda label: label.comparison.id)
+    every = sorted(peoples_labels(folders, method, which), key=lambda label: label.comparison.id)
     labels = [label for label in every if label.votes]
     if not labels:
         where = ", ".join(map(str, folders))

@@ -10,6 +10,7 @@ from typing import Any
 from core.text.documents import code_span, document_template, escaped, fenced
 from core.text.yaml_writing import yaml_text
 from evaluation.judges.report import audit_card
+from labelers.crowd.votes import MACHINES
 from publius.config.card_terms import CardTerms
 from publius.config.stand_ins import stand_ins_section
 from publius.runs.pairs.data_files import DataForm
@@ -86,12 +87,21 @@ def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts)
         how_sampled=facts.how_sampled,
         where_from=facts.where_from,
         is_synthetic=not is_given and not facts.has_people,
+        of_whom=of_whom(facts.labelled_by),
         audit=manifest["audit"] and audit_card(manifest["audit"]),
         ai_labels=facts.ai_labels,
         failed_gates=list(map(escaped, facts.failed_gates)),
         stand_ins=stand_ins_section(facts.stand_ins),
         caveats=list(map(escaped, facts.caveats)),
     )
+
+
+def of_whom(sources: Sequence[LabelSourceCounts]) -> str:
+    """Return whose labels were brought: people's or models'."""
+    brought = [one.is_people for one in sources if one.source not in MACHINES]
+    if not brought or all(brought):
+        return "people"
+    return "people and models" if any(brought) else "models"
 
 
 def is_given_pairs(manifest: Mapping[str, Any]) -> bool:

@@ -26,6 +26,8 @@ class LabelSourceCounts:
     models: set[str] = field(default_factory=set)
     annotators: Counter[str] = field(default_factory=Counter)
     """Judgments of each annotator, by name; a judgment without a name counts for the source."""
+    by_models: int = 0
+    """Judgments that a model gave."""
 
     def add(self, judgment: Judgment) -> None:
         """Count one judgment."""
@@ -34,6 +36,12 @@ class LabelSourceCounts:
         self.annotators[annotator_of(judgment)] += 1
         if judgment.model is not None:
             self.models.add(judgment.model)
+            self.by_models += 1
+
+    @property
+    def is_people(self) -> bool:
+        """True if people judged: it is not one of our labelers, and not every label is a model's."""
+        return self.source not in MACHINES and not (self.judgments and self.by_models == self.judgments)
 
     @property
     def who(self) -> str:
@@ -42,6 +50,8 @@ class LabelSourceCounts:
             return ", ".join(sorted(self.models)) or "a model"
         if self.source == CHECK_LABELER:
             return "machine checks of the constitution"
+        if self.models and not self.is_people:
+            return f"{', '.join(sorted(self.models))}, as the labels say"
         each = sorted(self.annotators.values(), reverse=True)
         number = counted(len(each), "annotator")
         if len(each) == 1:

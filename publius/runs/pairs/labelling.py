@@ -38,7 +38,15 @@ def how_labelled(config: RunConfig, sources: list[LabelSourceCounts], people: Pe
             f"{label.check_confidence:g} (`label.check_confidence`)."
         )
     if names - MACHINES:
-        lines += [_mixed(label), *_agreement(people)]
+        lines.append(_mixed(label))
+    models = [one.source for one in sources if one.source not in MACHINES and not one.is_people]
+    if models:
+        lines.append(
+            f"The labels of {', '.join(map(code_span, models))} are a model's; where labels of people count, "
+            "they do."
+        )
+    if any(one.is_people for one in sources):
+        lines += _agreement(people)
     return lines
 
 

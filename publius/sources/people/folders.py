@@ -18,6 +18,7 @@ from core.store.scan import scan_records
 from labelers.crowd.methods import Aggregation, aggregate_votes
 from labelers.crowd.reliability import Crowd
 from labelers.crowd.votes import MACHINES, Vote, by_comparison, mostly_both_bad, votes_of
+from labelers.crowd.which import EVERY_VOTE, WhichVotes
 from labelers.formats.columns import best_named
 
 _COMPARISONS, _JUDGMENTS = "comparisons.jsonl", "judgments.jsonl"
@@ -51,7 +52,9 @@ def label_folder_digest(path: Path) -> str:
         return digest(*(file_digest(path / name) for name in (_COMPARISONS, _JUDGMENTS)))
 
 
-def peoples_labels(folders: Sequence[Path], method: Aggregation) -> Iterator[PeoplesLabel]:
+def peoples_labels(
+    folders: Sequence[Path], method: Aggregation, which: WhichVotes = EVERY_VOTE
+) -> Iterator[PeoplesLabel]:
     """Yield the comparisons of label folders and runs in their order, each once, with its votes together.
 
     If only some of the folders name the answers of a comparison, it has these names.
@@ -59,9 +62,10 @@ def peoples_labels(folders: Sequence[Path], method: Aggregation) -> Iterator[Peo
     Args:
         folders: the folders.
         method: how the votes of all comparisons are combined; `majority` is their weighted mean.
+        which: the judgments that count.
     """
     judgments = {j.id: j for folder in folders for j in scan_records(folder / _JUDGMENTS, Judgment)}
-    votes = votes_of(j for j in judgments.values() if j.labeler not in MACHINES)
+    votes = votes_of(j for j in which.of(judgments.values()) if j.labeler not in MACHINES)
     crowd: Crowd = aggregate_votes(votes, method)
     by_id = by_comparison(votes)
     places = [folder / name for folder in folders for name in (_COMPARISONS, _ADDED)]

@@ -92,7 +92,42 @@ def test_four_completions_are_six_pairs_in_five_respects(tmp_path: Path):
     assert len(found) == 30
     assert len({j.comparison_id for j in found}) == 6
     assert len({j.group for j in found}) == 5
-    assert {j.model for j in found} == {"gpt-4"}
+    assert {j.model for j in found} == {None}  # nobody says who rated
+
+
+def rated(source: str, **fields: object) -> dict[str, object]:
+    def completion(text: str, rating: str) -> dict[str, object]:
+        return {"model": text, "response": text, "annotations": {"tone": {"Rating": rating}}, **fields}
+
+    listed = [completion("x", "5"), completion("y", "4"), completion("z", "N/A")]
+    return {"source": source, "instruction": "Name a bird.", "completions": listed}
+
+
+@pytest.mark.parametrize(
+    ("source", "fields", "model"),
+    [
+        ("evol_instruct", {"custom_system_prompt": "Be helpful."}, "gpt-4"),
+        ("evol_instruct", {}, None),
+        ("tripp", {"custom_system_prompt": "Be helpful."}, None),
+    ],
+)
+def test_only_the_published_ratings_are_by_their_model(
+    tmp_path: Path, source: str, fields: dict[str, object], model: str | None
+):
+    labels = imported(given(rated(source, **fields)), tmp_path)
+    assert [(j.model, j.dimension) for j in labels.judgments] == [(model, "tone")]
+
+
+def test_aspects_that_a_file_does_not_have_are_not_counted(tmp_path: Path):
+    row = rated("own")
+    for completion in row["completions"][:2]:  # type: ignore[index]
+        completion["annotations"]["honesty"] = {"Rating": "3"}
+    labels = imported(given(row), tmp_path)
+    assert {reason: found.count for reason, found in labels.tally.skipped.items()} == {
+        "a rating is not a number": 1,
+        "a completion has no rating in an aspect that others are rated in": 1,
+    }
+    assert {j.dimension for j in labels.judgments} == {"tone", "honesty"}
 
 
 # Arena

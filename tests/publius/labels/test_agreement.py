@@ -304,3 +304,125 @@ def test_comparisons_that_a_rule_is_against_have_their_case_their_prompt_and_why
     named = json.loads(here("agreement", tmp_path / "votes", run, "--json").stdout)["named"]
     assert sorted(one["case"] for one in named.values()) == ["T-0", "T-1"]
     assert max(map(len, both.splitlines())) <= 80
+
+
+# Whose votes count, and in which order answers were shown
+
+
+def crowd(**fields: object) -> list[Judgment]:
+    """Votes of four people on fourteen comparisons, one of whom always takes the first answer."""
+    said = [
+        person(f"c{n}", "ab"[(n + number) % 2 if n % 3 else n % 2], who, shown_first="ab"[n % 2], **fields)
+        for n in range(14)
+        for number, who in enumerate(("ann", "ben", "cleo"))
+    ]
+    return [*said, *(person(f"c{n}", "ab"[n % 2], "Spam", shown_first="ab"[n % 2]) for n in range(14))]
+
+
+def test_whoever_always_takes_the_answer_in_one_place_is_named(tmp_path: Path):
+    said = here("agreement", write_people(tmp_path / "p", crowd(duration_s=30.0))).stdout
+    assert "Spam chose the answer shown first in 14 of 14 choices; all others in " in said
+    assert "--without NAME leaves an annotator out." in said
+    assert "median\n" in said
+    lines = said.split("Annotators: ")[1].split("Choices are")[0].splitlines()
+    table = {line.split()[0]: line.split() for line in lines if line.strip()}
+    assert (table["ann"][-1], table["Spam"][-2:]) == ("30", ["to", "100%)"])
+    assert max(map(len, lines)) <= 80
+    other = [person(f"c{n}", "a", who, shown_first="b") for n in range(9) for who in ("ann", "ben")]
+    said = here("agreement", write_people(tmp_path / "q", other)).stdout
+    assert "ann chose the answer shown second in 9 of 9 choices; all others in 100% of 9." in said
+
+
+def test_an_order_that_nobody_recorded_is_said_with_how_to_say_it(tmp_path: Path):
+    said = [person(f"c{n}", "ab"[n % 2], who) for n in range(4) for who in ("anna", "ben")]
+    done = here("agreement", write_people(tmp_path / "people", said)).stdout
+    assert "first answer" not in done
+    assert "Which answer people saw first is not recorded." in done
+    assert "--shown-first a   (or b)" in done
+
+
+def test_an_annotator_is_left_out_of_report_and_gold(tmp_path: Path):
+    people = write_people(tmp_path / "people", crowd(), ())
+    pairs = [pair(f"Question {n}?") for n in range(3)]
+    votes = [person(one.id, "ab"[n % 2], who) for n, one in enumerate(pairs) for who in ("ann", "Ben Oh")]
+    both = write_people(tmp_path / "both", votes, pairs)
+    report = json.loads(
+        here("agreement", people, "--without", "spam", "--without", "crowd/ann", "--json").stdout
+    )
+    assert {one["annotator"] for one in report["annotators"]} == {"crowd/ben", "crowd/cleo"}
+    assert report["left_out"] == {"without": ["spam", "crowd/ann"]}
+    done = here("agreement", both, "--without", "ben oh", "--to", tmp_path / "gold.jsonl")
+    assert "left out by --without: ben oh" in done.stderr
+    gold = list(map(json.loads, (tmp_path / "gold.jsonl").read_text().splitlines()))
+    assert [row["voted"].keys() for row in gold] == [{"ann"}] * 3
+    wrong = here("agreement", both, "--without", "Carl")
+    assert "--without: no annotator 'Carl'; accepted: one of: Ben Oh, ann" in wrong.stderr
+    none = here("agreement", both, "--without", "ann", "--without", "Ben Oh")
+    assert "nobody's judgments are left" in none.stderr
+
+
+def test_votes_on_one_aspect_stand_beside_rules(tmp_path: Path):
+    said = [person(f"c{n}", "ab"[n % 2], who, dimension="tone") for n in range(4) for who in ("anna", "ben")]
+    said += [person(f"c{n}", "a", "anna", dimension="honesty", id=f"h{n}") for n in range(4)]
+    said += [
+        person(f"c{n}", "a", labeler="check", annotator=None, principle_id="brief", id=f"k{n}", p_a=1.0)
+        for n in range(4)
+    ]
+    people = write_people(tmp_path / "people", said)
+    for aspect, agrees in (("honesty", 4), ("Tone", 2)):
+        (rule,) = json.loads(here("agreement", people, "--aspect", aspect, "--json").stdout)["rules"]
+        assert (rule["judged"], rule["agrees"]) == (4, agrees), aspect
+    wrong = here("agreement", people, "--aspect", "brevity")
+    assert "--aspect: no aspect 'brevity'; accepted: one of: honesty, tone" in wrong.stderr
+
+
+def test_accuracies_without_agreement_are_told_from_guessing(tmp_path: Path):
+    votes = ("aabbabab", "abbaabba", "abababba", "babbaaba")
+    said = [
+        person(f"c{n}", choice, who)
+        for who, own in zip(("ann", "ben", "cleo", "dan"), votes, strict=True)
+        for n, choice in enumerate(own)
+    ]
+    said = here("agreement", write_people(tmp_path / "p", said)).stdout
+    assert "stay near" not in said
+    assert "each accuracy is an estimate that begins at 84% and moves with the votes." in said
+    lines = said.split("Annotators: ")[1].split("Choices are")[0].splitlines()[2:]
+    unsure = said.split("No different from guessing (50% is in the interval): ")[1].split(".\n")[0]
+    for name, _, _, low, _, high in map(str.split, filter(str.strip, lines)):
+        is_guess = int(low.strip("(%")) <= 50 <= int(high.strip(")%"))
+        assert is_guess == (name in unsure.split(", ")), name
+
+
+def test_a_pair_that_counts_in_another_aspect_is_not_said_to_be_left_out(tmp_path: Path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "name: desk\nprinciples:\n  - {id: short, text: Short., check: {kind: max_words, value: 3}}\n"
+    )
+    ratings = {"tone": {"Rating": "2"}, "honesty": {"Rating": "2"}}
+    worse = {name: {"Rating": "1"} for name in ratings}
+    listed = [
+        {"model": "x", "response": "It is a long answer.", "annotations": ratings},
+        {"model": "y", "response": "No.", "annotations": worse},
+    ]
+    file = tmp_path / "rated.jsonl"
+    file.write_text(json.dumps({"instruction": "Name a bird.", "completions": listed}) + "\n")
+    assert here("import", "labels", file, "--to", tmp_path / "votes").returncode == 0
+    done = here(
+        *(
+            "label",
+            "--pairs",
+            file,
+            "--constitution",
+            rules,
+            "--to",
+            tmp_path,
+            "--set",
+            "engine.kind=scripted",
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "exclusions.jsonl").read_text() == ""
+    said = here("agreement", tmp_path / "votes", run).stdout
+    assert "short (check) is against the votes in" in said
+    assert "left out" not in said

@@ -11,8 +11,9 @@ from core.records import Preference
 from core.text.yaml_writing import yaml_text
 from publius.config.run_file import RunConfig
 from publius.runs.pairs.caveats import caveats, cut_off_caveat, excluded_as_cut_off
+from publius.runs.pairs.data_card import of_whom
 from publius.runs.pairs.label_metrics import LabelMetrics
-from publius.runs.pairs.labelled_by import LabelSourceCounts
+from publius.runs.pairs.labelled_by import LabelledBy, LabelSourceCounts
 from publius.runs.pairs.labelling import how_labelled, how_sampled
 from publius.runs.pairs.people import people_caveats, people_together
 from tests.publius.people import person
@@ -122,3 +123,19 @@ def test_prompts_left_out_because_of_long_answers_name_the_setting(tmp_path: Pat
     assert caveats(folder, manifest, {}) == (said,)
     manifest["stages"]["sample"]["records"] = 500
     assert excluded_as_cut_off(folder, manifest) == ()
+
+
+def test_labels_that_are_a_models_are_not_called_peoples():
+    said = [person("1", "a", "gpt", labeler="rater", model="judge-7b"), person("1", "b", labeler="crowd")]
+    counted = LabelledBy()
+    assert len(list(counted.passing(iter(said)))) == 2
+    crowd, rater = counted.sources()
+    assert (crowd.is_people, rater.is_people, rater.who) == (True, False, "judge-7b, as the labels say")
+    assert (crowd.who, of_whom([crowd, rater]), of_whom([rater])) == (
+        "1 annotator",
+        "people and models",
+        "models",
+    )
+    lines = how_labelled(settings(label={"humans": ["labels"]}), [rater], people_together(()))
+    assert any("The labels of `rater` are a model's" in line for line in lines)
+    assert not any("Agreement of people" in line for line in lines)

@@ -603,6 +603,13 @@ def test_rows_that_do_not_meet_the_conditions_are_left_out_with_the_reason(tmp_p
     assert (surveyed.usable, surveyed.reasons[refused]) == (1, 2)
     assert surveyed.unread({}) == ["meta"]  # those of the conditions are read
     assert survey(PromptFile(path, where={"meta.n": [2, 3]})).usable == 1
+    others = PromptFile(path, where={"market!": ("FR", "IT"), "consent!": False})
+    assert [row.reason for row in read_prompt_rows(others)] == [
+        "",
+        "left out by prompts.where consent != false",
+        "left out by prompts.where market != FR or IT",
+        "no column holds a prompt",
+    ]
     assert digest_of(source) == digest_of(PromptFile(path))
 
 

@@ -473,3 +473,25 @@ def test_a_page_shows_rules_by_how_often_they_are_broken_cases_and_words_with_al
     assert "path already exists" in again.stderr
     assert "--long requires --to FILE.csv" in here(*asked, "b.html", "--long").stderr
     assert "or of an .html or .md file" in here(*asked, "b.pdf").stderr
+
+
+@pytest.mark.parametrize("path", ["completions[].response", "completions.response"])
+def test_each_answer_of_a_list_is_a_reply(folder: Path, path: str):
+    texts = ("We are sorry.", "Call us at any time, please do.", "")
+    row = {
+        "question": "My lift is broken",
+        "completions": [{"response": t, "model": f"m{n}"} for n, t in enumerate(texts)],
+    }
+    found = read(folder, json.dumps(row) + "\n", prompt="question", reply=path)
+    assert [(one.reply, one.case) for one in found.rows] == [
+        (texts[0], "r.jsonl:1, answer 1"),
+        (texts[1], "r.jsonl:1, answer 2"),
+    ]
+    assert all(one.prompt is not None for one in found.rows)
+    assert found.excluded == {"the reply is empty": ["r.jsonl:1"]}
+    told = read_replies(folder / "r.jsonl", {"prompt": "question", "reply": path}, by="completions[].model")
+    assert [one.by for one in told.rows] == ["m0", "m1"]
+    with pytest.raises(DataError, match=re.escape("reply=completions[].response'")):
+        read(folder, json.dumps(row) + "\n", "s.jsonl")
+    with pytest.raises(ConfigError, match=re.escape("completions[].response")):
+        read(folder, json.dumps(row) + "\n", reply="completions[].text")

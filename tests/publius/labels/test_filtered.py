@@ -1,0 +1,230 @@
+"""`publius import labels`: rows by conditions, single aspects, what a file does not say, crowd results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from publius.audit.gold import read_gold
+from publius.labels.importing import ImportedLabels, LabelsRequest, import_labels
+from publius.sources.rows import DataSource
+from tests.labelers.formats.reading import FIXTURES
+from tests.publius.invoking import here
+from tests.publius.labels.test_importing import records, summary_of, written
+
+MTURK = FIXTURES / "mturk.csv"
+
+
+def votes(folder: Path) -> Path:
+    """Three rows of two workers, one of whom was rejected."""
+    states = (("Ann", "ok", "true"), ("Ann", "Rejected", "false"), ("Ben", "ok", "true"))
+    rows = [f"Question {n}?,Yes {n}.,No {n}.,{'ab'[n % 2]},{','.join(s)}" for n, s in enumerate(states)]
+    path = folder / "votes.csv"
+    path.write_text(
+        "\n".join(["prompt,response_a,response_b,verdict,WorkerId,ReviewStatus,valid", *rows]) + "\n"
+    )
+    return path
+
+
+def rated(folder: Path) -> Path:
+    def completion(text: str, tone: str, honesty: str) -> dict[str, object]:
+        ratings = {"tone": {"Rating": tone}, "honesty": {"Rating": honesty}}
+        return {"model": text, "response": text, "annotations": ratings}
+
+    listed = [completion("x", "5", "1"), completion("y", "4", "3"), completion("z", "4", "N/A")]
+    return written(folder / "rated.jsonl", {"instruction": "Name a bird.", "completions": listed})
+
+
+# Rows by conditions
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        ("ReviewStatus!=Rejected",),
+        ("ReviewStatus=ok",),
+        ("valid=true",),
+        ("ReviewStatus != [Rejected, Draft]",),
+        ("ReviewStatus!=Rejected", "ReviewStatus!=Draft"),
+    ],
+)
+def test_rows_that_do_not_meet_the_conditions_are_counted_with_the_reason(
+    tmp_path: Path, where: tuple[str, ...]
+):
+    options = [part for condition in where for part in ("--where", condition)]
+    summary = summary_of(votes(tmp_path), "--to", tmp_path / "to", *options, "--strict")
+    assert [summary[name] for name in ("rows", "kept", "dropped", "dropped_for")] == [3, 2, 1, []]
+    (left,) = summary["where"]
+    assert left["reason"].startswith("left out by --where ")
+    assert left["rows"] == [2]
+    (excluded,) = (
+        json.loads(line) for line in (tmp_path / "to" / "exclusions.jsonl").read_text().splitlines()
+    )
+    assert excluded["record_id"] == "votes.csv:2"
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (("state!=Rejected",), "--where: no column 'state'"),
+        (("ReviewStatus=done",), "--where: no row has ReviewStatus = done; accepted: values of the rows"),
+        (("ReviewStatus",), "--where: found 'ReviewStatus'; accepted: COLUMN=VALUE"),
+        (("valid=true", "valid=false"), "--where: two values for 'valid'"),
+    ],
+)
+def test_conditions_that_no_row_can_meet_are_refused(tmp_path: Path, where: tuple[str, ...], said: str):
+    options = [part for condition in where for part in ("--where", condition)]
+    done = here("import", "labels", votes(tmp_path), "--to", tmp_path / "to", *options)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert not (tmp_path / "to").exists()
+
+
+def test_ignored_columns_that_say_which_rows_count_are_named(tmp_path: Path):
+    done = here("import", "labels", votes(tmp_path), "--to", tmp_path / "to")
+    assert (
+        "ReviewStatus has 1 row 'Rejected', all imported; --where 'ReviewStatus!=Rejected' leaves them out"
+        in (done.stderr)
+    )
+    assert "valid has 1 row 'false'" in done.stderr
+    assert "annotators are read from the column 'WorkerId'" in done.stdout
+    with_where = here(
+        "import", "labels", votes(tmp_path), "--to", tmp_path / "b", "--where", "ReviewStatus=ok"
+    )
+    assert "ReviewStatus has" not in with_where.stderr
+
+
+def test_conditions_are_part_of_the_import(tmp_path: Path):
+    path, to = votes(tmp_path), tmp_path / "to"
+    summary_of(path, "--to", to, "--where", "valid=true")
+    assert here("import", "labels", path, "--to", to).returncode != 0
+    assert summary_of(path, "--to", to, "--where", "valid=true")["already"]
+
+
+# Mechanical Turk
+
+
+def test_rejected_assignments_are_left_out_unless_they_are_wanted(tmp_path: Path):
+    summary = summary_of(MTURK, "--to", tmp_path / "one")
+    (left,) = (one for one in summary["dropped_for"] if one["reason"] == "the assignment was rejected")
+    assert (left["count"], left["rows"], left["detail"]) == (2, [7, 8], "AssignmentStatus is Rejected")
+    _, judgments = records(tmp_path / "one")
+    assert {(j.annotator, j.shown_first) for j in judgments} == {("A1", None), ("A2", None), ("A4", None)}
+    first = next(j for j in judgments if j.comment == "Says what to do.")
+    assert first.duration_s == 11.0
+    assert first.created is not None
+    assert first.created.isoformat() == "2026-11-30T10:00:00-08:00"
+    wanted = ("--where", "AssignmentStatus=[Approved, Submitted, Rejected]")
+    assert summary_of(MTURK, "--to", tmp_path / "two", *wanted)["annotators"] == 4
+    said = here("import", "labels", MTURK, "--to", tmp_path / "three")
+    assert "to count rejected assignments, too: --where 'AssignmentStatus=" in said.stderr
+
+
+def test_columns_of_ones_own_go_before_those_that_are_recognised(tmp_path: Path):
+    mapped = (
+        "prompt=Input.question,response_a=Input.answer_b,response_b=Input.answer_a,verdict=Answer.preference"
+    )
+    summary = summary_of(MTURK, "--to", tmp_path / "to", "--columns", mapped, "--verdicts", "b=1")
+    assert summary["format"] == "mturk"
+    assert "the assignment was rejected" in {one["reason"] for one in summary["dropped_for"]}
+    _, judgments = records(tmp_path / "to")
+    assert "A3" in {j.annotator for j in judgments}  # whose verdict is 1
+
+
+def test_several_questions_of_an_assignment_are_dimensions(tmp_path: Path):
+    columns = (
+        "HITId,WorkerId,Input.prompt,Input.output_1,Input.output_2,Answer.better,Answer.honest,Answer.why"
+    )
+    cells = "h,w,A bird?,Crow.,Wren.,output_1,output_2,same"
+    path = tmp_path / "hits.csv"
+    path.write_text(f"{columns}\n{cells}\n")
+    summary_of(path, "--to", tmp_path / "to")
+    comparisons, judgments = records(tmp_path / "to")
+    said = {j.dimension: getattr(comparisons[0], f"response_{j.verdict}") for j in judgments}
+    assert said == {None: "Crow.", "honest": "Wren."}
+    assert {j.comment for j in judgments} == {"same"}
+
+
+@pytest.mark.parametrize("names", [("Input.left", "Input.right"), ("Input.A", "Input.B")])
+def test_answers_are_known_by_their_sides_alone(tmp_path: Path, names: tuple[str, str]):
+    path = tmp_path / "hits.csv"
+    path.write_text(
+        f"HITId,WorkerId,Input.ask,{','.join(names)},Answer.best\nh,w,A bird?,Crow.,Wren.,{names[1][6:]}\n"
+    )
+    summary_of(path, "--to", tmp_path / "to", "--columns", "prompt=Input.ask")
+    comparisons, judgments = records(tmp_path / "to")
+    assert [getattr(comparisons[0], f"response_{j.verdict}") for j in judgments] == ["Wren."]
+    path.write_text("HITId,WorkerId,Input.ask,Input.x,Input.z,Answer.best\nh,w,A bird?,Crow.,Wren.,x\n")
+    done = here("import", "labels", path, "--to", tmp_path / "no")
+    assert "Input.ask, Input.x, Input.z; --columns response_a=NAME,response_b=NAME" in done.stderr
+
+
+def test_an_audit_reads_the_batch_without_rejected_assignments():
+    _, (source,) = read_gold([str(MTURK)])
+    assert source.format == "mturk"
+    assert source.excluded["the assignment was rejected"] == 2
+
+
+# What the file does not say
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_the_answer_shown_first_is_stated_for_the_whole_file(tmp_path: Path, side: str):
+    summary_of(MTURK, "--to", tmp_path / "to", "--shown-first", side)
+    comparisons, judgments = records(tmp_path / "to")
+    texts = {one.id: one for one in comparisons}
+    first = next(j for j in judgments if j.comment == "Says what to do.")
+    shown = getattr(texts[first.comparison_id], f"response_{first.shown_first}")
+    assert shown.startswith({"a": "[2] Soak", "b": "[1] Cut"}[side])
+
+
+def test_a_record_of_the_file_goes_before_what_is_stated(tmp_path: Path):
+    rows = [{"prompt": f"{n}?", "response_a": "x", "response_b": "y", "verdict": "a", "shown_first": s}
+            for n, s in enumerate(("b", ""))]  # fmt: skip
+    summary_of(written(tmp_path / "t.jsonl", *rows), "--to", tmp_path / "to", "--shown-first", "a")
+    comparisons, judgments = records(tmp_path / "to")
+    texts = {one.id: one for one in comparisons}
+    shown = {
+        texts[j.comparison_id].prompt.messages[0].content: getattr(
+            texts[j.comparison_id], f"response_{j.shown_first}"
+        )
+        for j in judgments
+    }
+    assert shown == {"0?": "y", "1?": "x"}
+
+
+def test_a_model_that_rated_is_named_by_the_user_alone(tmp_path: Path):
+    summary_of(rated(tmp_path), "--to", tmp_path / "one")
+    assert {j.model for j in records(tmp_path / "one")[1]} == {None}
+    summary_of(rated(tmp_path), "--to", tmp_path / "two", "--model", "judge-7b")
+    assert {j.model for j in records(tmp_path / "two")[1]} == {"judge-7b"}
+
+
+# Aspects
+
+
+def test_one_aspect_alone_is_imported(tmp_path: Path):
+    summary = summary_of(rated(tmp_path), "--to", tmp_path / "to", "--aspect", "Tone", "--strict")
+    assert {j.dimension for j in records(tmp_path / "to")[1]} == {"tone"}
+    assert (summary["judgments"], summary["left_out"]) == (3, [])
+    (other,) = summary["aspects"]
+    assert (other["reason"], other["count"]) == ("another aspect: honesty", 1)
+
+
+def test_an_aspect_that_the_file_lacks_is_refused_with_those_that_it_has(tmp_path: Path):
+    done = here("import", "labels", rated(tmp_path), "--to", tmp_path / "to", "--aspect", "candour")
+    assert "accepted: --aspect with one of the file's: honesty, tone" in done.stderr
+
+
+def test_a_row_without_a_difference_is_dropped_for_that_and_not_for_a_rating(tmp_path: Path):
+    path = rated(tmp_path)
+    row = json.loads(path.read_text())
+    row["completions"][1]["annotations"]["honesty"]["Rating"] = "2"
+    other = json.loads(rated(tmp_path).read_text()) | {"instruction": "Name a fish."}
+    found: ImportedLabels = import_labels(
+        LabelsRequest(DataSource(str(written(path, row, other))), tmp_path / "to", min_margin=2)
+    )
+    (dropped,) = found.summary["dropped_for"]
+    assert (dropped["reason"], dropped["rows"]) == ("no pair with a score difference of at least 2", [1])
