@@ -95,7 +95,8 @@ class PromptsConfig(Section):
     spells (`"true"`, true). Rows left out are counted and listed, with the condition."""
     keep: tuple[str, ...] | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """Columns of yours to carry to the export, or paths into them such as `meta.topic`. Default: all that
-    are not read and have at most 1,000 characters on average; `[]` carries none."""
+    are not read and have at most 1,000 characters on average, but none named `annotator`; `[]` carries
+    none."""
     duplicates: Duplicates = Field(default="exact", json_schema_extra=ADDED)
     """Prompts to skip: `keep`, none; `exact`, those with the messages and tags of an earlier prompt (the same
     text with other tags is another case, under other principles); `normalised`, also those

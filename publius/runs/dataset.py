@@ -44,6 +44,7 @@ from publius.runs.pairs.unlabelled import require_preferences
 from publius.runs.parts.audited import audit_of, other_wording
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
+from publius.sources.prompt_survey import columns_of_votes
 
 _Row = dict[str, Any]
 _Sample = tuple[tuple[Message, ...], _Row]
@@ -171,6 +172,8 @@ def export_run(
     manifest["audit"] = audit_of(run, manifest)
     with whole_folder(to) as folder, RunReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
+        of_votes = columns_of_votes(carried)  # an older version carried them
+        carried = {name: dtype for name, dtype in carried.items() if name not in of_votes}
         selection = _selection(files, conditions)
         labellers, unpaired = LabelledBy(), UnpairedAnswers()
         rows = _all_rows(files, carried, selection, labellers, unpaired)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,9 +90,11 @@ def _under_run_file(
     request: PairsRequest, run_file: Path, prompts: str | dict[str, Any], make: EngineMaker
 ) -> RunOutcome:
     """Judge the pairs of a file with the constitution, the models and the settings of a run file."""
-    values = load_run_config(run_file, request.overrides).model_dump(mode="json", by_alias=True)
+    own = load_run_config(run_file, request.overrides)
+    wanted = own.prompts.keep  # what its author lets out of the project, of these rows too
+    values = own.model_dump(mode="json", by_alias=True)
     values["name"] = f"{values['name']}-pairs"
-    values["prompts"] = prompts  # what the run file says of its own prompts is not about these rows
+    values["prompts"] = prompts  # the rest of what the run file says of its prompts is not about these rows
     if request.constitution is not None:
         values["constitution"] = request.constitution
     if request.model is not None:
@@ -102,6 +104,10 @@ def _under_run_file(
     config = build_run_config(values, of_rows)
     ingestion = PairIngestion(config.prompts)
     ingestion.check()
+    if wanted is not None and config.prompts.keep is None:
+        kept = tuple(name for name in wanted if name in ingestion.columns)
+        config = config.model_copy(update={"prompts": config.prompts.model_copy(update={"keep": kept})})
+        ingestion = PairIngestion(config.prompts)
     return _labelled(config, request.project or run_file.resolve().parent, ingestion, make)
 
 
@@ -199,6 +205,11 @@ class PairIngestion:
     def check(self) -> None:
         """Read the whole file. Raises DataError or ConfigError if a run cannot use it."""
         _ = self._survey
+
+    @property
+    def columns(self) -> Collection[str]:
+        """The columns of the file."""
+        return self._survey.columns
 
     def __call__(self, run: Run) -> None:
         """Write the pairs to the run as the compare stage does; exclude rows and repeats with the reason."""
