@@ -29,6 +29,12 @@ class DataCardFacts:
     """Number of prompts by split."""
     alike: int
     """Number of test prompts that resemble a training prompt by words that many prompts share."""
+    alike_from: float
+    """Similarity from which they count."""
+    together: str
+    """Which prompts are in one split beside near-duplicates; empty without any."""
+    missed: str
+    """A sentence if the test split has not the share that was asked for."""
     mean_test_share: str
     """Share of the prompts in the test split on average; empty if it is the one that was asked for."""
     features: str
@@ -69,6 +75,9 @@ def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts)
         excluded=excluded,
         prompts=facts.prompts,
         alike=facts.alike,
+        alike_from=f"{facts.alike_from:g}",
+        together=escaped(facts.together),
+        missed=escaped(facts.missed),
         mean_test_share=facts.mean_test_share,
         own_columns=facts.own_columns,
         carried=[code_span(name) for name in facts.carried],
