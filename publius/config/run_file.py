@@ -22,7 +22,7 @@ from evaluation.gates.config import Gate, flattened
 from evaluation.refusals.prompts import BUILT_IN_PROMPTS
 from labelers.config import LabelConfig
 from prompts.conditions import WantedValue
-from prompts.sources import Duplicates, Html, may_be_on_hub
+from prompts.sources import Duplicates, Html, ToolTurns, may_be_on_hub
 from publius.config.bounds import unusable
 from publius.config.deadline import Deadline
 from publius.config.overrides import build_config, refuse_misplaced, with_overrides
@@ -108,6 +108,10 @@ class PromptsConfig(Section):
     """What becomes of HTML in prompts and given answers, as in exports of help desks: `text` reads it as the
     text that a browser shows (paragraphs and `<br>` are line breaks, other tags go, `&amp;` is `&`; code
     between backticks stays), `keep` leaves it. Default: it is kept, with a warning."""
+    tools: ToolTurns = Field(default="skip", json_schema_extra=ADDED)
+    """What becomes of conversations with calls of tools: `skip` leaves them out, `drop` reads them without
+    the turns that only call tools and without the tools' results. One whose last question was answered with
+    a tool, or of which no conversation is left, is skipped by both."""
 
 
 class SplitConfig(Section):

@@ -49,6 +49,7 @@ class _Prompts(_Part):
     carried: dict[str, str] = {}
     ignored: list[str] = []
     unreadable: dict[str, StrictInt] = {}
+    tools: str = ""
     splits: dict[str, StrictInt] = {}
     lines: str = ""
 

@@ -165,6 +165,8 @@ class PromptSurvey(ColumnSurvey):
     """In one line, the splits of the data set that are not read; empty if there are none."""
     html: HtmlSeen = field(default_factory=HtmlSeen)
     """How many prompts have HTML."""
+    tools: Counter[int] = field(default_factory=Counter)
+    """Rows by the number of tool turns that were left out of each."""
     absent: set[str] | None = None
     """Our names of mapped columns that no row has."""
 
@@ -184,6 +186,7 @@ class PromptSurvey(ColumnSurvey):
             self.split_names.update([row.parsed.split_name] if row.parsed.split_name else [])
             self.html.add(asked_texts(row.parsed.prompt))
             self.grams.add(compared_text(row.parsed.prompt))
+            self.tools.update([row.tools] if row.tools else [])
             read = row.parsed.read
         self.count_columns(row.values, frozenset(read))
 

@@ -27,6 +27,7 @@ from publius.sources.pairs import PairSurvey, read_pair_rows, survey_pairs
 from publius.sources.prompt_survey import carried_values, described_detail, described_row
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.texts.html import warn_of_html
+from publius.sources.texts.tools import tools_in_words
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PROMPTS_SUMMARY, described_columns
 from publius.stages.runner import StagePlan, run_plan
@@ -235,9 +236,12 @@ class PairIngestion:
                         detail = f"{described} repeats {seen.place_of(own)}"
                         run.exclude(_COMPARE, own, _DUPLICATE, detail)
                     run.comparisons.append(pair.comparison)
-        run.manifest[PROMPTS_SUMMARY] = {"rows": self._survey.rows, **self._carry(run)}
+        run.manifest[PROMPTS_SUMMARY] = {"rows": self._survey.rows, **self._tools(), **self._carry(run)}
         run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)
         self._report(run.manifest[PROMPTS_SUMMARY], run.excluded(_COMPARE))
+
+    def _tools(self) -> dict[str, Any]:
+        return {"tools": tools_in_words(self._survey.tools)} if self._survey.tools else {}
 
     def _carry(self, run: Run) -> dict[str, Any]:
         """Write the carried columns of the pairs, if there are any; return what the manifest holds."""
@@ -283,6 +287,8 @@ class PairIngestion:
             note(f"pairs: {unread}")
         for line in described_columns(summary):
             note(f"pairs: {line}")
+        if self._survey.tools:
+            note(f"pairs: {tools_in_words(self._survey.tools)}")
         if source.html is None:
             warn_of_html(self._survey.html, "pairs", "--set prompts.html=text; keep leaves this warning out")
         if repeated := self._survey.repeated.line():
