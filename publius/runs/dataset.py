@@ -29,7 +29,7 @@ from publius.config.stand_ins import warn_of_stand_ins
 from publius.runs.exporting.splitting import (
     NEAR_ALONE,
     SPLITS,
-    TWINS,
+    TEMPLATE_TWINS,
     StayTogether,
     TestSplit,
     require_test_share,
@@ -132,7 +132,7 @@ class ExportedRun:
     """The user's own columns of the prompts or pairs, which each row has."""
     alike: int = 0
     """Number of test prompts that resemble a training prompt by words that many prompts share."""
-    alike_from: float = TWINS
+    alike_from: float = TEMPLATE_TWINS
     """Similarity from which they count, by all their letter grams."""
     together: str = ""
     """Which prompts are in one split beside near-duplicates."""

@@ -23,7 +23,7 @@ TEST_SHARE = 0.1
 SPLITS = ("train", "test")
 TAGS = "tags"
 """What `StayTogether.by` names beside carried columns."""
-TWINS = 0.5
+TEMPLATE_TWINS = 0.5
 """Similarity by all letter grams from which a test prompt resembles a training prompt."""
 _MOST_COMPARED = 20_000
 """Prompts up to which twins are found exactly, in memory; beyond, near-duplicates, in bounded memory."""
@@ -144,7 +144,7 @@ class TestSplit:
     @property
     def alike_from(self) -> float:
         """Similarity from which `alike` counts a test prompt."""
-        return TWINS if sum(self.prompts.values()) <= _MOST_COMPARED else NEAR_DUPLICATE
+        return TEMPLATE_TWINS if sum(self.prompts.values()) <= _MOST_COMPARED else NEAR_DUPLICATE
 
     def alike(self) -> int:
         """Return how many of the test prompts counted so far resemble a counted training prompt after all.
@@ -154,7 +154,7 @@ class TestSplit:
         """
         if len(self.prompts) < len(SPLITS):
             return 0
-        if self.alike_from == TWINS:
+        if self.alike_from == TEMPLATE_TWINS:
             return self._twins()
         found: set[float] = set()
         with NearDuplicates(GramCounts()) as near:  # of nothing counted, no gram is one that many share
@@ -167,7 +167,7 @@ class TestSplit:
 
     def _twins(self) -> int:
         train, test = list(self._counted("train")), list(self._counted("test"))
-        grams = SharedGrams([text for text, _ in (*train, *test)], TWINS)
+        grams = SharedGrams([text for text, _ in (*train, *test)], TEMPLATE_TWINS)
         for place in range(len(train)):
             grams.add(place)
         found = (own for place, (_, own) in enumerate(test, len(train)) if any(grams.similar(place, _every)))
