@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from core.errors import RequestError
 from core.records import Message, Role
@@ -58,6 +58,13 @@ _PLAIN_ROLES, _PLAIN_CONTENTS = ROLE_KEYS[:2], CONTENT_KEYS[:4]
 `author` and `text` is no message, and neither is a part with `type` and `text`."""
 _SHOWN_ROLES = 6
 _TOOL_KEYS = ("tool_calls", "function_call")
+_TOOL_ROLES = frozenset(
+    {"tool", "function", "observation", "ipython"}
+    | {f"{what}_{part}" for what in ("tool", "function") for part in ("call", "calls", "response", "result")}
+)
+_TOOL_PARTS = frozenset({"tool_use", "tool_result", "tool_call", "function_call"})
+TOOL_CALLS = "the conversation contains tool calls"
+"""Reason why a conversation cannot be used."""
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _SHOWN = 60
 
@@ -103,7 +110,7 @@ def known_role(name: object) -> Role | None:
     """Return the role that a name means, such as user for `Customer`; None if it is not known."""
     if not isinstance(name, str):
         return None
-    return SPEAKERS.get(re.sub(r"[\s-]+", "_", name.strip().casefold()))
+    return SPEAKERS.get(_plain(name))
 
 
 def parsed_messages(value: Any, column: str) -> tuple[Message, ...]:
@@ -173,6 +180,87 @@ def whole_text(text: str) -> str:
     return text
 
 
+class ToolFree(NamedTuple):
+    """A list of messages without its tool turns."""
+
+    entries: list[Any]
+    dropped: int
+    """Turns that only called tools or were their results, and calls beside the text of a turn."""
+
+
+def without_tool_turns(entries: Sequence[Any]) -> ToolFree:
+    """Return the messages of a conversation without calls of tools and their results.
+
+    Texts of the assistant that follow each other then are one turn. Entries without tool turns come back as
+    they are.
+
+    Raises:
+        RequestError: if what is left is no conversation: the answer to the last question was made with a
+            tool, or two turns of the user follow each other.
+    """
+    calls = [place for place, entry in enumerate(entries) if _has_tools(entry)]
+    if not calls:
+        return ToolFree(list(entries), 0)
+    kept: list[Any] = []
+    asked = -1
+    for place, entry in enumerate(entries):
+        left = _without_tools(entry) if place in calls else entry
+        if left is None:
+            continue
+        role = role_of(left)
+        follows = bool(kept) and place - 1 in calls and role is not None and role_of(kept[-1]) == role
+        if follows and role == "user":
+            raise RequestError("without its tool turns, two turns of the user follow each other")
+        if follows and role == "assistant":
+            kept[-1] = _joined(kept[-1], left)
+        else:
+            kept.append(left)
+        asked = place if role == "user" else asked
+    if asked < calls[-1]:
+        raise RequestError("the answer to the last question was made with a tool")
+    return ToolFree(kept, len(calls))
+
+
+def _has_tools(entry: Any) -> bool:
+    """Return True if a message calls a tool or is a tool's result."""
+    if not isinstance(entry, Mapping):
+        return False
+    role, content = _role_key(entry), _key(entry, CONTENT_KEYS)
+    if any(entry.get(key) for key in _TOOL_KEYS) or (role is not None and _plain(entry[role]) in _TOOL_ROLES):
+        return True
+    parts = None if content is None else entry[content]
+    return isinstance(parts, list) and any(map(_is_tool_part, parts))
+
+
+def _is_tool_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in _TOOL_PARTS
+
+
+def _without_tools(entry: Mapping[Any, Any]) -> Mapping[Any, Any] | None:
+    """Return what a message says beside its tools; None if nothing, or if it is a tool's result."""
+    role, key = _role_key(entry), _key(entry, CONTENT_KEYS)
+    if key is None or role is None or _plain(entry[role]) in _TOOL_ROLES:
+        return None
+    content = entry[key]
+    if isinstance(content, list):
+        content = [part for part in content if not _is_tool_part(part)]
+    if not content or (isinstance(content, str) and not content.strip()):
+        return None
+    return {name: value for name, value in entry.items() if name not in _TOOL_KEYS} | {key: content}
+
+
+def _joined(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return two messages of one speaker as one, the texts as paragraphs."""
+    key = _key(one, CONTENT_KEYS)
+    assert key is not None
+    texts = (text_of_content(message, "messages") for message in (one, other))
+    return {**one, key: "\n\n".join(texts)}
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().casefold()) if isinstance(name, str) else ""
+
+
 def _message(value: Any, column: str, entries: Sequence[Any]) -> Message:
     if isinstance(value, Message):
         return value
@@ -181,7 +269,7 @@ def _message(value: Any, column: str, entries: Sequence[Any]) -> Message:
             f"{column} is neither text nor a list of messages", detail=f"it contains {shown(value)}"
         )
     if any(value.get(key) for key in _TOOL_KEYS):
-        raise RequestError("the conversation contains tool calls", detail=f"in {column}")
+        raise RequestError(TOOL_CALLS, detail=f"in {column}")
     role = role_of(value)
     if role is None:
         accepted, found = ", ".join(_ROLES), _roles_in_words(entries)

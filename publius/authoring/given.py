@@ -15,11 +15,12 @@ from core.records import Prompt
 from core.text.explain import one_of
 from core.text.yaml_writing import yaml_flow
 from prompts.conditions import Conditions
-from prompts.sources import Html
+from prompts.sources import Html, ToolTurns
 from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
 from publius.sources.prompt_survey import MappedBy, survey
 from publius.sources.splits.mapping import described_others
 from publius.sources.texts.html import IN_COMMAND, HtmlSeen, warn_of_html
+from publius.sources.texts.tools import tools_in_words
 from publius.stages.prompts import (
     admitted_rows,
     described_columns,
@@ -48,6 +49,8 @@ class GivenPrompts:
     """The columns that are carried to the export, and those that are not read, as in a run's manifest."""
     html: HtmlSeen = field(default_factory=HtmlSeen)
     """How many prompts have HTML of which is to be warned."""
+    tools: str = ""
+    """How many conversations lost how many tool turns, in words."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts, and the places of skipped rows by reason."""
@@ -76,6 +79,7 @@ def read_given(
     where: Conditions | None = None,
     split: Mapping[str, str] | None = None,
     html: Html | None = None,
+    tools: ToolTurns | None = None,
 ) -> GivenPrompts:
     """Return the prompts of a file.
 
@@ -85,6 +89,7 @@ def read_given(
         where: values that columns must have, as in `prompts.where`.
         split: the data set's or the rows' split for each one of the run, as in `prompts.split`.
         html: what becomes of HTML, as in `prompts.html`; None warns of it.
+        tools: what becomes of conversations with calls of tools, as in `prompts.tools`.
 
     Raises:
         ConfigError: if a column is not one of ours.
@@ -101,6 +106,7 @@ def read_given(
             "where": dict(where or {}),
             "split": split,
             "html": html,
+            "tools": tools or "skip",
         }
     )
     return prompts_of_run(config, SplitConfig(), "--columns")
@@ -143,7 +149,9 @@ def prompts_of_run(
     carried = found.carried(config.keep)
     columns = {"carried": list(carried), "ignored": found.unread(carried)}
     html = found.html if config.html is None else HtmlSeen()
-    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits, columns, html)
+    tools = tools_in_words(found.tools)
+    unread = found.unread_splits
+    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, unread, columns, html, tools)
 
 
 def note_split(given: GivenPrompts) -> None:
@@ -162,6 +170,8 @@ def note_given(given: GivenPrompts | None) -> None:
     """Log what was read of a file of prompts."""
     if given is not None:
         note(given.line())
+        if given.tools:
+            note(given.tools)
         if given.unread:
             note(given.unread)
         warn_of_html(given.html, "prompts", IN_COMMAND)

@@ -111,6 +111,24 @@ def export(
             metavar="SHARE",
         ),
     ] = None,
+    test_similarity: Annotated[
+        float | None,
+        typer.Option(
+            "--test-similarity",
+            help="Keep prompts in one split whose letter 4-grams have this Jaccard similarity or more, such "
+            "as 0.5 for those of one template.",
+            metavar="S",
+        ),
+    ] = None,
+    test_by: Annotated[
+        str | None,
+        typer.Option(
+            "--test-by",
+            help="Keep prompts in one split that have the same value in this carried column, or with tags, a "
+            "tag in common.",
+            metavar="COLUMN",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Export a run that failed a gate; its card says so.")
     ] = False,
@@ -135,6 +153,7 @@ def export(
     from publius.models.export import ModelForm, export_model, is_training
     from publius.models.gguf import export_gguf
     from publius.runs.dataset import CONFIGURATIONS, export_run
+    from publius.runs.exporting.splitting import StayTogether
     from publius.runs.pairs.caveats import made_up_in
     from publius.runs.pairs.data_files import data_form
     from publius.runs.pairs.filters import PreferenceFilter
@@ -148,7 +167,12 @@ def export(
         {"--gguf": gguf, "--adapter": adapter or None, "--base": base},
         conditions,
     )
-    of_data = {"--format": format, "--test-share": test_share}
+    of_data = {
+        "--format": format,
+        "--test-share": test_share,
+        "--test-similarity": test_similarity,
+        "--test-by": test_by,
+    }
     if (model or labels or constitution or project) and any(value is not None for value in of_data.values()):
         given = " and ".join(option for option, value in of_data.items() if value is not None)
         raise typer.BadParameter(f"{given}: only for a data set")
@@ -182,6 +206,7 @@ def export(
             terms=terms,
             form=form_of_data,
             test_share=test_share,
+            together=StayTogether(test_similarity, test_by),
         )
         said = made_up_in(folder) if as_json else ""  # as text, the export itself warns of it
         emit(written_rows, as_json, exports.print_exported_run, made_up=said)

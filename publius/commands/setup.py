@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,6 +37,15 @@ def init(
     ] = None,
     columns: PromptFileColumns = None,
     html: HtmlOption = None,
+    tools: Annotated[
+        Literal["skip", "drop"] | None,
+        typer.Option(
+            metavar="skip|drop",
+            help="With --prompts: skip conversations with calls of tools, or drop the turns of tools and "
+            "read the rest; if not given, they are skipped.",
+            show_default=False,
+        ),
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,20 +91,15 @@ def init(
     if templates is not None:
         print_templates(templates, init_templates(templates))
     theirs = parse_columns(columns or [], "tags=MOOD")
-    if columns and prompts is None:
-        raise typer.BadParameter("--columns requires --prompts")
-    if html is not None and prompts is None:
-        raise typer.BadParameter("--html requires --prompts")
-    if where and prompts is None:
-        raise typer.BadParameter("--where requires --prompts")
-    if split and prompts is None:
-        raise typer.BadParameter("--split requires --prompts")
+    of_prompts = {"--columns": columns, "--html": html, "--tools": tools, "--where": where, "--split": split}
+    if prompts is None and (given_option := next((name for name, held in of_prompts.items() if held), None)):
+        raise typer.BadParameter(f"{given_option} requires --prompts")
     conditions = parse_conditions(where or [])
     splits: dict[str, str] | None = None
     if folder is not None:
         if prompts is not None:
             splits = parse_splits(split) if split else held_out_splits(prompts)
-            given = read_given(prompts, theirs, conditions, splits, html)
+            given = read_given(prompts, theirs, conditions, splits, html, tools)
             note_given(given)
             note_columns(given)
             if not split:
@@ -103,7 +107,9 @@ def init(
             note_split(given)
         print_project(
             folder,
-            init_project(folder, preset, OwnFiles(constitution, prompts, theirs, conditions, splits, html)),
+            init_project(
+                folder, preset, OwnFiles(constitution, prompts, theirs, conditions, splits, html, tools)
+            ),
             constitution,
             own_prompts=prompts is not None,
         )

@@ -22,7 +22,7 @@ from evaluation.gates.config import Gate, flattened
 from evaluation.refusals.prompts import BUILT_IN_PROMPTS
 from labelers.config import LabelConfig
 from prompts.conditions import WantedValue
-from prompts.sources import Duplicates, Html, may_be_on_hub
+from prompts.sources import Duplicates, Html, ToolTurns, may_be_on_hub
 from publius.config.bounds import unusable
 from publius.config.deadline import Deadline
 from publius.config.overrides import build_config, refuse_misplaced, with_overrides
@@ -96,7 +96,8 @@ class PromptsConfig(Section):
     spells (`"true"`, true). Rows left out are counted and listed, with the condition."""
     keep: tuple[str, ...] | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """Columns of yours to carry to the export, or paths into them such as `meta.topic`. Default: all that
-    are not read and have at most 1,000 characters on average; `[]` carries none."""
+    are not read and have at most 1,000 characters on average, but none named `annotator`; `[]` carries
+    none."""
     duplicates: Duplicates = Field(default="exact", json_schema_extra=ADDED)
     """Prompts to skip: `keep`, none; `exact`, those with the messages and tags of an earlier prompt (the same
     text with other tags is another case, under other principles); `normalised`, also those
@@ -108,6 +109,10 @@ class PromptsConfig(Section):
     """What becomes of HTML in prompts and given answers, as in exports of help desks: `text` reads it as the
     text that a browser shows (paragraphs and `<br>` are line breaks, other tags go, `&amp;` is `&`; code
     between backticks stays), `keep` leaves it. Default: it is kept, with a warning."""
+    tools: ToolTurns = Field(default="skip", json_schema_extra=ADDED)
+    """What becomes of conversations with calls of tools: `skip` leaves them out, `drop` reads them without
+    the turns that only call tools and without the tools' results. One whose last question was answered with
+    a tool, or of which no conversation is left, is skipped by both."""
 
 
 class SplitConfig(Section):

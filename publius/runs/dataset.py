@@ -26,7 +26,14 @@ from labelers.ai import AI_LABELER
 from labelers.crowd.votes import MACHINES
 from publius.config.card_terms import NO_TERMS, CardTerms
 from publius.config.stand_ins import warn_of_stand_ins
-from publius.runs.exporting.splitting import SPLITS, TestSplit, require_test_share
+from publius.runs.exporting.splitting import (
+    NEAR_ALONE,
+    SPLITS,
+    TEMPLATE_TWINS,
+    StayTogether,
+    TestSplit,
+    require_test_share,
+)
 from publius.runs.exporting.unpaired import UnpairedAnswers, preferences_by_prompt
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
@@ -41,9 +48,10 @@ from publius.runs.pairs.origins import where_from
 from publius.runs.pairs.people import outvoted_caveats, people_together, read_people
 from publius.runs.pairs.selection import RowSelection
 from publius.runs.pairs.unlabelled import require_preferences
-from publius.runs.parts.audited import audit_of
+from publius.runs.parts.audited import audit_of, other_wording
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
+from publius.sources.prompt_survey import columns_of_votes
 
 _Row = dict[str, Any]
 _Sample = tuple[tuple[Message, ...], _Row]
@@ -124,6 +132,14 @@ class ExportedRun:
     """The user's own columns of the prompts or pairs, which each row has."""
     alike: int = 0
     """Number of test prompts that resemble a training prompt by words that many prompts share."""
+    alike_from: float = TEMPLATE_TWINS
+    """Similarity from which they count, by all their letter grams."""
+    together: str = ""
+    """Which prompts are in one split beside near-duplicates."""
+    missed: str = ""
+    """A sentence if the test split has not the share that was asked for."""
+    audited_otherwise: str = ""
+    """A sentence if the labeler was audited under another wording of the constitution."""
     is_unaudited: bool = False
     """True if a model labelled pairs, and no audit of it was found."""
 
@@ -141,6 +157,7 @@ def export_run(
     terms: CardTerms = NO_TERMS,
     form: DataForm = "jsonl",
     test_share: float | None = None,
+    together: StayTogether = NEAR_ALONE,
 ) -> ExportedRun:
     """Write a run's data set to a new or empty folder; return the number of rows per configuration.
 
@@ -153,6 +170,7 @@ def export_run(
         form: the form of the data files, which have the same rows and columns in each.
         test_share: share of the prompts in the test split, 0 for none; if not given, 0.1 on average, or 0 if
             the run holds out no prompts.
+        together: which prompts are in one split beside near-duplicates.
 
     Raises:
         RunStateError: if the run has no preferences yet or nothing to export, or failed a gate, or the folder
@@ -169,12 +187,15 @@ def export_run(
     manifest["audit"] = audit_of(run, manifest)
     with whole_folder(to) as folder, RunReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
+        of_votes = columns_of_votes(carried)  # an older version carried them
+        carried = {name: dtype for name, dtype in carried.items() if name not in of_votes}
+        together.check(carried)
         selection = _selection(files, conditions)
         labellers, unpaired = LabelledBy(), UnpairedAnswers()
         rows = _all_rows(files, carried, selection, labellers, unpaired)
         holds_out = bool(files.config.split.test)
         passing = (p.prompt for p in files.preferences if conditions.reason(p) is None)
-        with TestSplit(files, test_share, passing, holds_out=holds_out) as test_split:
+        with TestSplit(files, test_share, passing, holds_out=holds_out, together=together) as test_split:
             counts = {
                 name: _write(folder / name, config, test_split, form, _columns(name, carried))
                 for name, config in rows.items()
@@ -194,6 +215,9 @@ def export_run(
             counts,
             test_split.prompts,
             alike,
+            test_split.alike_from,
+            together.in_words(),
+            test_split.missed(),
             "" if test_split.is_exact else f"{test_split.share:.3g}",
             _features(counts, carried if form == "parquet" else _loaded_as_written(files, carried)),
             OWN_COLUMNS,
@@ -225,6 +249,10 @@ def export_run(
         terms,
         carried=tuple(carried),
         alike=alike,
+        alike_from=test_split.alike_from,
+        together=together.in_words(),
+        missed=test_split.missed(),
+        audited_otherwise=other_wording(manifest) if ai_labels else "",
         is_unaudited=ai_labels and not manifest["audit"] and "labeler" not in stand_ins,
     )
 

@@ -48,6 +48,8 @@ class OwnFiles:
     """The data set's split for each one of the run, as in `prompts.split`."""
     html: str | None = None
     """What becomes of HTML in the prompts, as in `prompts.html`."""
+    tools: str | None = None
+    """What becomes of conversations with calls of tools, as in `prompts.tools`."""
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET, own: OwnFiles | None = None) -> list[Path]:
@@ -139,7 +141,9 @@ def _with_own_files(run_file: str, folder: Path, own: OwnFiles) -> str:
         where = f", where: {yaml_flow(dict(own.where))}" if own.where else ""
         split = f", split: {yaml_flow(dict(own.split))}" if own.split else ""
         html = f", html: {own.html}" if own.html else ""
-        line = f"prompts: {{path: {path}, limit: {OWN_LIMIT}{split}{columns}{where}{html}}}   # limit: {_FEW}"
+        tools = f", tools: {own.tools}" if own.tools else ""
+        rest = f"{split}{columns}{where}{html}{tools}"
+        line = f"prompts: {{path: {path}, limit: {OWN_LIMIT}{rest}}}   # limit: {_FEW}"
         run_file = re.sub(r"(?m)^prompts: \{path: prompts\.jsonl.*$", lambda _: line, run_file)
         run_file = re.sub(r"On the \d+ test prompts", "On the test prompts", run_file)
     return run_file.replace("name: demo\n", f"name: {_run_name(folder)}\n", 1)

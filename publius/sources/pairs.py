@@ -35,6 +35,7 @@ from publius.sources.prompt_survey import ColumnSurvey
 from publius.sources.prompts import PromptSource
 from publius.sources.rows import DataSource, with_split
 from publius.sources.texts.html import HtmlSeen, asked_texts, pair_as_text
+from publius.sources.texts.tools import reason_with_setting, row_without_tools
 from publius.sources.unusable import nothing_usable, suggested_pair_columns
 from training.examples import ExcludedExample
 
@@ -76,6 +77,8 @@ class PairRow:
     skipped: tuple[Skipped, ...] = ()
     """Parts of the row that are not used; without pairs, the first is the reason."""
     rows: int = 1
+    tools: int = 0
+    """Number of tool turns that were left out."""
 
 
 @dataclass
@@ -92,6 +95,8 @@ class PairSurvey(ColumnSurvey):
     repeated: RepeatedAnswers = field(default_factory=RepeatedAnswers)
     html: HtmlSeen = field(default_factory=HtmlSeen)
     """How many pairs have HTML."""
+    tools: Counter[int] = field(default_factory=Counter)
+    """Rows by the number of tool turns that were left out of each."""
     unused: dict[str, None] = field(default_factory=dict)
     """Columns of the file's own labels, which are not used."""
 
@@ -99,6 +104,7 @@ class PairSurvey(ColumnSurvey):
         """Count one row."""
         self.rows += row.rows
         self.pairs += len(row.pairs)
+        self.tools.update([row.tools] if row.tools and row.pairs else [])
         cells = row.values.items()
         self.unused |= {n: None for n, cell in cells if n in _OF_LABELS & row.read and not is_missing(cell)}
         self.judged += sum(pair.better is not None for pair in row.pairs)
@@ -149,26 +155,35 @@ def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[
     data = with_split(DataSource(str(source.path), source.subset, _one_split(source)))
     names = ColumnNames(dict(source.columns))
     meeting = RowsMeeting(source.where)
-    rows = meeting.of(label_rows(data))
+    unusable: deque[PairRow] = deque()
+    lost: dict[int, int] = {}
+    met = meeting.of(label_rows(data))
+    rows = _tool_free(met, unusable, data.path, lost) if source.tools == "drop" else met
     first = list(islice(rows, _PEEKED))
-    if meeting.left and not first:
-        yield from _left_out(meeting.left, data.path)
+    if (meeting.left or unusable) and not first:
+        yield from _left_out(meeting.left, unusable, data.path)
         return
     names.check_columns(None, "label --pairs", [row.values for row in first])  # before a format is missed
     reader = _reader_of(names, first, data, verdicts=verdicts)
     names.check(reader, first)
-    again = lambda: names.applied(RowsMeeting(source.where).of(label_rows(data)))  # noqa: E731
+    again = lambda: names.applied(_again(data, source))  # noqa: E731
     seen: dict[int, Mapping[str, Any]] = {}
     applied = without_empty_column(names.applied(_kept(chain(first, rows), seen)), "p_chosen", again)
     for labels in reader.read(applied):
-        yield from _left_out(meeting.left, data.path)
+        yield from _left_out(meeting.left, unusable, data.path)
         if source.html == "text":
             labels = replace(labels, pairs=tuple(map(pair_as_text, labels.pairs)))
+        skipped = tuple(
+            s._replace(reason=reason_with_setting(s.reason, source.tools)) for s in labels.skipped
+        )
+        labels = replace(labels, skipped=skipped)
+        dropped = max(lost.pop(number, 0) for number in labels.rows)
         together = [seen.pop(number, {}) for number in labels.rows]
         values = together[0]
         read = frozenset(values) if reader.columns is None else reader.columns | names.read
-        yield _pair_row(labels, _place(data.path, labels.rows[0]), values, read, _stem(data.path))
-    yield from _left_out(meeting.left, data.path)
+        made = _pair_row(labels, _place(data.path, labels.rows[0]), values, read, _stem(data.path))
+        yield replace(made, tools=dropped) if dropped else made
+    yield from _left_out(meeting.left, unusable, data.path)
 
 
 def _one_split(source: PromptSource) -> str | None:
@@ -182,11 +197,38 @@ def _one_split(source: PromptSource) -> str | None:
     return source.split
 
 
-def _left_out(left: deque[tuple[Row, str]], path: Path) -> Iterator[PairRow]:
-    """Yield the rows that do not meet the conditions, each with the reason, until none is left."""
+def _left_out(left: deque[tuple[Row, str]], unusable: deque[PairRow], path: Path) -> Iterator[PairRow]:
+    """Yield the rows left out by conditions or as unusable, each with the reason, until none is left."""
     while left:
         row, why = left.popleft()
         yield PairRow(_place(path, row.number), row.values, frozenset(), (), (Skipped(why),))
+    while unusable:
+        yield unusable.popleft()
+
+
+def _again(data: DataSource, source: PromptSource) -> Iterator[Row]:
+    rows = RowsMeeting(source.where).of(label_rows(data))
+    return _tool_free(rows, None, data.path, {}) if source.tools == "drop" else rows
+
+
+def _tool_free(
+    rows: Iterable[Row], left: deque[PairRow] | None, path: Path, lost: dict[int, int]
+) -> Iterator[Row]:
+    """Yield the rows without tool turns, whose number is in `lost`; append unusable rows to `left`."""
+    for row in rows:
+        if not isinstance(row.values, Mapping):
+            yield row
+            continue
+        try:
+            values, dropped = row_without_tools(row.values)
+        except RequestError as error:
+            if left is not None:
+                skipped = Skipped(error.reason, error.detail)
+                left.append(PairRow(_place(path, row.number), row.values, frozenset(), (), (skipped,)))
+            continue
+        if dropped:
+            lost[row.number] = dropped
+        yield replace(row, values=values) if dropped else row
 
 
 def _reader_of(names: ColumnNames, first: list[Row], data: DataSource, *, verdicts: bool) -> LabelSource:

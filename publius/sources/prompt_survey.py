@@ -81,6 +81,16 @@ class ColumnUse:
             self.characters += len(_encodable(value) or "")
 
 
+_OF_GOLD = ("p_a", "votes", "voted")
+"""Columns of `publius agreement --to` that say how people voted, and who of them."""
+_ANNOTATOR = "annotator"
+
+
+def columns_of_votes(columns: Collection[str]) -> frozenset[str]:
+    """Return the columns in which Publius itself wrote people's votes, which no data set is to have."""
+    return frozenset({"id", *_OF_GOLD} if columns and {*_OF_GOLD} <= set(columns) else ())
+
+
 @dataclass
 class ColumnSurvey:
     """The user's columns in a data set."""
@@ -106,7 +116,9 @@ class ColumnSurvey:
             keep: the columns; None for all short ones that are not read.
         """
         if keep is None:
-            keep = [name for name, use in self.columns.items() if use.is_short and not use.read]
+            of_people = {*columns_of_votes(self.columns), _ANNOTATOR}
+            short = (name for name, use in self.columns.items() if use.is_short and not use.read)
+            keep = [name for name in short if name not in of_people]
         return {name: self.columns[name].dtype if name in self.columns else "string" for name in keep}
 
     def unread(self, carried: Collection[str]) -> list[str]:
@@ -122,7 +134,13 @@ class ColumnSurvey:
     def require_columns(self, keep: Sequence[str]) -> None:
         """Raise ConfigError for a column in `prompts.keep` or `prompts.where` that no row has."""
         self.where.check(list(self.columns))
+        of_people = columns_of_votes(self.columns) - {"id"}
         for name in keep:
+            if name in of_people:
+                what = (
+                    f"{name} holds people's votes, as publius agreement --to wrote them, and is never carried"
+                )
+                raise ConfigError(what, where="prompts.keep", accepted="other columns of the file")
             if self.columns and name not in self.columns:
                 _refuse_column("prompts.keep", name, self)
 
@@ -147,6 +165,8 @@ class PromptSurvey(ColumnSurvey):
     """In one line, the splits of the data set that are not read; empty if there are none."""
     html: HtmlSeen = field(default_factory=HtmlSeen)
     """How many prompts have HTML."""
+    tools: Counter[int] = field(default_factory=Counter)
+    """Rows by the number of tool turns that were left out of each."""
     absent: set[str] | None = None
     """Our names of mapped columns that no row has."""
 
@@ -166,6 +186,7 @@ class PromptSurvey(ColumnSurvey):
             self.split_names.update([row.parsed.split_name] if row.parsed.split_name else [])
             self.html.add(asked_texts(row.parsed.prompt))
             self.grams.add(compared_text(row.parsed.prompt))
+            self.tools.update([row.tools] if row.tools else [])
             read = row.parsed.read
         self.count_columns(row.values, frozenset(read))
 

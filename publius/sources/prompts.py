@@ -27,7 +27,7 @@ from labelers.formats.prompt_columns import refuse_media
 from labelers.formats.source import Row
 from prompts.conditions import Conditions, condition_columns, unmet_condition
 from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
-from prompts.sources import Html, may_be_on_hub
+from prompts.sources import Html, ToolTurns, may_be_on_hub
 from publius.sources.asked_rows import asked_of_row
 from publius.sources.column_names import ColumnNames, at_paths, top_column
 from publius.sources.rows import DataSource, SourceRow, read_rows, with_split
@@ -35,6 +35,7 @@ from publius.sources.splits.own_column import ALL_SPLITS, with_split_of_run
 from publius.sources.texts.chat_exports import NOT_MESSAGES
 from publius.sources.texts.html import READ_AS_TEXT, prompt_as_text
 from publius.sources.texts.lines import text_rows
+from publius.sources.texts.tools import reason_with_setting, row_without_tools
 
 PROMPT_FORMS = (
     "a .jsonl, .json, .yaml, .csv, .tsv, .txt (each also .gz) or .parquet file, a data set folder, or a "
@@ -83,6 +84,11 @@ class PromptSource(Protocol):
         """What becomes of HTML in the texts; None to keep it, with a warning."""
         ...
 
+    @property
+    def tools(self) -> ToolTurns | None:
+        """What becomes of conversations with calls of tools; None to skip them where that is no setting."""
+        ...
+
 
 @dataclass(frozen=True)
 class PromptFile:
@@ -95,6 +101,7 @@ class PromptFile:
     where: Conditions = field(default_factory=dict)
     keep: Sequence[str] | None = None
     html: Html | None = None
+    tools: ToolTurns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,8 @@ class PromptRow:
     detail: str = ""
     absent: frozenset[str] = frozenset()
     """Our names of mapped columns that the row does not have."""
+    tools: int = 0
+    """Number of tool turns that were left out of its conversation."""
 
 
 def read_prompts(source: PromptSource | Path | str) -> Iterator[Prompt]:
@@ -153,15 +162,19 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
         if unmet is not None:
             yield PromptRow(raw.place, raw.values, None, unmet, absent=absent)
             continue
+        dropped = 0
         try:
             first = _prompt_columns(source.columns, absent)
+            if source.tools == "drop":
+                values, dropped = row_without_tools(values)
             refuse_media(values)
             if own_splits is not None:
                 values = with_split_of_run(values, own_splits)
             asked = partial(asked_of_row, first=first)
             parsed = prompt_of_row(values, name, asked, source.columns, is_table=from_table)
         except RequestError as error:
-            yield PromptRow(raw.place, raw.values, None, error.reason, error.detail, absent)
+            reason = reason_with_setting(error.reason, source.tools)
+            yield PromptRow(raw.place, raw.values, None, reason, error.detail, absent)
             continue
         if raw.split is not None:
             prompt = parsed.prompt.model_copy(update={"split": raw.split})
@@ -170,7 +183,7 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
         if source.html == "text" and (shown := prompt_as_text(parsed.prompt)) is not parsed.prompt:
             parsed = parsed._replace(prompt=shown, note=parsed.note or READ_AS_TEXT)
         read = frozenset(top_column(source.columns.get(column, column), raw.values) for column in parsed.read)
-        yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent)
+        yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent, tools=dropped)
 
 
 def digest_of(source: PromptSource) -> str:

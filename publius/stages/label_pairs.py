@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from publius.sources.pairs import PairSurvey, read_pair_rows, survey_pairs
 from publius.sources.prompt_survey import carried_values, described_detail, described_row
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.texts.html import warn_of_html
+from publius.sources.texts.tools import tools_in_words
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PROMPTS_SUMMARY, described_columns
 from publius.stages.runner import StagePlan, run_plan
@@ -90,9 +91,11 @@ def _under_run_file(
     request: PairsRequest, run_file: Path, prompts: str | dict[str, Any], make: EngineMaker
 ) -> RunOutcome:
     """Judge the pairs of a file with the constitution, the models and the settings of a run file."""
-    values = load_run_config(run_file, request.overrides).model_dump(mode="json", by_alias=True)
+    own = load_run_config(run_file, request.overrides)
+    wanted = own.prompts.keep  # what its author lets out of the project, of these rows too
+    values = own.model_dump(mode="json", by_alias=True)
     values["name"] = f"{values['name']}-pairs"
-    values["prompts"] = prompts  # what the run file says of its own prompts is not about these rows
+    values["prompts"] = prompts  # the rest of what the run file says of its prompts is not about these rows
     if request.constitution is not None:
         values["constitution"] = request.constitution
     if request.model is not None:
@@ -102,6 +105,10 @@ def _under_run_file(
     config = build_run_config(values, of_rows)
     ingestion = PairIngestion(config.prompts)
     ingestion.check()
+    if wanted is not None and config.prompts.keep is None:
+        kept = tuple(name for name in wanted if name in ingestion.columns)
+        config = config.model_copy(update={"prompts": config.prompts.model_copy(update={"keep": kept})})
+        ingestion = PairIngestion(config.prompts)
     return _labelled(config, request.project or run_file.resolve().parent, ingestion, make)
 
 
@@ -200,6 +207,11 @@ class PairIngestion:
         """Read the whole file. Raises DataError or ConfigError if a run cannot use it."""
         _ = self._survey
 
+    @property
+    def columns(self) -> Collection[str]:
+        """The columns of the file."""
+        return self._survey.columns
+
     def __call__(self, run: Run) -> None:
         """Write the pairs to the run as the compare stage does; exclude rows and repeats with the reason."""
         recorded = run.manifest["stages"].get(_COMPARE)
@@ -224,9 +236,12 @@ class PairIngestion:
                         # a row may have a pair once for each aspect that it is rated in
                         run.exclude(_COMPARE, own, _DUPLICATE, f"{described} repeats {first}")
                     run.comparisons.append(pair.comparison)
-        run.manifest[PROMPTS_SUMMARY] = {"rows": self._survey.rows, **self._carry(run)}
+        run.manifest[PROMPTS_SUMMARY] = {"rows": self._survey.rows, **self._tools(), **self._carry(run)}
         run.record_stage(_COMPARE, len(run.comparisons), RequestCounts(), 0.0)
         self._report(run.manifest[PROMPTS_SUMMARY], run.excluded(_COMPARE))
+
+    def _tools(self) -> dict[str, Any]:
+        return {"tools": tools_in_words(self._survey.tools)} if self._survey.tools else {}
 
     def _carry(self, run: Run) -> dict[str, Any]:
         """Write the carried columns of the pairs, if there are any; return what the manifest holds."""
@@ -272,6 +287,8 @@ class PairIngestion:
             note(f"pairs: {unread}")
         for line in described_columns(summary):
             note(f"pairs: {line}")
+        if self._survey.tools:
+            note(f"pairs: {tools_in_words(self._survey.tools)}")
         if source.html is None:
             warn_of_html(self._survey.html, "pairs", "--set prompts.html=text; keep leaves this warning out")
         if repeated := self._survey.repeated.line():

@@ -25,6 +25,7 @@ from publius.sources.prompt_survey import (
 )
 from publius.sources.prompts import PromptRow, read_prompt_rows
 from publius.sources.texts.html import IN_RUN_FILE, warn_of_html
+from publius.sources.texts.tools import tools_in_words
 
 PROMPTS_SUMMARY = "prompts"
 """Key of the summary of the import in the manifest."""
@@ -89,6 +90,7 @@ class PromptIngestion:
             "near_duplicates": near,
             "splits": {name: splits[name] for name in self._split.shares()},
             "unreadable": dict(self._survey.lost),
+            **({"tools": tools_in_words(self._survey.tools)} if self._survey.tools else {}),
             **self._carry(run),
         }
         run.record_prompts()
@@ -221,6 +223,8 @@ def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]
     note(f"prompts: {splits_in_words(summary['splits'])}")
     if found.unread_splits:
         note(f"prompts: {found.unread_splits}")
+    if found.tools:
+        note(f"prompts: {tools_in_words(found.tools)}")
     for how, rows in found.notes.items():
         note(f"prompts: {counted(rows, 'row')}: {how}")
     for name, ours in found.misspelt().items():

@@ -33,12 +33,15 @@ def print_exported_run(exported: ExportedRun) -> None:
         out.print(f"{name:<12}{count:>8,} {'row' if count == 1 else 'rows'}{f' ({parts})' if parts else ''}")
     if len(exported.prompts) > 1:
         out.print(_prompts_of(exported))
+    if exported.missed:
+        warn(exported.missed)
     if exported.alike:
         test = counted(exported.prompts["test"], "test prompt")
         verb = "resembles" if exported.alike == 1 else "resemble"
-        out.print(
+        warn(
             f"{exported.alike:,} of {test} {verb} a training prompt in words that many prompts share, "
-            "as those of a template do"
+            f"as those of a template do; --test-similarity {exported.alike_from:g} or --test-by COLUMN "
+            "keeps such prompts in one split"
         )
     for name, reasons in exported.left_out.items():
         for reason, left_out in reasons.items():
@@ -46,7 +49,7 @@ def print_exported_run(exported: ExportedRun) -> None:
     if exported.contested:
         answers = counted(exported.contested, "answer")
         out.print(f"kto: {answers} chosen in one pair and rejected in another, labelled by the mean p")
-    for sentence in exported.turned:
+    for sentence in (*exported.turned, *filter(None, [exported.audited_otherwise])):
         warn(sentence)
     folder = json.dumps(str(exported.folder), ensure_ascii=False)
     first = next((name for name in _MAIN if name in written), None)
@@ -74,7 +77,8 @@ def _note_card(exported: ExportedRun) -> None:
 def _prompts_of(exported: ExportedRun) -> str:
     """Return how many prompts each split has."""
     parts = ", ".join(f"{counted(exported.prompts[split], 'prompt')} in {split}" for split in SPLITS)
-    return f"{parts}; near-duplicates of each other are in one split"
+    too = f", and {exported.together}" if exported.together else ""
+    return f"{parts}; near-duplicates of each other{too} are in one split"
 
 
 def print_exported_model(exported: ExportedModel) -> None:

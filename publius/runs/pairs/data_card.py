@@ -13,11 +13,10 @@ from evaluation.judges.report import audit_card
 from labelers.crowd.votes import MACHINES
 from publius.config.card_terms import CardTerms
 from publius.config.stand_ins import stand_ins_section
+from publius.runs.manifest import has_given_answers
 from publius.runs.pairs.data_files import DataForm
 from publius.runs.pairs.labelled_by import LabelSourceCounts
 from publius.runs.pairs.unpaired import all_left_out
-
-_POLICY = "policy"
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,12 @@ class DataCardFacts:
     """Number of prompts by split."""
     alike: int
     """Number of test prompts that resemble a training prompt by words that many prompts share."""
+    alike_from: float
+    """Similarity from which they count."""
+    together: str
+    """Which prompts are in one split beside near-duplicates; empty without any."""
+    missed: str
+    """A sentence if the test split has not the share that was asked for."""
     mean_test_share: str
     """Share of the prompts in the test split on average; empty if it is the one that was asked for."""
     features: str
@@ -71,6 +76,9 @@ def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts)
         excluded=excluded,
         prompts=facts.prompts,
         alike=facts.alike,
+        alike_from=f"{facts.alike_from:g}",
+        together=escaped(facts.together),
+        missed=escaped(facts.missed),
         mean_test_share=facts.mean_test_share,
         own_columns=facts.own_columns,
         carried=[code_span(name) for name in facts.carried],
@@ -106,8 +114,7 @@ def of_whom(sources: Sequence[LabelSourceCounts]) -> str:
 
 def is_given_pairs(manifest: Mapping[str, Any]) -> bool:
     """Return True if the answers are pairs of the user's own, and not from this run or another one."""
-    played = manifest.get("identity", {}).get("models", {})
-    return bool(played) and _POLICY not in played and "rows" in (manifest.get("prompts") or {})
+    return has_given_answers(manifest) and "rows" in (manifest.get("prompts") or {})
 
 
 def _models(manifest: Mapping[str, Any], *, is_given: bool) -> dict[str, str]:

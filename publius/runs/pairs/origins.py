@@ -70,6 +70,8 @@ def _prompts(config: RunConfig, manifest: Mapping[str, Any], what: str) -> str:
     if "records" in entry:
         used = counted(entry["records"], what.lower()[:-1])
         parts.append(f"{used} used{_left_out(entry.get('left_out', {}))}")
+    if lost := (manifest.get("prompts") or {}).get("tools"):
+        parts[-1] += f"; {lost}"
     return f"{', '.join(parts)}."
 
 

@@ -123,14 +123,23 @@ def test_card_and_summary_count_the_test_prompts_that_resemble_training_prompts(
 ):
     folder, _ = exported
     (run,) = (folder.parent / "runs").iterdir()
+    monkeypatch.setattr(TestSplit, "alike", lambda _: 0)
     export_run(run, tmp_path / "distinct", test_share=0.5)
     card = (tmp_path / "distinct" / "README.md").read_text()
-    assert "may be on both sides:\nno test prompt resembles a training prompt if all grams count." in card
-    monkeypatch.setattr(TestSplit, "alike", lambda _: 2)
-    said = here("export", run, "--to", tmp_path / "alike", "--test-share", 0.5).stdout
-    assert "2 of 18 test prompts resemble a training prompt" in " ".join(said.split())
+    assert "No test prompt has a similarity of 0.5 or more to a training prompt if all grams count." in card
+    monkeypatch.undo()
+    said = here("export", run, "--to", tmp_path / "alike", "--test-share", 0.5).stderr
+    assert "18 of 18 test prompts resemble a training prompt" in said  # all are of one template
+    assert "--test-similarity 0.5 or --test-by COLUMN keeps such prompts in one split" in said
     card = (tmp_path / "alike" / "README.md").read_text()
-    assert "**2 of the 18 test prompts resemble a training prompt** if all grams count." in card
+    assert "**18 of the 18 test prompts resemble a training prompt** (a similarity of at least 0.5" in card
+    done = here("export", run, "--to", tmp_path / "one", "--test-share", 0.5, "--test-similarity", 0.5)
+    missed = (
+        "the test split has no prompt for a share of 0.5: groups of prompts that stay together are not "
+        "divided, and the smallest has 35 of 35"
+    )
+    assert f"warning: {missed}" in done.stderr
+    assert missed in (tmp_path / "one" / "README.md").read_text()
 
 
 def test_each_answer_of_a_pair_is_a_labelled_row_and_kto_is_no_form(exported, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from core.records import Comparison, Message, Prompt
 from publius.labels.sources import gold_questions
 from publius.runs.dataset import OWN_COLUMNS, export_run
 from publius.runs.manifest import read_manifest
+from publius.runs.pairs.caveats import scripted_roles
 from publius.stages.label_pairs import PairsRequest, label_pairs
 from publius.stages.outcome import principles_per_pair
 from publius.stages.runner import RunRequest, execute
@@ -98,6 +100,91 @@ def test_card_says_where_pairs_answers_and_votes_are_from(tmp_path: Path):
     assert "Given answers, by origin: `bot-v1` (4), `bot-v2` (4)." in card
     votes = f"`p25.jsonl`, digest `{digest}`, 4 judgments; 1 dropped at the import: {same_answers}."
     assert votes in unescaped(card)
+
+
+def gold_of_people(folder: Path) -> Path:
+    """Votes of three people, as `publius agreement --to` writes them."""
+    rows = [ticket(n, best="b" if who != "Cleo" else "a", who=who) for n in range(4) for who in PEOPLE]
+    mapped = NAMES | {"verdict": "best", "annotator": "who"}
+    named = ",".join(f"{ours}={theirs}" for ours, theirs in mapped.items())
+    votes = lines(folder / "votes.jsonl", rows)
+    for command in (
+        ("import", "labels", votes, "--to", folder / "people", "--columns", named),
+        ("agreement", folder / "people", "--to", folder / "gold.jsonl"),
+    ):
+        done = here(*command)
+        assert done.returncode == 0, done.stderr
+    return folder / "gold.jsonl"
+
+
+PEOPLE = ("Anneliese", "Bartholomew", "Cleo")
+
+
+def test_who_voted_what_in_our_own_gold_form_is_never_carried_to_a_data_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    gold = gold_of_people(tmp_path)
+    assert "Anneliese" in gold.read_text()
+    folder = labelled(gold)
+    assert "columns carried" not in caplog.text
+    export_run(folder, tmp_path / "data")
+    for path in (path for path in (tmp_path / "data").rglob("*") if path.is_file()):
+        assert not any(name in path.read_text() for name in PEOPLE), path
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "Names of annotators are not in the data set." in card
+    with pytest.raises(ConfigError, match="voted holds people's votes"):
+        labelled(gold, None, "prompts.keep=[voted]")
+    manifest = json.loads((folder / "manifest.json").read_text())  # as an older version left it
+    manifest["prompts"]["carried"] = {"id": "string", "p_a": "float64", "votes": "int64", "voted": "string"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert export_run(folder, tmp_path / "again").carried == ()
+
+
+def test_the_columns_that_a_run_file_keeps_are_those_of_its_pairs_too(tmp_path: Path):
+    run_file = write_project(tmp_path, 2, RUN.replace("prompts: prompts.jsonl", KEEPS))
+    rows = [ticket(n, mail=f"ann{n}@example.org", annotator="Ann") for n in range(3)]
+    pairs = lines(tmp_path / "pairs.jsonl", rows)
+    request = PairsRequest(pairs, run_file=run_file, columns=NAMES)
+    folder = label_pairs(request, Recorder()).folder
+    assert list(read_manifest(folder)["prompts"]["carried"]) == ["ticket"]
+    assert "example.org" not in (folder / "prompt_columns.jsonl").read_text()
+    other = replace(request, overrides=("prompts.keep=[mail]",))
+    assert list(read_manifest(label_pairs(other, Recorder()).folder)["prompts"]["carried"]) == ["mail"]
+    run_file.write_text(RUN)
+    carried = read_manifest(label_pairs(request, Recorder()).folder)["prompts"]["carried"]
+    assert list(carried) == ["ticket", "mail"]  # all but who judged
+
+
+KEEPS = "prompts: {path: prompts.jsonl, keep: [conversation, ticket]}"
+
+
+def test_nothing_is_made_up_where_checks_alone_judge_given_pairs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    pairs = lines(tmp_path / "pairs.jsonl", [ticket(n) for n in range(4)])
+    folder = labelled(pairs, NAMES, "label.principles=0")
+    assert scripted_roles(folder, read_manifest(folder)) == ()
+    export_run(folder, tmp_path / "data")
+    shown = here("show", folder)
+    assert shown.returncode == 0, shown.stderr
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "scripted" not in card + caplog.text + shown.stdout
+    assert "Preferences between given answers" in card
+    judged = labelled(pairs, NAMES)
+    assert scripted_roles(judged, read_manifest(judged)) == ("labeler",)
+    again = label_pairs(PairsRequest(judged, overrides=("label.principles=0",)), Recorder()).folder
+    assert scripted_roles(again, read_manifest(again)) == ()
+
+
+def test_only_the_roles_that_wrote_or_judged_something_are_said_to_be_scripted(tmp_path: Path):
+    settings = "compare: {from: base}\ntrain: []\n"
+    run_file = write_project(tmp_path, 4, RUN.replace("rounds: 2", "rounds: 0") + settings)
+    folder = execute(RunRequest(run_file), Recorder()).folder
+    assert scripted_roles(folder, read_manifest(folder)) == ("policy", "labeler")  # no critic: no critiques
+    checked = execute(RunRequest(run_file, overrides=("label.principles=0",)), Recorder()).folder
+    assert scripted_roles(checked, read_manifest(checked)) == ("policy",)
+    again = label_pairs(PairsRequest(checked), Recorder()).folder
+    assert scripted_roles(again, read_manifest(again)) == ("policy",)
 
 
 def test_votes_that_a_hard_rule_turns_round_are_said_by_every_command(tmp_path: Path):

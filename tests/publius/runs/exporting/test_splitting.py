@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from core.records import Comparison, Message, Prompt
+from core.records import Comparison, Message, Prompt, PromptColumns
 from core.store.record_store import RecordStore
-from publius.runs.exporting.splitting import TestSplit
+from publius.runs.exporting.splitting import NEAR_ALONE, StayTogether, TestSplit
 from publius.runs.records import RunFiles
 
 TOPICS = [
@@ -98,6 +98,56 @@ def test_test_prompts_like_training_prompts_in_a_shared_template_are_counted(tmp
     with TestSplit(files_of(tmp_path / "one side", cooked), 0) as split:
         assert {split.split_of(prompt.messages) for prompt in cooked} == {"train"}
         assert split.alike() == 0
+
+
+PLACES = ("Tallinn", "Kyoto", "Lisbon", "Bergen", "Ghent", "Quito")
+ASKED = ("What is there to do in {} with small kids when it rains?", "Can I bring my dog on the train to {}?",
+         "Do I need a visa for {}?", "My flight to {} was cancelled. What can I ask for?")  # fmt: skip
+
+
+def test_prompts_of_a_template_stay_together_by_their_similarity_or_a_column(tmp_path: Path):
+    prompts = [asked(template.format(place)) for template in ASKED for place in PLACES]
+    files = files_of(tmp_path / "run", prompts)
+    for prompt, template in zip(prompts, (t for t in ASKED for _ in PLACES), strict=True):
+        files.prompt_columns.append(PromptColumns(id=prompt.id, row="1", columns={"form": template}))
+    for together in (NEAR_ALONE, StayTogether(similarity=0.5), StayTogether(by="form")):
+        every = (prompt.messages for prompt in prompts)
+        with TestSplit(files, 0.25, every, together=together) as split:
+            found = [split.split_of(prompt.messages) for prompt in prompts]
+            sides = {frozenset(found[start : start + 6]) for start in range(0, 24, 6)}
+            assert found.count("test") == 6
+            assert split.missed() == ""
+            if together is NEAR_ALONE:
+                assert frozenset({"train", "test"}) in sides
+                assert split.alike() > 0
+            else:
+                assert sides == {frozenset({"train"}), frozenset({"test"})}
+                assert split.alike() == 0
+    with TestSplit(files, 0.1, (p.messages for p in prompts), together=together) as split:
+        assert {split.split_of(prompt.messages) for prompt in prompts} == {"train"}
+        assert split.missed().endswith("are not divided, and the smallest has 6 of 24")
+    with TestSplit(files, 0.15, (p.messages for p in prompts), together=together) as split:
+        assert [split.split_of(prompt.messages) for prompt in prompts].count("test") == 6
+        assert "has 6 of 24 prompts (25%) for a share of 0.15" in split.missed()
+
+
+def test_prompts_with_a_tag_in_common_stay_together(tmp_path: Path):
+    tags = [("travel",), ("travel", "rain"), ("rain",), ("pets",), ("pets",), ()]
+    prompts = [
+        Prompt.of(asked(f"Help me with {t}.").messages, tags=g) for t, g in zip(TOPICS, tags, strict=False)
+    ]
+    files = files_of(tmp_path / "run", prompts)
+    for share in (0.2, 0.5, 0.8):
+        together = StayTogether(by="tags")
+        with TestSplit(files, share, (prompt.messages for prompt in prompts), together=together) as split:
+            found = [split.split_of(prompt.messages) for prompt in prompts]
+        assert len(set(found[:3])) == len(set(found[3:5])) == 1
+
+
+@pytest.mark.parametrize("together", [StayTogether(0.0), StayTogether(1.5), StayTogether(by="form")])
+def test_a_column_that_no_row_carries_and_a_similarity_out_of_range_are_refused(together: StayTogether):
+    with pytest.raises(ConfigError, match=r"--test-(by|similarity): (no column 'form' is carried|found)"):
+        together.check(["ticket"])
 
 
 def test_a_given_share_is_taken_as_exactly_as_the_groups_allow(tmp_path: Path):
