@@ -70,7 +70,7 @@ class PrincipleOutcome:
     matched: tuple[str, ...] = ()
     """The texts of the reply that a forbidden pattern matches."""
     explained: str | None = None
-    """The finding for people: of a pattern what it matched, or what it lacks behind the principle's text."""
+    """The finding for people: of a pattern what it matched, or behind the principle's text that nothing fits."""
     p: float | None = None
     """Probability that the reply follows the principle, by the model."""
 

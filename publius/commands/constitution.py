@@ -81,7 +81,8 @@ def try_(
         bool,
         typer.Option(
             "--worst",
-            help="Criticise under the rule whose check the answer fails most, without one under a rule "
+            help="Criticise under the rule whose check the answer fails most (of equals under a hard rule, "
+            "then under the weightiest), without one under a rule "
             "without a check, and under none that it keeps (runs: critique.principles=worst with "
             "critique.early_stop=checks).",
         ),

@@ -463,3 +463,32 @@ def test_a_page_shows_rules_by_how_often_they_are_broken_cases_and_words_with_al
     assert "path already exists" in again.stderr
     assert "--long requires --to FILE.csv" in here(*asked, "b.html", "--long").stderr
     assert "or of an .html or .md file" in here(*asked, "b.pdf").stderr
+
+
+NUMBER_FIRST = r"""name: desk
+principles:
+- {id: number, text: The reply begins with the number., check: {kind: regex, value: '\A\W*(?:Call )?0800'}}
+"""
+
+
+def test_a_pattern_that_found_nothing_is_said_in_words_beside_the_rule_and_is_in_json_alone(folder: Path):
+    (folder / "rules.yaml").write_text(NUMBER_FIRST, encoding="utf-8")
+    (folder / "r.csv").write_text("prompt,reply\nGas!,Hello.\n", encoding="utf-8")
+    nothing = "nothing in it fits the rule's pattern"
+    asked = ("check", "rules.yaml", "--replies", "r.csv")
+    for name in ("t.csv", "t.html", "t.md"):
+        assert here(*asked, "--to", name).returncode == 1
+        written = html.unescape((folder / name).read_text(encoding="utf-8-sig"))
+        assert nothing in written.replace("\\", "")
+        assert r"\A" not in written
+    (wide,) = cells(folder / "t.csv")
+    assert wide["found"] == f"number: The reply begins with the number: {nothing}"
+    assert here(*asked, "--to", "long.csv", "--long").returncode == 1
+    (long,) = cells(folder / "long.csv")
+    assert (long["rule_text"], long["found"]) == ("The reply begins with the number.", nothing)
+    (folder / "reply.txt").write_text("Hello.", encoding="utf-8")
+    for printed in (here(*asked).stdout, here("check", "rules.yaml", "--reply", "reply.txt").stdout):
+        assert nothing in " ".join(printed.split())
+        assert "0800" not in printed
+    (found,) = as_json(*asked)["cases"][0]["principles"]
+    assert r"the regular expression \A\W*(?:Call )?0800 finds" in found["finding"]
