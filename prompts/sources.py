@@ -21,6 +21,8 @@ Duplicates = Literal["exact", "normalised", "near", "keep"]
 spacing and punctuation; also near-duplicates; none with `keep`."""
 Html = Literal["keep", "text"]
 """What becomes of HTML in texts that are read: it stays, or is read as the text that a browser shows."""
+Quotes = Literal["keep", "drop"]
+"""What becomes of quoted mail and signatures at the end of texts that are read."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILE_ENDINGS = {
     ".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".yaml", ".yml", ".xlsx", ".zip"

@@ -15,11 +15,10 @@ from core.records import Prompt
 from core.text.explain import one_of
 from core.text.yaml_writing import yaml_flow
 from prompts.conditions import Conditions
-from prompts.sources import Html
 from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
 from publius.sources.prompt_survey import MappedBy, survey
 from publius.sources.splits.mapping import described_others
-from publius.sources.texts.html import IN_COMMAND, HtmlSeen, warn_of_html
+from publius.sources.texts.reading import IN_COMMAND, KEPT, UNSAID, TextReading, TextsSeen
 from publius.stages.prompts import (
     admitted_rows,
     described_columns,
@@ -46,8 +45,10 @@ class GivenPrompts:
     """In one line, the splits of the data set that are not read."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """The columns that are carried to the export, and those that are not read, as in a run's manifest."""
-    html: HtmlSeen = field(default_factory=HtmlSeen)
-    """How many prompts have HTML of which is to be warned."""
+    texts: TextsSeen = field(default_factory=TextsSeen)
+    """How many prompts have HTML, or quoted mail."""
+    reading: TextReading = KEPT
+    """How they were read: what it leaves open is warned of."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts, and the places of skipped rows by reason."""
@@ -75,7 +76,7 @@ def read_given(
     columns: Mapping[str, str] | None = None,
     where: Conditions | None = None,
     split: Mapping[str, str] | None = None,
-    html: Html | None = None,
+    reading: TextReading = UNSAID,
 ) -> GivenPrompts:
     """Return the prompts of a file.
 
@@ -84,7 +85,7 @@ def read_given(
         columns: the file's column for each of ours, as in `prompts.columns` of a run file.
         where: values that columns must have, as in `prompts.where`.
         split: the data set's or the rows' split for each one of the run, as in `prompts.split`.
-        html: what becomes of HTML, as in `prompts.html`; None warns of it.
+        reading: how texts are read, as by `prompts.html` and `prompts.quotes`.
 
     Raises:
         ConfigError: if a column is not one of ours.
@@ -100,7 +101,8 @@ def read_given(
             "columns": dict(columns or {}),
             "where": dict(where or {}),
             "split": split,
-            "html": html,
+            "html": reading.html,
+            "quotes": reading.quotes,
         }
     )
     return prompts_of_run(config, SplitConfig(), "--columns")
@@ -142,8 +144,10 @@ def prompts_of_run(
             skipped.setdefault(reason or "no prompt", []).append(entry.row.place)
     carried = found.carried(config.keep)
     columns = {"carried": list(carried), "ignored": found.unread(carried)}
-    html = found.html if config.html is None else HtmlSeen()
-    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, found.unread_splits, columns, html)
+    reading = TextReading(config.html, config.quotes)
+    return GivenPrompts(
+        config.path.name, tuple(prompts), rows, skipped, found.unread_splits, columns, found.texts, reading
+    )
 
 
 def note_split(given: GivenPrompts) -> None:
@@ -164,7 +168,7 @@ def note_given(given: GivenPrompts | None) -> None:
         note(given.line())
         if given.unread:
             note(given.unread)
-        warn_of_html(given.html, "prompts", IN_COMMAND)
+        given.texts.tell(given.reading, "prompts", IN_COMMAND)
 
 
 def note_columns(given: GivenPrompts) -> None:

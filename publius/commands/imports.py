@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from core.errors import ConfigError
-from publius.commands.options import AsJson, HtmlOption, SplitOption, Subset
+from publius.commands.options import AsJson, HtmlOption, QuotesOption, SplitOption, Subset
 from publius.console import emit
 
 LABEL_FORMATS = (
@@ -85,6 +85,7 @@ def labels(
         ),
     ] = None,
     html: HtmlOption = None,
+    quotes: QuotesOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse the import if anything would be excluded.")
     ] = False,
@@ -96,6 +97,7 @@ def labels(
     from publius.labels.joining import PairsToJoin
     from publius.sources.column_names import parse_label_names
     from publius.sources.rows import DataSource
+    from publius.sources.texts.reading import TextReading
     from publius.views.imports import print_imported_labels
 
     names = parse_label_names(columns or [], verdicts or [])
@@ -103,7 +105,8 @@ def labels(
     if on is not None and pairs is None:
         raise ConfigError("found no --pairs", where="--on", accepted="--pairs FILE --on COLUMN")
     joined = None if pairs is None else PairsToJoin(pairs, on)
-    request = LabelsRequest(source, to, format, names, labeler, strict, force, joined, min_margin, html)
+    reading = TextReading(html, quotes)
+    request = LabelsRequest(source, to, format, names, labeler, strict, force, joined, min_margin, reading)
     imported = import_labels(request)
     emit(imported, as_json, print_imported_labels)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from publius.commands.options import AsJson, HtmlOption, PromptFileColumns
+from publius.commands.options import AsJson, HtmlOption, PromptFileColumns, QuotesOption, refuse_readings
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
 
@@ -37,6 +37,7 @@ def init(
     ] = None,
     columns: PromptFileColumns = None,
     html: HtmlOption = None,
+    quotes: QuotesOption = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,6 +76,7 @@ def init(
     from publius.runs.project import OwnFiles, init_project
     from publius.sources.column_names import parse_columns, parse_conditions
     from publius.sources.splits.mapping import held_out_splits
+    from publius.sources.texts.reading import TextReading
     from publius.views.setup import print_project, print_templates
 
     if folder is None and templates is None:
@@ -84,8 +86,7 @@ def init(
     theirs = parse_columns(columns or [], "tags=MOOD")
     if columns and prompts is None:
         raise typer.BadParameter("--columns requires --prompts")
-    if html is not None and prompts is None:
-        raise typer.BadParameter("--html requires --prompts")
+    refuse_readings(html, quotes, prompts, "--prompts")
     if where and prompts is None:
         raise typer.BadParameter("--where requires --prompts")
     if split and prompts is None:
@@ -95,7 +96,7 @@ def init(
     if folder is not None:
         if prompts is not None:
             splits = parse_splits(split) if split else held_out_splits(prompts)
-            given = read_given(prompts, theirs, conditions, splits, html)
+            given = read_given(prompts, theirs, conditions, splits, TextReading(html, quotes))
             note_given(given)
             note_columns(given)
             if not split:
@@ -103,7 +104,9 @@ def init(
             note_split(given)
         print_project(
             folder,
-            init_project(folder, preset, OwnFiles(constitution, prompts, theirs, conditions, splits, html)),
+            init_project(
+                folder, preset, OwnFiles(constitution, prompts, theirs, conditions, splits, html, quotes)
+            ),
             constitution,
             own_prompts=prompts is not None,
         )

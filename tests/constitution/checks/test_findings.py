@@ -165,4 +165,6 @@ def test_a_pattern_that_found_nothing_and_the_name_of_an_own_check_are_for_autho
     assert told == f"It gives the number: {NOTHING_FITS}"
     assert finding_beside_rule("It gives\nthe number.", told) == NOTHING_FITS
     own = PythonCheck.model_construct(kind="python", value="desk:number")
-    assert finding_for_people("It is true.", own, "the check desk:number rejects it") == f"It is true: {REJECTS}"
+    assert (
+        finding_for_people("It is true.", own, "the check desk:number rejects it") == f"It is true: {REJECTS}"
+    )
