@@ -65,7 +65,8 @@ class CritiqueConfig(Section):
     )
     """Principles of a round: `random`, one drawn by weight, as in the paper; `section`, one drawn from the
     constitution's next section; `all`, every principle that applies, in one request; `worst`, the one that
-    the answer fulfils least by the machine checks and, with `judge`, the labeler."""
+    the answer fulfils least by the machine checks and, with `judge`, the labeler; of equally broken ones hard
+    ones first, then those of greater weight."""
     direct: bool = Field(default=False, json_schema_extra=ADDED)
     """Revise without a critique."""
     begin: Annotated[str, Field(max_length=200)] = Field(default="auto", json_schema_extra=ADDED)

@@ -29,8 +29,9 @@ from critique.strategies import principles_of_round
 from engines.protocols import GenerationRequest, Generator
 from prompts.environment import PromptTemplates
 
-LoopRules = Literal["first", "guarded"]
-"""The rules of a loop. Runs made before guard, early stop and the later flags keep `first`."""
+LoopRules = Literal["first", "guarded", "ranked"]
+"""The rules of a loop. Runs made before guard, early stop and the later flags keep `first`; those made before
+`worst` took hard principles first keep `guarded`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class CritiqueLoop:
     templates: PromptTemplates = field(default_factory=PromptTemplates)
     scorer: AnswerScorer | None = None
     """Scores answers; None for the machine checks alone."""
-    rules: LoopRules = "guarded"
+    rules: LoopRules = "ranked"
     begun: bool = True
     """What `auto` means for this critic: True if its critiques need a given beginning, as those of small
     models do; False if it follows instructions."""
@@ -99,7 +100,12 @@ class CritiqueLoop:
         if self.chosen:
             return (self.chosen[(number - 1) % len(self.chosen)],)
         return principles_of_round(
-            self._settings.principles, self.constitution, prompt, standing, (self.seed, number)
+            self._settings.principles,
+            self.constitution,
+            prompt,
+            standing,
+            (self.seed, number),
+            ranked=self.rules == "ranked",
         )
 
     def _nothing_wrong(self, principles: tuple[Principle, ...], standing: Standing) -> bool:

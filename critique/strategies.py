@@ -24,6 +24,8 @@ def principles_of_round(
     prompt: Prompt,
     standing: Standing,
     key: tuple[int, int],
+    *,
+    ranked: bool = True,
 ) -> tuple[Principle, ...]:
     """Return the principles to revise an answer under; empty if none applies to the prompt.
 
@@ -33,6 +35,7 @@ def principles_of_round(
         prompt: the prompt, which decides which principles apply.
         standing: the scores of the answer; only `worst` reads them.
         key: seed of the run and number of the round, from 1.
+        ranked: False to draw among equally broken principles, as older runs do.
     """
     applicable = [p for p in constitution.steering if in_scope(p, prompt)]
     seed, number = key
@@ -45,7 +48,7 @@ def principles_of_round(
         applicable = groups[(number - 1) % len(groups)]
     if strategy == "worst":
         order = draw(applicable, len(applicable), seed, prompt.id, number)
-        return (min(order, key=lambda principle: _urgency(principle, standing)),)
+        return (min(order, key=lambda principle: _urgency(principle, standing, ranked=ranked)),)
     return draw(applicable, 1, seed, prompt.id, number)
 
 
@@ -58,12 +61,15 @@ def _by_section(constitution: Constitution, applicable: Sequence[Principle]) -> 
             yield members
 
 
-def _urgency(principle: Principle, standing: Standing) -> tuple[int, float]:
+def _urgency(principle: Principle, standing: Standing, *, ranked: bool) -> tuple[float, ...]:
     """Return a key that is smallest for the principle that the answer fulfils least.
 
-    Principles that the answer breaks come first, by score; then those without a score; then those it fulfils.
+    Principles that the answer breaks come first, by score, of equal ones hard ones, then those of greater
+    weight; then those without a score; then those it fulfils.
     """
     score = standing.scores.get(principle.id)
     if score is None:
-        return 1, 0.0
-    return (2, 0.0) if principle.id in standing.met else (0, score)
+        return (1,)
+    if principle.id in standing.met:
+        return (2,)
+    return (0, score, not principle.hard, -principle.weight) if ranked else (0, score)

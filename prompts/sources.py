@@ -23,6 +23,8 @@ Html = Literal["keep", "text"]
 ToolTurns = Literal["skip", "drop"]
 """What becomes of a conversation with calls of tools: it is skipped, or loses the turns of tools."""
 """What becomes of HTML in texts that are read: it stays, or is read as the text that a browser shows."""
+Quotes = Literal["keep", "drop"]
+"""What becomes of quoted mail and signatures at the end of texts that are read."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILE_ENDINGS = {
     ".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".yaml", ".yml", ".xlsx", ".zip"

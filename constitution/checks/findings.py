@@ -28,7 +28,10 @@ from core.notices import counted
 
 SHOWN_MATCHES = 5
 MATCHED_CHARACTERS = 40
-PATTERN_CHARACTERS = 40
+NOTHING_FITS = "nothing in it fits the rule's pattern"
+SOMETHING_FITS = "something in it fits the rule's pattern"
+REJECTS = "the rule's own check rejects it"
+"""Findings for people of patterns, the second one where only white space was matched, and of own checks."""
 
 
 def finding(check: Check, text: str) -> str | None:
@@ -37,7 +40,9 @@ def finding(check: Check, text: str) -> str | None:
 
 
 def finding_for_people(text: str, check: Check, found: str, matched: Sequence[str] = ()) -> str:
-    """Return a finding for people: of a pattern what it matched, else behind the rule's text what it lacks.
+    """Return a finding for people: of a pattern what it matched, or behind the rule's text that nothing fits.
+
+    Neither a pattern nor the name of a check of one's own is shown: `finding` has both, for authors.
 
     Of a sentence that is too long, its beginning is behind the finding.
 
@@ -51,16 +56,24 @@ def finding_for_people(text: str, check: Check, found: str, matched: Sequence[st
         return f"{found}: {_quoted(matched, 'and')}"
     if matched:
         return f"it has {_quoted(matched, 'and')}"
-    if not isinstance(check, kinds.Matches | kinds.NotMatches | kinds.PythonCheck):
+    if isinstance(check, kinds.Matches):
+        found = NOTHING_FITS
+    elif isinstance(check, kinds.NotMatches):
+        found = SOMETHING_FITS
+    elif isinstance(check, kinds.PythonCheck):
+        found = REJECTS
+    else:
         return found
-    rule = " ".join(text.split()).rstrip(".")
-    return f"{rule}: {found.replace(check.value, _shortened(check.value))}"
+    return f"{_rule(text)}: {found}"
 
 
-def _shortened(pattern: str) -> str:
-    """Return the beginning of a long pattern, on one line."""
-    line = " ".join(pattern.split())
-    return line if len(line) <= PATTERN_CHARACTERS else f"{line[:PATTERN_CHARACTERS]}…"
+def finding_beside_rule(text: str, told: str) -> str:
+    """Return a finding of `finding_for_people` for a place where the rule's text stands beside it."""
+    return told.removeprefix(f"{_rule(text)}: ")
+
+
+def _rule(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
 
 
 def matched_texts(check: Check, text: str) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from core.errors import ConfigError, RunStateError, shell_command
 from core.notices import note
 from core.store.files import is_there
 from core.text.yaml_writing import yaml_flow
-from prompts.sources import Html
 from publius.authoring.estimating.relabelling import LabelTokens, RelabellingCost, relabelling_cost
 from publius.authoring.flips import Shift, shift_of
 from publius.authoring.recompute import (
@@ -35,6 +34,7 @@ from publius.runs.inputs import CONSTITUTION
 from publius.runs.manifest import read_manifest
 from publius.runs.pairs.unlabelled import has_preferences
 from publius.runs.reader import RunReader, open_labelled
+from publius.sources.texts.reading import UNSAID, TextReading
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class DiffRequest:
     """Replies whose verdicts under both constitutions are compared."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """The column of the replies' file for each of ours."""
-    html: Html | None = None
-    """What becomes of HTML in the replies and their prompts; None keeps it, with a warning."""
+    reading: TextReading = UNSAID
+    """How texts of the file are read: HTML, quoted mail and signatures."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
             return DiffOutcome(diff)
         if request.to is not None:
             require_csv(request.to)
-        shift = replies_shift(diff.old, new, request.replies, request.columns, request.to, request.html)
+        shift = replies_shift(diff.old, new, request.replies, request.columns, request.to, request.reading)
         return DiffOutcome(diff, replies=shift)
     if request.to is not None:
         require_place_for(request.to, request.run)

@@ -15,11 +15,11 @@ from core.records import Prompt
 from core.text.explain import one_of
 from core.text.yaml_writing import yaml_flow
 from prompts.conditions import Conditions
-from prompts.sources import Html, ToolTurns
+from prompts.sources import ToolTurns
 from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
 from publius.sources.prompt_survey import MappedBy, survey
 from publius.sources.splits.mapping import described_others
-from publius.sources.texts.html import IN_COMMAND, HtmlSeen, warn_of_html
+from publius.sources.texts.reading import IN_COMMAND, KEPT, UNSAID, TextReading, TextsSeen
 from publius.sources.texts.tools import tools_in_words
 from publius.stages.prompts import (
     admitted_rows,
@@ -47,8 +47,10 @@ class GivenPrompts:
     """In one line, the splits of the data set that are not read."""
     columns: Mapping[str, Any] = field(default_factory=dict)
     """The columns that are carried to the export, and those that are not read, as in a run's manifest."""
-    html: HtmlSeen = field(default_factory=HtmlSeen)
-    """How many prompts have HTML of which is to be warned."""
+    texts: TextsSeen = field(default_factory=TextsSeen)
+    """How many prompts have HTML, or quoted mail."""
+    reading: TextReading = KEPT
+    """How they were read: what it leaves open is warned of."""
     tools: str = ""
     """How many conversations lost how many tool turns, in words."""
 
@@ -78,7 +80,7 @@ def read_given(
     columns: Mapping[str, str] | None = None,
     where: Conditions | None = None,
     split: Mapping[str, str] | None = None,
-    html: Html | None = None,
+    reading: TextReading = UNSAID,
     tools: ToolTurns | None = None,
 ) -> GivenPrompts:
     """Return the prompts of a file.
@@ -88,7 +90,7 @@ def read_given(
         columns: the file's column for each of ours, as in `prompts.columns` of a run file.
         where: values that columns must have, as in `prompts.where`.
         split: the data set's or the rows' split for each one of the run, as in `prompts.split`.
-        html: what becomes of HTML, as in `prompts.html`; None warns of it.
+        reading: how texts are read, as by `prompts.html` and `prompts.quotes`.
         tools: what becomes of conversations with calls of tools, as in `prompts.tools`.
 
     Raises:
@@ -105,7 +107,8 @@ def read_given(
             "columns": dict(columns or {}),
             "where": dict(where or {}),
             "split": split,
-            "html": html,
+            "html": reading.html,
+            "quotes": reading.quotes,
             "tools": tools or "skip",
         }
     )
@@ -148,10 +151,11 @@ def prompts_of_run(
             skipped.setdefault(reason or "no prompt", []).append(entry.row.place)
     carried = found.carried(config.keep)
     columns = {"carried": list(carried), "ignored": found.unread(carried)}
-    html = found.html if config.html is None else HtmlSeen()
-    tools = tools_in_words(found.tools)
+    reading, tools = TextReading(config.html, config.quotes), tools_in_words(found.tools)
     unread = found.unread_splits
-    return GivenPrompts(config.path.name, tuple(prompts), rows, skipped, unread, columns, html, tools)
+    return GivenPrompts(
+        config.path.name, tuple(prompts), rows, skipped, unread, columns, found.texts, reading, tools
+    )
 
 
 def note_split(given: GivenPrompts) -> None:
@@ -174,7 +178,7 @@ def note_given(given: GivenPrompts | None) -> None:
             note(given.tools)
         if given.unread:
             note(given.unread)
-        warn_of_html(given.html, "prompts", IN_COMMAND)
+        given.texts.tell(given.reading, "prompts", IN_COMMAND)
 
 
 def note_columns(given: GivenPrompts) -> None:

@@ -70,7 +70,7 @@ class PrincipleOutcome:
     matched: tuple[str, ...] = ()
     """The texts of the reply that a forbidden pattern matches."""
     explained: str | None = None
-    """The finding for people: of a pattern what it matched, or what it lacks behind the principle's text."""
+    """The finding for people: of a pattern what it matched, or that nothing fits, behind the rule's text."""
     p: float | None = None
     """Probability that the reply follows the principle, by the model."""
 
@@ -238,7 +238,12 @@ def reply_outcomes(
 
 def _applies(principle: Principle, prompt: Prompt | None, tags: tuple[str, ...]) -> bool | None:
     """Return whether a principle applies; None if that depends on a prompt or tags that are not given."""
-    scope = principle.applies_to
+    scope, exempt = principle.applies_to, principle.exempt
+    if prompt is None and exempt is not None:
+        is_told = bool(exempt.tags and tags)  # whether one of the tags exempts the reply
+        is_exempt = bool(set(exempt.tags) & set(tags)) if is_told else None
+        if is_exempt is None or (is_exempt and exempt.pattern):
+            return None
     if prompt is None and not is_decidable(principle.check, ""):
         return None
     if scope is not None and ((scope.pattern and prompt is None) or (scope.tags and not tags)):

@@ -28,10 +28,10 @@ from labelers.check import check_judgments
 from labelers.config import LabelConfig
 from labelers.crowd.aggregate import Settled, aggregated_outcome
 from prompts.environment import PromptTemplates
-from prompts.sources import Html
 from publius.authoring.given import GivenPrompts, note_given, read_given, warn_of_unknown_tags
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.one_model import engines_of_model, project_of
+from publius.sources.texts.reading import UNSAID, TextReading
 from publius.stages.base import live_note
 from publius.stages.judges.audits import judge_caveats
 
@@ -67,8 +67,8 @@ class Trial:
     engine: str = "transformers"
     columns: Mapping[str, str] = field(default_factory=dict)
     """The column of the file of prompts for each of ours, such as the tags'."""
-    html: Html | None = None
-    """What becomes of HTML in the prompts of the file; None warns of it."""
+    reading: TextReading = UNSAID
+    """How texts of the file are read: HTML, quoted mail and signatures."""
     max_new_tokens: int = ANSWER_TOKENS
     """Longest draft and revision."""
     worst: bool = False
@@ -219,7 +219,7 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> Tried:
     names = [trial.constitution, *([trial.against] if trial.against else [])]
     constitutions = [load_constitution(name) for name in names]
     warn_of_unknown_tags(trial.tags, constitutions)
-    given = read_given(trial.file, trial.columns, html=trial.html) if trial.file else None
+    given = read_given(trial.file, trial.columns, reading=trial.reading) if trial.file else None
     note_given(given)
     prompts, left = _prompts(trial, given)
     chosen = _chosen(constitutions[0], trial.principles, prompts)

@@ -11,7 +11,14 @@ import typer
 
 from core.notices import note, warn
 from engines.embedded import EMBEDDED_NAME
-from publius.commands.options import AsJson, EngineOption, HtmlOption, PromptFileColumns
+from publius.commands.options import (
+    AsJson,
+    EngineOption,
+    HtmlOption,
+    PromptFileColumns,
+    QuotesOption,
+    refuse_readings,
+)
 from publius.console import emit, print_json
 from publius.runs.project import DEFAULT_PROMPT
 
@@ -43,6 +50,7 @@ def try_(
     ] = None,
     columns: PromptFileColumns = None,
     html: HtmlOption = None,
+    quotes: QuotesOption = None,
     limit: Annotated[
         int, typer.Option(min=1, help="With --prompts: number of prompts to take.", metavar="N")
     ] = 5,
@@ -81,7 +89,8 @@ def try_(
         bool,
         typer.Option(
             "--worst",
-            help="Criticise under the rule whose check the answer fails most, without one under a rule "
+            help="Criticise under the rule whose check the answer fails most (of equals under a hard rule, "
+            "then under the weightiest), without one under a rule "
             "without a check, and under none that it keeps (runs: critique.principles=worst with "
             "critique.early_stop=checks).",
         ),
@@ -104,6 +113,7 @@ def try_(
     """Show a draft, its critique, revision and label. Takes seconds and creates no run."""
     from publius.authoring.trial import Trial, run_trial
     from publius.sources.column_names import parse_columns
+    from publius.sources.texts.reading import TextReading
     from publius.views.trial import print_trial
 
     given = tuple(prompt or ()) or (() if prompts else (DEFAULT_PROMPT,))
@@ -111,8 +121,7 @@ def try_(
     theirs = parse_columns(columns or [], _MOOD)
     if theirs and prompts is None:
         raise typer.BadParameter("--columns requires --prompts")
-    if html is not None and prompts is None:
-        raise typer.BadParameter("--html requires --prompts")
+    refuse_readings(html, quotes, prompts, "--prompts")
     trial = Trial(
         constitution,
         given,
@@ -126,7 +135,7 @@ def try_(
         seed,
         engine,
         theirs,
-        html,
+        TextReading(html, quotes),
         max_new_tokens,
         worst,
     )
@@ -152,6 +161,7 @@ def check(
         ),
     ] = None,
     html: HtmlOption = None,
+    quotes: QuotesOption = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -248,13 +258,15 @@ def check(
     from publius.authoring.reply import ReplyRequest
     from publius.config.run_file import load_run_config
     from publius.sources.column_names import parse_columns
+    from publius.sources.texts.reading import TextReading
     from publius.views.check import print_check, print_explained
 
     if explain is not None:
         emit(explained(explain), as_json, print_explained)
         return 0
     _refuse_beside_replies(replies, reply, prompts, prompt)
-    _refuse_without_file(columns, to, prompts, replies, html, by, long=long)
+    _refuse_without_file(columns, to, prompts, replies, by, long=long)
+    refuse_readings(html, quotes, replies, "--replies; a run file has prompts.NAME")
     if prompts is not None and run is not None:
         raise typer.BadParameter("give --prompts or --run, not both")
     if constitution is None:
@@ -267,8 +279,9 @@ def check(
         )
     if replies is not None:
         theirs = parse_columns(columns or [], _REPLY)
+        reading = TextReading(html, quotes)
         asked = RepliesRequest(
-            constitution, replies, theirs, tuple(tag or ()), model, engine, to, long, html, by
+            constitution, replies, theirs, tuple(tag or ()), model, engine, to, long, reading, by
         )
         return _check_replies(asked, as_json)
     if prompt is not None or tag:
@@ -309,7 +322,6 @@ def _refuse_without_file(
     to: Path | None,
     prompts: Path | None,
     replies: Path | None,
-    html: str | None,
     by: str | None,
     *,
     long: bool,
@@ -317,8 +329,6 @@ def _refuse_without_file(
     if columns and prompts is None and replies is None:
         what = "--columns requires --prompts or --replies; a run file has prompts.columns"
         raise typer.BadParameter(what)
-    if html is not None and replies is None:
-        raise typer.BadParameter("--html requires --replies; a run file has prompts.html")
     if to is not None and replies is None:
         raise typer.BadParameter("--to requires --replies")
     if by is not None and replies is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from core.notices import note
-from publius.commands.options import AsJson, HtmlOption
+from publius.commands.options import AsJson, HtmlOption, QuotesOption, refuse_readings
 from publius.console import emit
 
 
@@ -68,6 +68,7 @@ def diff(
         ),
     ] = None,
     html: HtmlOption = None,
+    quotes: QuotesOption = None,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -88,6 +89,7 @@ def diff(
     from publius.authoring.diff import DiffRequest, run_diff
     from publius.runs.pairs.caveats import made_up_in
     from publius.sources.column_names import parse_columns
+    from publius.sources.texts.reading import TextReading
     from publius.views.diff import print_diff_outcome
 
     if run is not None and replies is not None:
@@ -98,8 +100,7 @@ def diff(
         raise typer.BadParameter("--to requires --run RUN or --replies FILE")
     if columns and replies is None:
         raise typer.BadParameter("--columns requires --replies")
-    if html is not None and replies is None:
-        raise typer.BadParameter("--html requires --replies")
+    refuse_readings(html, quotes, replies, "--replies")
     if (rate, prices) != (None, None) and not estimate:
         raise typer.BadParameter("--rate and --prices require --estimate")
     if new is None and run is None:
@@ -107,7 +108,8 @@ def diff(
     older, newer = (None, old) if new is None else (old, new)
     theirs = parse_columns(columns or [], "prompt=question,reply=answer")
     shown = None if as_json else limit
-    request = DiffRequest(older, newer, run, estimate, shown, to, rate, prices, replies, theirs, html)
+    reading = TextReading(html, quotes)
+    request = DiffRequest(older, newer, run, estimate, shown, to, rate, prices, replies, theirs, reading)
     outcome = run_diff(request)
     said = "" if run is None else made_up_in(run)
     emit(outcome, as_json, partial(print_diff_outcome, limit=limit), made_up=said)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from core.errors import ConfigError
-from publius.commands.options import AsJson, HtmlOption, SplitOption, Subset
+from publius.commands.options import AsJson, HtmlOption, QuotesOption, SplitOption, Subset
 from publius.console import emit
 
 LABEL_FORMATS = (
@@ -116,6 +116,7 @@ def labels(
         ),
     ] = None,
     html: HtmlOption = None,
+    quotes: QuotesOption = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -132,6 +133,7 @@ def labels(
     from publius.labels.joining import PairsToJoin
     from publius.sources.column_names import parse_conditions, parse_label_names
     from publius.sources.rows import DataSource
+    from publius.sources.texts.reading import TextReading
     from publius.views.imports import print_imported_labels
 
     names = parse_label_names(columns or [], verdicts or [])
@@ -152,7 +154,7 @@ def labels(
         force,
         joined,
         min_margin,
-        html,
+        TextReading(html, quotes),
         parse_conditions(where or []),
         Stated(first, model, tuple(aspect or ())),
     )

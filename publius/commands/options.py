@@ -88,6 +88,15 @@ HtmlOption = Annotated[
         show_default=False,
     ),
 ]
+QuotesOption = Annotated[
+    Literal["drop", "keep"] | None,
+    typer.Option(
+        help="Leave quoted mail and signatures out of the file's texts, or keep them; if not given, they are "
+        "kept, with a warning.",
+        metavar="drop|keep",
+        show_default=False,
+    ),
+]
 SplitOption = Annotated[
     str | None,
     typer.Option(
@@ -199,3 +208,17 @@ def run_varied_stages(
     if gates:
         fail(f"{run.combination}: gate failed: {line.partition(' ')[0]}" for run, line in gates)
         raise typer.Exit(1)
+
+
+def refuse_readings(html: str | None, quotes: str | None, file: Path | None, required: str) -> None:
+    """Raise a usage error if texts are to be read in some way and no file has any.
+
+    Args:
+        html: the option `--html`.
+        quotes: the option `--quotes`.
+        file: the file of texts.
+        required: the option that names it, with what else the error says.
+    """
+    for name, value in (("html", html), ("quotes", quotes)):
+        if value is not None and file is None:
+            raise typer.BadParameter(f"--{name} requires {required.replace('NAME', name)}")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from publius.commands.options import AsJson, HtmlOption, PromptFileColumns
+from publius.commands.options import AsJson, HtmlOption, PromptFileColumns, QuotesOption, refuse_readings
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
 
@@ -46,6 +46,7 @@ def init(
             show_default=False,
         ),
     ] = None,
+    quotes: QuotesOption = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,6 +85,7 @@ def init(
     from publius.runs.project import OwnFiles, init_project
     from publius.sources.column_names import parse_columns, parse_conditions
     from publius.sources.splits.mapping import held_out_splits
+    from publius.sources.texts.reading import TextReading
     from publius.views.setup import print_project, print_templates
 
     if folder is None and templates is None:
@@ -91,15 +93,16 @@ def init(
     if templates is not None:
         print_templates(templates, init_templates(templates))
     theirs = parse_columns(columns or [], "tags=MOOD")
-    of_prompts = {"--columns": columns, "--html": html, "--tools": tools, "--where": where, "--split": split}
+    of_prompts = {"--columns": columns, "--tools": tools, "--where": where, "--split": split}
     if prompts is None and (given_option := next((name for name, held in of_prompts.items() if held), None)):
         raise typer.BadParameter(f"{given_option} requires --prompts")
+    refuse_readings(html, quotes, prompts, "--prompts")
     conditions = parse_conditions(where or [])
     splits: dict[str, str] | None = None
     if folder is not None:
         if prompts is not None:
             splits = parse_splits(split) if split else held_out_splits(prompts)
-            given = read_given(prompts, theirs, conditions, splits, html, tools)
+            given = read_given(prompts, theirs, conditions, splits, TextReading(html, quotes), tools)
             note_given(given)
             note_columns(given)
             if not split:
@@ -108,7 +111,9 @@ def init(
         print_project(
             folder,
             init_project(
-                folder, preset, OwnFiles(constitution, prompts, theirs, conditions, splits, html, tools)
+                folder,
+                preset,
+                OwnFiles(constitution, prompts, theirs, conditions, splits, html, tools, quotes),
             ),
             constitution,
             own_prompts=prompts is not None,

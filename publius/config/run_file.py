@@ -22,7 +22,7 @@ from evaluation.gates.config import Gate, flattened
 from evaluation.refusals.prompts import BUILT_IN_PROMPTS
 from labelers.config import LabelConfig
 from prompts.conditions import WantedValue
-from prompts.sources import Duplicates, Html, ToolTurns, may_be_on_hub
+from prompts.sources import Duplicates, Html, Quotes, ToolTurns, may_be_on_hub
 from publius.config.bounds import unusable
 from publius.config.deadline import Deadline
 from publius.config.overrides import build_config, refuse_misplaced, with_overrides
@@ -109,6 +109,11 @@ class PromptsConfig(Section):
     """What becomes of HTML in prompts and given answers, as in exports of help desks: `text` reads it as the
     text that a browser shows (paragraphs and `<br>` are line breaks, other tags go, `&amp;` is `&`; code
     between backticks stays), `keep` leaves it. Default: it is kept, with a warning."""
+    quotes: Quotes | None = Field(default=None, json_schema_extra=ADDED)
+    """What becomes of quoted mail and signatures in prompts and given answers, as in exports of help desks:
+    `drop` leaves out what a mail program quoted below a line such as `On ... wrote:`, `From: ... Sent: ...`
+    or `-----Original Message-----`, and a signature below `-- `; `keep` leaves both. Default: they are kept,
+    with a warning."""
     tools: ToolTurns = Field(default="skip", json_schema_extra=ADDED)
     """What becomes of conversations with calls of tools: `skip` leaves them out, `drop` reads them without
     the turns that only call tools and without the tools' results. One whose last question was answered with

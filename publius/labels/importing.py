@@ -57,7 +57,6 @@ from labelers.importing import (
 from labelers.occasions import case_columns
 from labelers.page.tasks import HUMAN_LABELER
 from prompts.conditions import Conditions, condition_columns
-from prompts.sources import Html
 from publius.labels.annotator_columns import OURS, columns_of_names, with_annotators
 from publius.labels.by_person import people_in_words, with_people
 from publius.labels.joining import JoinedVotes, PairsToJoin, join_with, refuse_without_texts, vote_names
@@ -69,7 +68,7 @@ from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in
 from publius.sources.label_rows import ACCEPTED, RowsMeeting, label_rows
 from publius.sources.people.folders import is_label_folder
 from publius.sources.rows import DataSource, with_split
-from publius.sources.texts.html import IN_COMMAND, HtmlSeen, pair_as_text, texts_of_pair, warn_of_html
+from publius.sources.texts.reading import IN_COMMAND, UNSAID, TextReading, TextsSeen, texts_of_pair
 from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
 from training.examples import ExcludedExample
 
@@ -108,8 +107,8 @@ class LabelsRequest:
     """The file with the texts, if the source has votes only."""
     min_margin: float | None = None
     """The smallest difference of two scores, on their own scale, of which a judgment is imported."""
-    html: Html | None = None
-    """What becomes of HTML in prompts and answers; None keeps it, with a warning."""
+    reading: TextReading = UNSAID
+    """How prompts and answers are read: HTML, quoted mail and signatures."""
     where: Conditions = field(default_factory=dict)
     """Values that columns of a row must have for it to be imported."""
     stated: Stated = field(default_factory=Stated)
@@ -380,8 +379,10 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
         names += [_content_of(pairs), request.pairs.on]
     if request.min_margin is not None:
         names.append(["min_margin", request.min_margin])
-    if request.html == "text":
-        names.append(["html", request.html])
+    if request.reading.html == "text":
+        names.append(["html", "text"])
+    if request.reading.quotes == "drop":
+        names.append(["quotes", "drop"])
     if request.where:
         names.append(["where", dict(request.where)])
     if request.stated != Stated():
@@ -444,7 +445,7 @@ def _written(
     meeting: RowsMeeting,
 ) -> _Summary:
     """Write the records to a hidden folder, rename it when it is complete, and return the summary."""
-    html = _HtmlOfLabels(request.html)
+    texts = _TextsOfLabels(request.reading)
     staging = request.to.with_name(f".{request.to.name}.importing")
     _clear(staging)
     try:
@@ -455,7 +456,7 @@ def _written(
                 labeler,
                 places=request.pairs is not None,
                 min_margin=request.min_margin,
-                prepare=html.prepared,
+                prepare=texts.prepared,
                 stated=request.stated,
                 left=meeting.left,
             )
@@ -480,25 +481,22 @@ def _written(
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    if request.html is None:
-        warn_of_html(html.seen, "pairs", IN_COMMAND)
+    texts.seen.tell(request.reading, "pairs", IN_COMMAND)
     return summary
 
 
 @dataclass
-class _HtmlOfLabels:
-    """Counts the pairs with HTML, and reads it as text if asked for."""
+class _TextsOfLabels:
+    """Counts the pairs with HTML or quoted mail, and reads them as asked for."""
 
-    html: Html | None
-    seen: HtmlSeen = field(default_factory=HtmlSeen)
+    reading: TextReading
+    seen: TextsSeen = field(default_factory=TextsSeen)
 
     def prepared(self, labels: RowLabels) -> RowLabels:
         """Return the labels of a row as they are imported."""
         for pair in labels.pairs:
-            self.seen.add(texts_of_pair(pair))
-        if self.html != "text":
-            return labels
-        return replace(labels, pairs=tuple(map(pair_as_text, labels.pairs)))
+            self.seen.add(texts_of_pair(pair), self.reading)
+        return replace(labels, pairs=tuple(map(self.reading.pair, labels.pairs)))
 
 
 def _put_in_place(staging: Path, to: Path) -> None:
@@ -529,7 +527,8 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
         hint = "scores or ratings that differ by as much, or a smaller --min-margin"
     elif found.source.name not in _OUR_TABLES:
         hint += _suggested(tally.first)
-    columns = [name for name in tally.columns if name not in (*request.names.columns, PEOPLE)]
+    own = [name for name in tally.columns if name not in (*request.names.columns, PEOPLE)]
+    columns = list(dict.fromkeys([*own, *request.names.columns.values(), *request.names.people]))
     counts = {reason: seen.count for reason, seen in tally.dropped.items()}
     return nothing_usable(what, request.source.name, first, columns, hint, counts)
 

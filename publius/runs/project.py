@@ -50,6 +50,8 @@ class OwnFiles:
     """What becomes of HTML in the prompts, as in `prompts.html`."""
     tools: str | None = None
     """What becomes of conversations with calls of tools, as in `prompts.tools`."""
+    quotes: str | None = None
+    """What becomes of quoted mail and signatures in them, as in `prompts.quotes`."""
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET, own: OwnFiles | None = None) -> list[Path]:
@@ -140,10 +142,9 @@ def _with_own_files(run_file: str, folder: Path, own: OwnFiles) -> str:
         columns = f", columns: {json.dumps(dict(own.columns))}" if own.columns else ""
         where = f", where: {yaml_flow(dict(own.where))}" if own.where else ""
         split = f", split: {yaml_flow(dict(own.split))}" if own.split else ""
-        html = f", html: {own.html}" if own.html else ""
-        tools = f", tools: {own.tools}" if own.tools else ""
-        rest = f"{split}{columns}{where}{html}{tools}"
-        line = f"prompts: {{path: {path}, limit: {OWN_LIMIT}{rest}}}   # limit: {_FEW}"
+        settings = {"html": own.html, "tools": own.tools, "quotes": own.quotes}
+        read = "".join(f", {name}: {value}" for name, value in settings.items() if value)
+        line = f"prompts: {{path: {path}, limit: {OWN_LIMIT}{split}{columns}{where}{read}}}   # limit: {_FEW}"
         run_file = re.sub(r"(?m)^prompts: \{path: prompts\.jsonl.*$", lambda _: line, run_file)
         run_file = re.sub(r"On the \d+ test prompts", "On the test prompts", run_file)
     return run_file.replace("name: demo\n", f"name: {_run_name(folder)}\n", 1)

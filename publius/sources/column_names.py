@@ -77,7 +77,7 @@ class ColumnNames:
         return frozenset(paths) | {step[1] for name in paths if (step := _STEP.match(name)) and step[1]}
 
     def applied(self, rows: Iterable[_AnyRow]) -> Iterator[_AnyRow]:
-        """Yield the rows with our columns added."""
+        """Yield the rows with our columns in place of the user's, whose names then mean nothing else."""
         return map(self._applied, rows) if self.columns or self.verdicts or self.people else iter(rows)
 
     def check(self, source: LabelSource, rows: Sequence[Row]) -> None:
@@ -121,7 +121,7 @@ class ColumnNames:
     def _applied(self, row: _AnyRow) -> _AnyRow:
         if not isinstance(row.values, Mapping):
             return row
-        values = dict(row.values)
+        values = without_mapped(row.values, (*self.columns.values(), *self.people))
         for target, theirs in self.columns.items():
             found = _cell(row.values, target, theirs)
             if found is not _NOTHING:
@@ -256,6 +256,12 @@ def cells_of_list(values: Mapping[str, Any], name: str) -> Sequence[Any] | None:
         return None
     cells = _listed(values, plain)
     return cells if isinstance(cells, ListedCells) else None
+
+
+def without_mapped(values: Mapping[str, Any], mapped: Iterable[str]) -> dict[str, Any]:
+    """Return a row without the columns that the user mapped; one that a path leads into stays."""
+    meant = set(mapped)
+    return {name: value for name, value in values.items() if name not in meant}
 
 
 def top_column(name: str, values: Collection[str]) -> str:

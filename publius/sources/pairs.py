@@ -34,7 +34,7 @@ from publius.sources.label_rows import RowsMeeting, label_rows
 from publius.sources.prompt_survey import ColumnSurvey
 from publius.sources.prompts import PromptSource
 from publius.sources.rows import DataSource, with_split
-from publius.sources.texts.html import HtmlSeen, asked_texts, pair_as_text
+from publius.sources.texts.reading import TextReading, TextsSeen, asked_texts
 from publius.sources.texts.tools import reason_with_setting, row_without_tools
 from publius.sources.unusable import nothing_usable, suggested_pair_columns
 from training.examples import ExcludedExample
@@ -93,8 +93,8 @@ class PairSurvey(ColumnSurvey):
     """The first rows that are not used."""
     reasons: Counter[str] = field(default_factory=Counter)
     repeated: RepeatedAnswers = field(default_factory=RepeatedAnswers)
-    html: HtmlSeen = field(default_factory=HtmlSeen)
-    """How many pairs have HTML."""
+    texts: TextsSeen = field(default_factory=TextsSeen)
+    """How many pairs have HTML, or quoted mail."""
     tools: Counter[int] = field(default_factory=Counter)
     """Rows by the number of tool turns that were left out of each."""
     unused: dict[str, None] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class PairSurvey(ColumnSurvey):
         self.judged += sum(pair.better is not None for pair in row.pairs)
         for found in (pair.comparison for pair in row.pairs):
             self.repeated.add(found.prompt.id, (found.response_a, found.response_b))
-            self.html.add([*asked_texts(found.prompt), found.response_a, found.response_b])
+            self.texts.add([*asked_texts(found.prompt), found.response_a, found.response_b])
         if not row.pairs:
             why = row.skipped[0]
             self.reasons[why.reason] += row.rows
@@ -167,16 +167,15 @@ def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[
     reader = _reader_of(names, first, data, verdicts=verdicts)
     names.check(reader, first)
     again = lambda: names.applied(_again(data, source))  # noqa: E731
+    reading = TextReading(source.html, source.quotes)
     seen: dict[int, Mapping[str, Any]] = {}
     applied = without_empty_column(names.applied(_kept(chain(first, rows), seen)), "p_chosen", again)
     for labels in reader.read(applied):
         yield from _left_out(meeting.left, unusable, data.path)
-        if source.html == "text":
-            labels = replace(labels, pairs=tuple(map(pair_as_text, labels.pairs)))
         skipped = tuple(
             s._replace(reason=reason_with_setting(s.reason, source.tools)) for s in labels.skipped
         )
-        labels = replace(labels, skipped=skipped)
+        labels = replace(labels, pairs=tuple(map(reading.pair, labels.pairs)), skipped=skipped)
         dropped = max(lost.pop(number, 0) for number in labels.rows)
         together = [seen.pop(number, {}) for number in labels.rows]
         values = together[0]

@@ -27,7 +27,7 @@ from publius.sources.column_names import at_paths, top_column
 from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.splits.own_column import check_split_names
-from publius.sources.texts.html import HtmlSeen, asked_texts
+from publius.sources.texts.reading import TextsSeen, asked_texts
 from publius.sources.unusable import text_paths
 
 _MAX_COLUMNS = 100
@@ -163,8 +163,8 @@ class PromptSurvey(ColumnSurvey):
     """Rows by the word of their own column `split`."""
     unread_splits: str = ""
     """In one line, the splits of the data set that are not read; empty if there are none."""
-    html: HtmlSeen = field(default_factory=HtmlSeen)
-    """How many prompts have HTML."""
+    texts: TextsSeen = field(default_factory=TextsSeen)
+    """How many prompts have HTML, or quoted mail."""
     tools: Counter[int] = field(default_factory=Counter)
     """Rows by the number of tool turns that were left out of each."""
     absent: set[str] | None = None
@@ -184,7 +184,7 @@ class PromptSurvey(ColumnSurvey):
             self.lost.update(row.parsed.lost)
             self.notes.update([row.parsed.note] if row.parsed.note else [])
             self.split_names.update([row.parsed.split_name] if row.parsed.split_name else [])
-            self.html.add(asked_texts(row.parsed.prompt))
+            self.texts.add(asked_texts(row.parsed.prompt))
             self.grams.add(compared_text(row.parsed.prompt))
             self.tools.update([row.tools] if row.tools else [])
             read = row.parsed.read

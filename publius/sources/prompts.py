@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,14 +27,14 @@ from labelers.formats.prompt_columns import refuse_media
 from labelers.formats.source import Row
 from prompts.conditions import Conditions, condition_columns, unmet_condition
 from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
-from prompts.sources import Html, ToolTurns, may_be_on_hub
+from prompts.sources import Html, Quotes, ToolTurns, may_be_on_hub
 from publius.sources.asked_rows import asked_of_row
-from publius.sources.column_names import ColumnNames, at_paths, top_column
+from publius.sources.column_names import ColumnNames, at_paths, top_column, without_mapped
 from publius.sources.rows import DataSource, SourceRow, read_rows, with_split
 from publius.sources.splits.own_column import ALL_SPLITS, with_split_of_run
 from publius.sources.texts.chat_exports import NOT_MESSAGES
-from publius.sources.texts.html import READ_AS_TEXT, prompt_as_text
 from publius.sources.texts.lines import text_rows
+from publius.sources.texts.reading import TextReading
 from publius.sources.texts.tools import reason_with_setting, row_without_tools
 
 PROMPT_FORMS = (
@@ -89,6 +89,11 @@ class PromptSource(Protocol):
         """What becomes of conversations with calls of tools; None to skip them where that is no setting."""
         ...
 
+    @property
+    def quotes(self) -> Quotes | None:
+        """What becomes of quoted mail and signatures; None to keep them, with a warning."""
+        ...
+
 
 @dataclass(frozen=True)
 class PromptFile:
@@ -102,6 +107,7 @@ class PromptFile:
     keep: Sequence[str] | None = None
     html: Html | None = None
     tools: ToolTurns | None = None
+    quotes: Quotes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +148,12 @@ def read_prompts(source: PromptSource | Path | str) -> Iterator[Prompt]:
         raise _no_prompts(given)
 
 
-def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
+def read_prompt_rows(source: PromptSource, apart: Iterable[str] = ()) -> Iterator[PromptRow]:
     """Yield every row of a data set, in order.
+
+    Args:
+        source: the data set.
+        apart: columns of the user's that hold anything but the prompt, whatever they are called.
 
     Raises:
         DataError: the data set, subset or split does not exist, or cannot be read at all.
@@ -151,12 +161,13 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
     """
     path = source.path.expanduser()
     name, from_table = _stem(path), is_table(path)
+    reading = TextReading(source.html, source.quotes)
     own_splits = source.split if isinstance(source.split, Mapping) and path.is_file() else None
     for raw in _rows(path, source):
         if not isinstance(raw.values, Mapping):
             yield _without_columns(raw)
             continue
-        values = _mapped(raw.values, source.columns, is_text=from_table)
+        values = _mapped(without_mapped(raw.values, apart), source.columns, is_text=from_table)
         absent = frozenset(source.columns.keys() - values.keys())
         unmet = unmet_condition(at_paths(raw.values, condition_columns(source.where)), source.where)
         if unmet is not None:
@@ -180,8 +191,9 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
             prompt = parsed.prompt.model_copy(update={"split": raw.split})
             lost = tuple(name for name in parsed.lost if name != "split")
             parsed = parsed._replace(prompt=prompt, lost=lost, split_name="")
-        if source.html == "text" and (shown := prompt_as_text(parsed.prompt)) is not parsed.prompt:
-            parsed = parsed._replace(prompt=shown, note=parsed.note or READ_AS_TEXT)
+        as_read = reading.prompt(parsed.prompt)
+        noted = parsed.note or reading.note_of(parsed.prompt, as_read)
+        parsed = parsed._replace(prompt=as_read, note=noted)
         read = frozenset(top_column(source.columns.get(column, column), raw.values) for column in parsed.read)
         yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent, tools=dropped)
 
@@ -298,12 +310,13 @@ def _without_columns(raw: _Raw) -> PromptRow:
 
 
 def _mapped(values: Mapping[str, Any], columns: Mapping[str, str], *, is_text: bool) -> Mapping[str, Any]:
-    """Return a row with the user's columns under our names. Ours that are mapped are not read as they are."""
+    """Return a row with the user's columns under our names alone. What has such a name itself is not read."""
     if not columns:
         return values
     marked = ColumnNames({f"{_MARK}{ours}": theirs for ours, theirs in columns.items()})
     found: Mapping[str, Any] = next(marked.applied([Row(1, values)])).values
-    kept = {name: value for name, value in values.items() if name not in columns}
+    own = without_mapped(values, columns.values())
+    kept = {name: value for name, value in own.items() if name not in columns}
     ours = {ours: found[f"{_MARK}{ours}"] for ours in columns if f"{_MARK}{ours}" in found}
     if "tags" in ours:
         ours["tags"] = _tags_of_cell(ours["tags"], columns["tags"], is_text=is_text)

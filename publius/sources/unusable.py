@@ -13,7 +13,7 @@ from labelers.formats.people_columns import differ_in_side
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.registry import BUILT_IN
 from publius.sources.answer_rows import turns_in
-from publius.sources.column_names import ColumnNames, at_paths
+from publius.sources.column_names import ColumnNames, at_paths, case_named
 from publius.sources.rows import SourceRow
 from training.examples import ExcludedExample
 
@@ -170,8 +170,16 @@ def suggested_reply_columns(row: Any) -> str:
     listed, _, key = reply.partition("[0].")
     if key and len(row.get(listed, ())) > 1 and not any(p.startswith(f"{listed}[") for p in prompt.values()):
         reply = f"{listed}[].{key}"  # every answer of the list
-    given = [f"{ours}={theirs}" for ours, theirs in (prompt | {"reply": reply}).items() if ours != theirs]
+    found = prompt | {"reply": reply} | ({} if prompt else _only_name(row, reply))
+    given = [f"{ours}={theirs}" for ours, theirs in found.items() if ours != theirs]
     return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
+
+
+def _only_name(row: Mapping[str, Any], reply: str) -> dict[str, str]:
+    """Return the column of the cases' names if one stands alone beside a reply without a prompt."""
+    others = [str(name) for name in row if name != reply]
+    is_named = len(others) == 1 and "id" not in row and not case_named(row) and not _is_prose(row, others[0])
+    return {"id": others[0]} if is_named and row[others[0]] not in (None, "") else {}
 
 
 def text_paths(row: Any) -> list[str]:

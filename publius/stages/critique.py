@@ -90,7 +90,7 @@ def loop_for(
     constitution: Constitution,
     templates: PromptTemplates,
     engines: Engines,
-    rules: LoopRules = "guarded",
+    rules: LoopRules = "ranked",
 ) -> CritiqueLoop:
     """Return the critique loop of a configuration, as `loop_of` does of a run."""
     config = settings.critique

@@ -26,7 +26,7 @@ from publius.runs.reader import RecordsReader
 from publius.sources.pairs import PairSurvey, read_pair_rows, survey_pairs
 from publius.sources.prompt_survey import carried_values, described_detail, described_row
 from publius.sources.splits.mapping import unread_splits
-from publius.sources.texts.html import warn_of_html
+from publius.sources.texts.reading import IN_OVERRIDES, TextReading
 from publius.sources.texts.tools import tools_in_words
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PROMPTS_SUMMARY, described_columns
@@ -289,8 +289,7 @@ class PairIngestion:
             note(f"pairs: {line}")
         if self._survey.tools:
             note(f"pairs: {tools_in_words(self._survey.tools)}")
-        if source.html is None:
-            warn_of_html(self._survey.html, "pairs", "--set prompts.html=text; keep leaves this warning out")
+        self._survey.texts.tell(TextReading(source.html, source.quotes), "pairs", IN_OVERRIDES)
         if repeated := self._survey.repeated.line():
             warn(f"pairs: {repeated}")
         if self._survey.judged:

@@ -24,7 +24,7 @@ from publius.sources.prompt_survey import (
     survey,
 )
 from publius.sources.prompts import PromptRow, read_prompt_rows
-from publius.sources.texts.html import IN_RUN_FILE, warn_of_html
+from publius.sources.texts.reading import IN_RUN_FILE, TextReading
 from publius.sources.texts.tools import tools_in_words
 
 PROMPTS_SUMMARY = "prompts"
@@ -95,8 +95,8 @@ class PromptIngestion:
         }
         run.record_prompts()
         _report(self._survey, run.manifest[PROMPTS_SUMMARY], excluded)
-        if self._prompts.html is None:
-            warn_of_html(self._survey.html, "prompts", IN_RUN_FILE)
+        reading = TextReading(self._prompts.html, self._prompts.quotes)
+        self._survey.texts.tell(reading, "prompts", IN_RUN_FILE)
         self._note_near(near, same_words)
         for example in examples:
             note(f"prompts: {example}")

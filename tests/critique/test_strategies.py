@@ -70,6 +70,26 @@ def test_worst_takes_the_broken_one_with_the_lowest_score_then_unscored_then_ful
     assert chosen("worst", standing=met)[0] in "abcd"
 
 
+def test_worst_of_equally_broken_ones_takes_hard_ones_first_then_those_of_greater_weight():
+    hard = {"a": {"hard": True}, "b": {"hard": True, "weight": 2.0}, "c": {"weight": 9.0}, "d": {}}
+    ranked = [p.model_copy(update=hard.get(p.id, {})) for p in DOCUMENT.principles]
+    document = DOCUMENT.model_copy(update={"principles": tuple(ranked)})
+
+    def taken(broken: dict[str, float], *, ranked: bool = True) -> set[str]:
+        standing = Standing(broken, frozenset(), 0.5)
+        rounds = (
+            principles_of_round("worst", document, PROMPT, standing, (0, number), ranked=ranked)
+            for number in range(1, 40)
+        )
+        return {principle.id for (principle,) in rounds}
+
+    assert taken(dict.fromkeys("abcd", 0.0)) == {"b"}
+    assert taken(dict.fromkeys("acd", 0.0)) == {"a"}
+    assert taken(dict.fromkeys("cd", 0.0)) == {"c"}
+    assert taken({"a": 0.5, "b": 0.5, "d": 0.0}) == {"d"}  # the lower score is worse, hard or not
+    assert len(taken(dict.fromkeys("abcd", 0.0), ranked=False)) > 1  # as older runs do
+
+
 def test_worst_of_equal_principles_is_drawn():
     assert {chosen("worst", number)[0] for number in range(1, 40)} == {"a", "b", "c", "d"}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from constitution.checks.evaluate import evaluate
-from constitution.checks.findings import finding
+from constitution.checks.findings import finding, finding_for_people, matched_texts
 from constitution.checks.kinds import Check
 from constitution.checks.prompted import check_on
 from constitution.draw import in_scope
@@ -182,6 +182,14 @@ def surest_violations(ratings: Iterable[TenetRating], each: int) -> Iterator[Ten
             yield rating
 
 
+def _found(principle: Principle, check: Check, text: str | None) -> str | None:
+    """Return what a check found in a reply that fails it, for people; None without one."""
+    found = None if text is None else finding(check, text)
+    if text is None or found is None:
+        return None
+    return finding_for_people(principle.text, check, found, matched_texts(check, text))
+
+
 def _checked(reply: AuditedReply, principle: Principle, check: Check) -> TenetRating:
     """Return the rating by a machine check: that of the first reply that fails it, or of the last one."""
     turns = list(rated_turns(reply))
@@ -194,5 +202,5 @@ def _checked(reply: AuditedReply, principle: Principle, check: Check) -> TenetRa
         "check",
         violation=float(text is not None),
         turn=number,
-        finding=None if text is None else finding(check, text),
+        finding=_found(principle, check, text),
     )

@@ -22,7 +22,7 @@ from publius.models.hub.shared_base import is_local
 from publius.runs.inputs import CONSTITUTION, RESOLVED
 from publius.runs.manifest import read_manifest
 from publius.runs.opening.identity import identities_of
-from publius.runs.opening.rules import NEW_LOOPS, NEW_RUNS
+from publius.runs.opening.rules import has_new_rules
 from publius.runs.parts.trained import trained_adapter
 from publius.stages.base import STAGES
 from publius.stages.runner import planned_stages
@@ -188,7 +188,7 @@ def _readme(
 ) -> str:
     held = sorted(path for path in target.rglob("*") if path.is_file())
     links = [name for name in METHODS if (run / name).is_symlink()]
-    older = manifest.get("tiers") != NEW_RUNS or manifest.get("loop") != NEW_LOOPS
+    older = not has_new_rules(manifest, inputs.settings.get("critique", {}).get("principles", "random"))
     return document_template("publius", "repeat.md.j2").render(
         name=escaped(manifest["name"]),
         run=code_span(run.name),

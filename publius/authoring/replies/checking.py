@@ -13,7 +13,6 @@ from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, RunStateError
 from core.rewards import Sample
 from core.store.files import is_there
-from prompts.sources import Html
 from publius.authoring.given import warn_of_unknown_tags
 from publius.authoring.replies.rows import ReadReplies, ReplyRow, read_replies
 from publius.authoring.replies.tables import write_outcome_table, write_reply_table
@@ -22,6 +21,7 @@ from publius.authoring.replies.words import is_broken, is_decided
 from publius.authoring.reply import JudgingModel, PrincipleOutcome, judge_replies, reply_outcomes
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.pairs.tables import conversation_text
+from publius.sources.texts.reading import UNSAID, TextReading
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class RepliesRequest:
     """CSV file to write, one row for each reply."""
     long: bool = False
     """True to write one row for each reply and rule instead."""
-    html: Html | None = None
-    """What becomes of HTML in replies and prompts; None keeps it, with a warning."""
+    reading: TextReading = UNSAID
+    """How texts of the file are read: HTML, quoted mail and signatures."""
     by: str | None = None
     """A column of the file: the share of replies that keep each rule is told for each of its values."""
 
@@ -155,7 +155,7 @@ def check_replies(request: RepliesRequest, make: EngineMaker = make_engine) -> C
     if request.to is not None:
         require_csv(request.to)
     constitution = load_constitution(request.constitution)
-    read = read_replies(request.replies, request.columns, request.tags, request.html, request.by)
+    read = read_replies(request.replies, request.columns, request.tags, request.reading, request.by)
     warn_of_unknown_tags(tags_of(read), [constitution])
     if request.model is None:
         result = CheckedReplies(constitution, read, tuple(checked_cases(constitution, read)))

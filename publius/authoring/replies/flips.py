@@ -13,7 +13,6 @@ from typing import Any
 
 from constitution.schema import Constitution
 from core.store.files import write_stream
-from prompts.sources import Html
 from publius.authoring.given import warn_of_unknown_tags
 from publius.authoring.replies.checking import CheckedCase, RuleCounts, checked_cases, rule_counts, tags_of
 from publius.authoring.replies.rows import ReadReplies, ReplyRow, read_replies
@@ -21,6 +20,7 @@ from publius.authoring.replies.tables import found_in_words
 from publius.authoring.replies.words import outcome_word
 from publius.authoring.reply import PrincipleOutcome
 from publius.runs.pairs.tables import TableCounts, conversation_text, csv_parts
+from publius.sources.texts.reading import UNSAID, TextReading
 
 _COLUMNS = ("case", "place", "rule", "before", "now", "found_before", "found_now", "prompt", "reply")
 
@@ -99,7 +99,7 @@ def replies_shift(
     path: Path,
     columns: Mapping[str, str],
     to: Path | None = None,
-    html: Html | None = None,
+    reading: TextReading = UNSAID,
 ) -> RepliesShift:
     """Return what checks say about replies under two constitutions.
 
@@ -109,13 +109,13 @@ def replies_shift(
         path: the replies, as `publius check --replies` reads them.
         columns: the file's column for each of ours.
         to: CSV file to write, one row for each case and rule.
-        html: what becomes of HTML in replies and prompts; None keeps it, with a warning.
+        reading: how replies and prompts are read: HTML, quoted mail and signatures.
 
     Raises:
         ConfigError: a column does not exist.
         DataError: the file cannot be read, or has no replies.
     """
-    read = read_replies(path, columns, html=html)
+    read = read_replies(path, columns, reading=reading)
     warn_of_unknown_tags(tags_of(read), [old, new])
     sides = [tuple(checked_cases(constitution, read)) for constitution in (old, new)]
     before, now = ([_by_id(case) for case in side] for side in sides)

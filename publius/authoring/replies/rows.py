@@ -20,19 +20,11 @@ from core.text.explain import one_of
 from core.text.literals import parsed_literal
 from core.text.messages import is_conversation
 from labelers.formats.prompt_columns import SYSTEMS, TALKS
-from prompts.sources import Html
 from publius.sources.answer_rows import COMPLETIONS, turns_in
-from publius.sources.column_names import CASE_COLUMNS, at_paths, cells_of_list, top_column
+from publius.sources.column_names import CASE_COLUMNS, at_paths, cells_of_list, top_column, without_mapped
 from publius.sources.prompts import PromptFile, PromptRow, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
-from publius.sources.texts.html import (
-    IN_COMMAND,
-    HtmlSeen,
-    asked_texts,
-    prompt_as_text,
-    text_of_html,
-    warn_of_html,
-)
+from publius.sources.texts.reading import IN_COMMAND, UNSAID, TextReading, TextsSeen, asked_texts
 from publius.sources.unusable import likely_prompt, nothing_usable, suggested_reply_columns, text_paths
 from training.examples import ExcludedExample
 
@@ -109,7 +101,7 @@ def read_replies(
     path: Path,
     columns: Mapping[str, str],
     tags: Iterable[str] = (),
-    html: Html | None = None,
+    reading: TextReading = UNSAID,
     by: str | None = None,
 ) -> ReadReplies:
     """Return the replies of a file, a data set folder or a Hugging Face id.
@@ -118,7 +110,7 @@ def read_replies(
         path: the file.
         columns: the file's column for each of ours.
         tags: tags that every prompt gets beside its own.
-        html: what becomes of HTML in prompts and replies; None keeps it, with a warning.
+        reading: how prompts and replies are read: HTML, quoted mail and signatures.
         by: the file's column whose cell each reply keeps; None for none.
 
     Raises:
@@ -130,15 +122,15 @@ def read_replies(
             accepted = one_of(_OURS, ours)
             raise ConfigError(f"unknown column {ours!r}", where="--columns", accepted=accepted)
     asked = {ours: theirs for ours, theirs in columns.items() if ours not in ("reply", "id")}
-    reading = _Reading(ReadReplies(path.name), columns, tuple(tags), set(columns), html, by=by)
-    for row in read_prompt_rows(PromptFile(path, columns=asked)):
-        reading.add(row)
-    reading.require(path)
+    found = _Reading(ReadReplies(path.name), columns, tuple(tags), set(columns), reading, by=by)
+    apart = [theirs for ours, theirs in columns.items() if ours in ("reply", "id")]
+    for row in read_prompt_rows(PromptFile(path, columns=asked), apart):
+        found.add(row)
+    found.require(path)
     if unread := unread_splits(path, in_run_file=False):
         note(unread)
-    if html is None:
-        warn_of_html(reading.seen, "replies or their prompts", IN_COMMAND)
-    return reading.found
+    found.seen.tell(reading, "replies or their prompts", IN_COMMAND)
+    return found.found
 
 
 @dataclass
@@ -150,8 +142,8 @@ class _Reading:
     tags: tuple[str, ...]
     absent: set[str]
     """Our names of mapped columns that no row had so far."""
-    html: Html | None = None
-    seen: HtmlSeen = field(default_factory=HtmlSeen)
+    reading: TextReading = UNSAID
+    seen: TextsSeen = field(default_factory=TextsSeen)
     by: str | None = None
     """The column that replies are told apart by."""
     has_by: bool = False
@@ -173,8 +165,8 @@ class _Reading:
         except RequestError as error:
             answers, skipped = [], [error]
         for one in answers:
-            self.seen.add([one.reply, *asked_texts(one.prompt)])
-        answers = [_as_text(one) for one in answers] if self.html == "text" else answers
+            self.seen.add([one.reply, *asked_texts(one.prompt)], self.reading)
+        answers = [_as_read(one, self.reading) for one in answers]
         case = _case(row.values, self.mapped) or row.place
         own = _own(row, self.mapped) if answers else {}
         cell = at_paths(row.values, [] if self.by is None else [self.by])
@@ -230,16 +222,19 @@ def _answers(row: PromptRow, columns: Mapping[str, str]) -> tuple[list[_Found], 
     """
     if not row.values:
         raise RequestError(row.reason, detail=row.detail)
-    own = {str(name).strip().casefold(): value for name, value in reversed(list(row.values.items()))}
-    value = at_paths(row.values, [columns["reply"]]).get(columns["reply"]) if "reply" in columns else None
-    if "reply" not in columns:
-        value = next((own[name] for name in REPLY_COLUMNS if own.get(name) not in (None, "")), None)
+    apart = [theirs for ours, theirs in columns.items() if ours not in ("prompt", "messages")]
+    own = _folded_names(without_mapped(row.values, apart))
+    left = _folded_names(without_mapped(row.values, columns.values()))
+    if "reply" in columns:
+        value = at_paths(row.values, [columns["reply"]]).get(columns["reply"])
+    else:
+        value = next((left[name] for name in REPLY_COLUMNS if left.get(name) not in (None, "")), None)
     prompt = None if row.parsed is None else row.parsed.prompt
     if value is None and (listed := cells_of_list(row.values, columns.get("reply", ""))) is not None:
         return _of_list(listed, prompt)
     if value is not None:
         return [_Found(_text(value), prompt)], []
-    if "reply" in columns or any(name in own for name in REPLY_COLUMNS):
+    if "reply" in columns or any(name in left for name in REPLY_COLUMNS):
         raise RequestError("the reply is empty")
     return _of_talk(row, own, columns)
 
@@ -261,6 +256,10 @@ def _of_list(cells: Sequence[Any], prompt: Prompt | None) -> tuple[list[_Found],
     if not cells:
         raise RequestError("the list of replies is empty")
     return found, skipped
+
+
+def _folded_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name).strip().casefold(): value for name, value in reversed(list(values.items()))}
 
 
 def _of_talk(
@@ -289,9 +288,9 @@ def _of_talk(
     return found, list(turns.skipped)
 
 
-def _as_text(found: _Found) -> _Found:
-    prompt = None if found.prompt is None else prompt_as_text(found.prompt)
-    return found._replace(reply=text_of_html(found.reply), prompt=prompt)
+def _as_read(found: _Found, reading: TextReading) -> _Found:
+    prompt = None if found.prompt is None else reading.prompt(found.prompt)
+    return found._replace(reply=reading.text(found.reply), prompt=prompt)
 
 
 def _may_be_talk(value: Any) -> bool:
@@ -318,7 +317,7 @@ def _case(values: Mapping[str, Any], columns: Mapping[str, str]) -> str:
     if "id" in columns:
         value = at_paths(values, [columns["id"]]).get(columns["id"])
     else:
-        name = _first_named(values, _CASES)
+        name = _first_named(without_mapped(values, columns.values()), _CASES)
         value = None if name is None else values[name]
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -330,10 +329,11 @@ def _own(row: PromptRow, columns: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns of a row from which nothing but tags was read."""
     read = {top_column(theirs, row.values) for ours, theirs in columns.items() if ours != "tags"}
     read |= set() if row.parsed is None else row.parsed.read - {columns.get("tags", "tags")}
-    if "id" not in columns and (case := _first_named(row.values, _CASES)) is not None:
+    left = without_mapped(row.values, columns.values())
+    if "id" not in columns and (case := _first_named(left, _CASES)) is not None:
         read.add(case)
     if "reply" not in columns:
-        reply = _first_named(row.values, REPLY_COLUMNS)
+        reply = _first_named(left, REPLY_COLUMNS)
         read |= {name for name in row.values if _folded(name) in TALKS} if reply is None else {reply}
     return {str(name): value for name, value in row.values.items() if name not in read}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from constitution.checks.evaluate import count_words
+from constitution.checks.findings import finding_beside_rule
 from constitution.schema import Principle
 from core.store.files import write_stream
 from publius.authoring.replies.rows import ReplyRow
@@ -84,7 +85,7 @@ def _long_row(row: ReplyRow, found: PrincipleOutcome) -> dict[str, Any]:
         "rule_text": found.text,
         "outcome": outcome_word(found),
         "broken": ("yes" if is_broken(found) else "no") if is_decided else None,
-        "found": found_in_words(found),
+        "found": finding_beside_rule(found.text, found_in_words(found) or "") or None,
         "p": rounded(found.p),
         "prompt": None if row.prompt is None else conversation_text(row.prompt.messages),
         "reply": row.reply,

@@ -16,7 +16,7 @@ from publius.config.run_file import RunConfig
 from publius.runs.inputs import restore_correction, restore_inputs, restore_templates
 from publius.runs.manifest import MANIFEST, package_versions, usable_manifest, write_manifest
 from publius.runs.opening.identity import RunIdentity
-from publius.runs.opening.rules import NEW_LOOPS, NEW_RUNS, has_new_traces
+from publius.runs.opening.rules import NEW_LOOPS, NEW_RUNS, has_new_traces, loop_rules_in
 
 _TRACES = "traces.jsonl"
 
@@ -51,9 +51,10 @@ def open_manifest(
     if exists:
         warn(f"{path} is damaged; it is written again, without the requests and seconds of earlier stages")
     # A damaged manifest still shows whether the loop had today's rules; without one, the traces may.
-    is_new_loop = (
-        f'"loop": "{NEW_LOOPS}"'.encode() in path.read_bytes() if exists else has_new_traces(folder / _TRACES)
-    )
+    if exists:
+        loop = loop_rules_in(path.read_bytes())
+    else:
+        loop = NEW_LOOPS if has_new_traces(folder / _TRACES) else "first"
     # Older runs combine labels by another rule, which only the manifest records.
     combined = config.label.humans and is_there(folder / "preferences.jsonl")
     if combined and not (exists and b'"tiers"' in path.read_bytes()):
@@ -63,7 +64,7 @@ def open_manifest(
             accepted="the file from a backup; or a new run, which reuses all answers",
             run=shell_command("mv", folder, folder.with_name(folder.name + ".old")),
         )
-    manifest = _new_manifest(config, identity, loop=NEW_LOOPS if is_new_loop else "first")
+    manifest = _new_manifest(config, identity, loop=loop)
     write_manifest(folder, manifest)
     return manifest
 

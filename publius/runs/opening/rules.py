@@ -13,8 +13,9 @@ from labelers.crowd.aggregate import TierRule
 
 NEW_RUNS: TierRule = "smooth"
 """The rule by which new runs combine tiers (`labelers/crowd/aggregate.py`), recorded in the manifest."""
-NEW_LOOPS: LoopRules = "guarded"
+NEW_LOOPS: LoopRules = "ranked"
 """The rules of new runs' critique loops (`critique/loop.py`), recorded in the manifest."""
+_LATER_LOOPS: tuple[LoopRules, ...] = ("guarded", NEW_LOOPS)
 _NEW_MARKS = (b'"dropped":"', b'"broken":[', b'"others":[', f'"model":"{WRITTEN_BY_CHECKS}"'.encode())
 """What only traces of the new rules have; in the text of an answer, quotation marks are escaped."""
 
@@ -32,7 +33,23 @@ def loop_rules_of(manifest: Mapping[str, Any]) -> LoopRules:
 
     A run keeps its rules, so that its traces are all made in the same way when it resumes.
     """
-    return "guarded" if manifest.get("loop") == "guarded" else "first"
+    return next((rules for rules in _LATER_LOOPS if manifest.get("loop") == rules), "first")
+
+
+def has_new_rules(manifest: Mapping[str, Any], principles: str) -> bool:
+    """Return True if a new run of the same settings has the same rules.
+
+    Args:
+        manifest: the run's manifest.
+        principles: its `critique.principles`, as loops differ since `guarded` in `worst` alone.
+    """
+    loops = {NEW_LOOPS} if principles == "worst" else set(_LATER_LOOPS)
+    return tier_rule_of(manifest) == NEW_RUNS and loop_rules_of(manifest) in loops
+
+
+def loop_rules_in(damaged: bytes) -> LoopRules:
+    """Return the rules that a damaged manifest still shows."""
+    return next((rules for rules in _LATER_LOOPS if f'"loop": "{rules}"'.encode() in damaged), "first")
 
 
 def has_new_traces(path: Path) -> bool:

@@ -6,20 +6,12 @@ Only tags and entities that HTML has are read: `a < b`, `<name>` and code betwee
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from html import unescape
 from html.entities import html5
 
-from core.notices import warn
-from core.records import Message, Prompt
-from labelers.formats.opinions import Pair
-
 READ_AS_TEXT = "HTML was read as text"
-IN_RUN_FILE = "prompts.html: text in the run file or --set prompts.html=text; keep leaves this warning out"
-IN_COMMAND = "--html text; --html keep leaves this warning out"
-"""What reads HTML as text, in a run and in a command."""
-
 _PARAGRAPHS = {"p", "blockquote", "pre", "ul", "ol", "table", "hr", *(f"h{size}" for size in range(1, 7))}
 _LINES = {"br", "div", "li", "tr", "dt", "dd"}
 _CELLS = {"td", "th"}
@@ -75,39 +67,6 @@ def text_of_html(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" +\n", "\n", shown)).strip()
 
 
-def prompt_as_text(prompt: Prompt) -> Prompt:
-    """Return a prompt whose turns have their HTML read as text; the prompt itself if they have none."""
-    if not any(html_in(message.content) for message in prompt.messages if message.role != "system"):
-        return prompt
-    messages = messages_as_text(prompt.messages)
-    return Prompt.of(messages, tags=prompt.tags, source=prompt.source, split=prompt.split)
-
-
-def messages_as_text(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Return messages whose HTML is read as text. System messages are not written by people and stay."""
-    return tuple(
-        one if one.role == "system" else one.model_copy(update={"content": text_of_html(one.content)})
-        for one in messages
-    )
-
-
-def pair_as_text(pair: Pair) -> Pair:
-    """Return a pair whose prompt and answers have their HTML read as text."""
-    first, second = (one._replace(response=text_of_html(one.response)) for one in (pair.first, pair.second))
-    return replace(pair, prompt=messages_as_text(pair.prompt), first=first, second=second)
-
-
-def texts_of_pair(pair: Pair) -> list[str]:
-    """Return the texts of a pair that may be read as HTML."""
-    turns = [one.content for one in pair.prompt if one.role != "system"]
-    return [*turns, pair.first.response, pair.second.response]
-
-
-def asked_texts(prompt: Prompt | None) -> list[str]:
-    """Return the texts of a prompt that may be read as HTML."""
-    return [] if prompt is None else [one.content for one in prompt.messages if one.role != "system"]
-
-
 @dataclass
 class HtmlSeen:
     """How many of some texts have HTML, and which tags."""
@@ -131,18 +90,6 @@ class HtmlSeen:
         more = ", ..." if len(marks) > _SHOWN else ""
         has = "has" if self.found == 1 else "have"
         return f"{self.found:,} of {self.texts:,} {what} {has} HTML ({', '.join(marks[:_SHOWN])}{more})"
-
-
-def warn_of_html(seen: HtmlSeen, what: str, reading: str) -> None:
-    """Log a warning if texts have HTML: how many of them, and what reads it as text.
-
-    Args:
-        seen: the texts.
-        what: what they are, in the plural.
-        reading: the setting or the option that reads them as text.
-    """
-    if found := seen.in_words(what):
-        warn(f"{found}, which checks and models see as it is; to read it as text: {reading}")
 
 
 def _name(tag: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from constitution.checks.findings import finding, finding_for_people
+from constitution.checks.findings import finding, finding_for_people, matched_texts
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import digest
@@ -23,7 +23,7 @@ from publius.authoring.flips import is_flip
 from publius.studio.bench.pairs import AnswerPair
 
 PairFindings = tuple[str | None, str | None]
-"""What a check finds in the draft and in the revision; None where it passes."""
+"""What a check finds in the draft and in the revision, as people read it; None where it passes."""
 
 
 @dataclass
@@ -89,7 +89,7 @@ def label_view(
         if principle.check is not None:
             applies = in_scope(principle, prompt)
             texts = (pair.draft.text, pair.last.text)
-            found = [finding(principle.check, text) for text in texts] if applies else None
+            found = [_said(principle, text) for text in texts] if applies else None
             checks[principle.id] = None if found is None else (found[0], found[1])
     comparison = pair.comparison
     if isinstance(comparison, str):
@@ -120,8 +120,8 @@ def shown_checks(now: LabelView, before: LabelView | None) -> list[dict[str, Any
             {
                 "principle": principle.id,
                 "applies": found is not None,
-                "draft": _said(principle, found[0]) if found else None,
-                "last": _said(principle, found[1]) if found else None,
+                "draft": found[0] if found else None,
+                "last": found[1] if found else None,
                 "before": list(_passes(earlier)) if earlier else None,
                 "flipped": changed,
             }
@@ -129,11 +129,13 @@ def shown_checks(now: LabelView, before: LabelView | None) -> list[dict[str, Any
     return shown
 
 
-def _said(principle: Principle, found: str | None) -> str | None:
-    """Return a finding as people read it; None for an answer that passes."""
-    if found is None or principle.check is None:
+def _said(principle: Principle, answer: str) -> str | None:
+    """Return what a principle's check finds in an answer, as people read it; None if it passes."""
+    check = principle.check
+    found = None if check is None else finding(check, answer)
+    if check is None or found is None:
         return None
-    return finding_for_people(principle.text, principle.check, found)
+    return finding_for_people(principle.text, check, found, matched_texts(check, answer))
 
 
 def shown_labels(pair: AnswerPair, now: LabelView, before: LabelView | None) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from constitution.checks.findings import finding_beside_rule
 from core.errors import RunStateError
 from core.notices import counted
 from core.store.files import is_there, os_errors, write_atomic
@@ -177,8 +178,9 @@ def _words(one: PrincipleOutcome) -> str:
         return f"by the model, p = {one.p:.2f}"
     if one.finding and one.explained and one.explained.startswith(one.finding):
         return one.explained
-    # Else its finding is the pattern, behind the rule's text.
-    return ", ".join(f"“{words}”" for words in one.matched)
+    if one.matched:
+        return ", ".join(f"“{words}”" for words in one.matched)
+    return finding_beside_rule(one.text, one.explained or "")
 
 
 def _cut(text: str) -> str:

@@ -7,7 +7,15 @@ from typing import Any, get_args
 import pytest
 
 from constitution.checks.evaluate import evaluate, reading_grade
-from constitution.checks.findings import PATTERN_CHARACTERS, finding, finding_for_people, matched_texts
+from constitution.checks.findings import (
+    NOTHING_FITS,
+    REJECTS,
+    SOMETHING_FITS,
+    finding,
+    finding_beside_rule,
+    finding_for_people,
+    matched_texts,
+)
 from constitution.checks.kinds import Check, PythonCheck
 from constitution.schema import Principle
 
@@ -132,7 +140,7 @@ def test_only_a_finding_that_says_little_alone_is_behind_its_rule():
     )
     assert pattern is not None
     assert words.check is not None
-    assert finding_for_people("No\ndigits.", pattern, "it has 7") == "No digits: it has 7"
+    assert finding_for_people("No\ndigits.", pattern, "it has 7") == f"No digits: {SOMETHING_FITS}"
     assert finding_for_people("Brief.", words.check, "it has 2 words") == "it has 2 words"
 
 
@@ -155,10 +163,15 @@ def test_people_are_told_how_the_longest_sentence_begins_and_critics_are_not():
     assert matched_texts(check, "Short.") == ()
 
 
-def test_a_long_pattern_is_shortened_where_it_found_nothing():
-    check = check_of("regex", "a" * 100)
+def test_a_pattern_that_found_nothing_and_the_name_of_an_own_check_are_for_authors_alone():
+    check = check_of("regex", r"\A\W*(?:[Pp]lease )?0800 11")
     found = finding(check, "b")
     assert found is not None
-    short = f"{'a' * PATTERN_CHARACTERS}…"
-    told = finding_for_people("It greets.", check, found)
-    assert told == f"It greets: it has no text that the regular expression {short} finds"
+    assert r"\A\W*" in found
+    told = finding_for_people("It gives\nthe number.", check, found)
+    assert told == f"It gives the number: {NOTHING_FITS}"
+    assert finding_beside_rule("It gives\nthe number.", told) == NOTHING_FITS
+    own = PythonCheck.model_construct(kind="python", value="desk:number")
+    assert (
+        finding_for_people("It is true.", own, "the check desk:number rejects it") == f"It is true: {REJECTS}"
+    )

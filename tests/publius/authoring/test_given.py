@@ -9,6 +9,7 @@ import pytest
 
 from publius.authoring.given import note_given, read_given
 from publius.runs.project import OwnFiles, init_project
+from publius.sources.texts.reading import TextReading
 from tests.publius.invoking import here
 
 
@@ -32,11 +33,22 @@ def test_html_in_given_prompts_is_warned_of_and_a_new_project_reads_it_as_text(
     note_given(read_given(path))
     assert "1 of 1 prompts has HTML (<p>), which checks and models see as it is" in caplog.text
     caplog.clear()
-    note_given(read_given(path, html="keep"))
-    given = read_given(path, html="text")
+    note_given(read_given(path, reading=TextReading("keep")))
+    given = read_given(path, reading=TextReading("text"))
     note_given(given)
     assert "has HTML" not in caplog.text
     assert given.prompts[0].messages[0].content == "Hi"
     init_project(tmp_path / "desk", own=OwnFiles(prompts=path, html="text"))
     assert 'path: "../asked.jsonl", limit: 24, html: text}' in (tmp_path / "desk" / "run.yaml").read_text()
     assert here("check", "--run", tmp_path / "desk" / "run.yaml").returncode == 0
+
+
+def test_quoted_mail_in_given_prompts_is_warned_of_and_a_new_project_leaves_it_out(tmp_path: Path):
+    (tmp_path / "asked.jsonl").write_text(json.dumps({"prompt": "Hi\n\n-- \nLee"}) + "\n")
+    kept = here("init", tmp_path / "one", "--prompts", tmp_path / "asked.jsonl")
+    assert '1 of 1 prompts has a signature ("-- "), which checks and models' in " ".join(kept.stderr.split())
+    left = here("init", tmp_path / "two", "--prompts", tmp_path / "asked.jsonl", "--quotes", "drop")
+    assert (left.returncode, "a signature" in left.stderr) == (0, False)
+    run_file = tmp_path / "two" / "run.yaml"
+    assert "limit: 24, quotes: drop}" in run_file.read_text()
+    assert here("check", "--run", run_file).returncode == 0

@@ -58,6 +58,23 @@ def test_a_reply_that_keeps_the_checks_ends_with_exit_code_0(folder: Path, monke
     assert json.loads(done.stdout)["counts"] == {"passed": 2, "unknown": 2, "not_asked": 1}
 
 
+def test_a_rule_that_excepts_some_prompts_is_not_decided_without_one(folder: Path):
+    short = "check: {kind: max_words, value: 5}"
+    (folder / "rules.yaml").write_text(
+        f"- {{id: gas, text: A., {short}, except: {{pattern: gas}}}}\n"
+        f"- {{id: vip, text: A., {short}, except: {{tags: [vip]}}}}\n"
+        f"- {{id: both, text: A., {short}, except: {{tags: [vip], pattern: gas}}}}\n"
+    )
+    expected = {
+        (): ("unknown", "unknown", "unknown"),
+        ("vip",): ("unknown", "elsewhere", "unknown"),
+        ("new",): ("unknown", "failed", "failed"),
+    }
+    for tags, outcome in expected.items():
+        assert tuple(outcomes(ReplyRequest("rules.yaml", "reply.txt", tags=tags)).values()) == outcome
+    assert outcomes(ReplyRequest("rules.yaml", "reply.txt", "Bill?"))["gas"] == "failed"
+
+
 def test_prompt_and_tags_decide_which_principles_apply(folder: Path):
     request = ReplyRequest("rules.yaml", "reply.txt", "Where is my refund?", ("calm",))
     assert outcomes(request) == {

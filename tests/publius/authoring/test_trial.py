@@ -145,6 +145,19 @@ def test_of_a_pattern_the_text_is_said_that_it_found(
         assert capsys.readouterr().out.count(told) == copies
 
 
+def test_of_a_pattern_that_found_nothing_the_rule_is_said_and_not_the_pattern(
+    rules: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(out, "_width", 200)
+    rules.write_text("- {id: number, text: It has a number., check: {kind: regex, value: '[0-9]'}}\n")
+    constitution = load_constitution(str(rules))
+    for copies in (1, 4):
+        print_trial(Tried(((result_of(constitution, "It is late.", "It is late.", ()),),) * copies))
+        printed = capsys.readouterr().out
+        assert printed.count("It has a number: nothing in it fits the rule's pattern") == copies
+        assert "[0-9]" not in printed
+
+
 def test_of_two_constitutions_each_outstanding_result_has_its_name(
     rules: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -17,8 +17,13 @@ from core.errors import DataError, RunStateError
 from core.records import Comparison, Judgment
 from core.store.record_store import RecordStore
 from core.terminal.interrupts import caught, interruption_message
+from labelers.formats.people_columns import PEOPLE
+from labelers.formats.source import Row
 from labelers.importing import LabelImport
 from publius.labels.importing import LabelsRequest, import_labels
+from publius.sources.column_names import ColumnNames
+from publius.sources.pairs import read_pair_rows
+from publius.sources.prompts import PromptFile
 from publius.sources.rows import DataSource
 from tests.labelers.formats.reading import FIXTURES
 from tests.publius.invoking import files_of, here
@@ -110,6 +115,25 @@ def test_html_in_labelled_pairs_is_warned_of_and_read_as_text_if_asked_for(tmp_p
     assert answers == {"No", "Yes & no", "So"}
     done = here("import", "labels", file, "--to", tmp_path / "kept", "--html", "text")
     assert "another import" in done.stderr
+
+
+def test_quoted_mail_in_labelled_pairs_is_warned_of_and_left_out_if_asked_for(tmp_path: Path):
+    mail = "No.\n\nOn 3 Nov 2026 at 10:12, Lee wrote:\n> Why?"
+    answers = ({"response_a": mail, "response_b": "Yes"}, {"response_a": "So", "response_b": "No"})
+    file = written(tmp_path / "v.jsonl", *({"prompt": "How?", "verdict": "a"} | one for one in answers))
+    mapped = ("import", "labels", file)
+    done = here(*mapped, "--to", tmp_path / "kept")
+    warned = (
+        '1 of 2 pairs has quoted mail ("On ... wrote:"), which checks and models take for the writer\'s; '
+    )
+    assert f"{warned}to leave it out: --quotes drop; --quotes keep" in " ".join(done.stderr.split())
+    assert any(mail in (one.response_a, one.response_b) for one in records(tmp_path / "kept")[0])
+    done = here(*mapped, "--to", tmp_path / "read", "--quotes", "drop")
+    assert '1 of 2 pairs has quoted mail ("On ... wrote:"), which is left out' in " ".join(
+        done.stderr.split()
+    )
+    assert any("No." in (one.response_a, one.response_b) for one in records(tmp_path / "read")[0])
+    assert "another import" in here(*mapped, "--to", tmp_path / "kept", "--quotes", "drop").stderr
 
 
 @pytest.mark.parametrize(
@@ -652,3 +676,28 @@ def test_a_path_that_a_list_does_not_have_is_refused_with_those_it_has(tmp_path:
         here("import", "labels", file, "--to", tmp_path / "l", "--columns", "prompt=graders.pick")
     )
     assert "graders[0].pick" in line
+
+
+def test_answers_that_the_user_maps_are_not_a_preference_by_their_names(tmp_path: Path):
+    rows = [{"q": "Why?", "chosen": "So.", "rejected": "No.", "said": "b"}]
+    file = written(tmp_path / "t.jsonl", *rows)
+    mapped = {"prompt": "q", "response_a": "chosen", "response_b": "rejected"}
+    (read,) = read_pair_rows(PromptFile(file, columns=mapped), verdicts=True)
+    assert [(pair.better, pair.comparison.prompt.messages[0].content) for pair in read.pairs] == [
+        (None, "Why?")
+    ]
+    names = ColumnNames(mapped | {"verdict": "said"}, people=("Anna",))
+    (applied,) = names.applied([Row(1, rows[0] | {"Anna": "a", "note": "x"})])
+    assert applied.values.keys() == {
+        "prompt",
+        "response_a",
+        "response_b",
+        "verdict",
+        "note",
+        "origin_a",
+        "origin_b",
+        PEOPLE,
+    }
+    swapped = ColumnNames({"response_a": "response_b", "response_b": "response_a"})
+    (turned,) = swapped.applied([Row(1, {"response_a": "x", "response_b": "y"})])
+    assert turned.values == {"response_a": "y", "response_b": "x"}

@@ -277,6 +277,17 @@ def test_mapped_columns_are_read_in_place_of_ours(
     assert (turns(parsed.prompt), parsed.prompt.tags) == (expected, tags)
 
 
+def test_a_column_with_a_meaning_of_the_users_has_none_by_its_name(tmp_path: Path):
+    row = {"input": "Hi", "question": "billing", "Text": "a reply"}
+    found = only(tmp_path, row, columns={"tags": "question"}).parsed
+    assert found is not None
+    assert (turns(found.prompt), found.prompt.tags) == (ASKED, ("billing",))
+    del row["input"], row["question"]
+    (tmp_path / "p.jsonl").write_text(json.dumps(row))
+    (apart,) = read_prompt_rows(PromptFile(tmp_path / "p.jsonl"), ["Text"])
+    assert (apart.parsed, apart.values) == (None, row)
+
+
 def test_row_without_the_mapped_column_is_skipped_and_not_read_by_another(tmp_path: Path):
     found = only(tmp_path, {"prompt": "no", "text": "no"}, columns={"prompt": "frage"})
     assert (found.parsed, found.reason) == (None, "the row has no column 'frage'")
@@ -349,13 +360,23 @@ def test_html_in_prompts_is_counted_and_read_as_text_if_asked_for(tmp_path: Path
     ]
     path = written(tmp_path, lines(*rows))
     found = survey(PromptFile(path))
-    assert found.html.in_words("prompts") == "2 of 3 prompts have HTML (<p>, &amp;)"
+    assert found.texts.html.in_words("prompts") == "2 of 3 prompts have HTML (<p>, &amp;)"
     as_text = PromptFile(path, html="text")
     assert [turns(prompt)[-1][1] for prompt in read_prompts(as_text)] == ["Hi", "Hi & bye", "a < b"]
     assert next(read_prompts(as_text)).messages[0].content == "<p>"
     found = survey(as_text)
-    assert (found.html.found, found.notes) == (0, {"HTML was read as text": 2})
+    assert (found.texts.html.found, found.notes) == (0, {"HTML was read as text": 2})
     assert [row.values for row in read_prompt_rows(as_text)] == rows
+
+
+def test_quoted_mail_in_prompts_is_counted_and_left_out_if_asked_for(tmp_path: Path):
+    path = written(tmp_path, lines({"prompt": "<b>Hi</b>\n\n-- \nLee"}, {"prompt": "Hi"}))
+    assert survey(PromptFile(path)).texts.quotes.found == 1
+    own = PromptFile(path, html="text", quotes="drop")
+    assert [turns(prompt)[-1][1] for prompt in read_prompts(own)] == ["Hi", "Hi"]
+    found = survey(own)
+    note = "HTML was read as text, quoted mail or a signature was left out"
+    assert (found.texts.quotes.found, found.notes) == (0, {note: 1})
 
 
 # Rows that are not prompts

@@ -17,6 +17,7 @@ from engines.scripted import ScriptedEngine
 from publius.config.run_file import load_run_config
 from publius.runs.engines import Engines, open_engines
 from publius.runs.opening.resuming import open_run
+from publius.runs.opening.rules import has_new_rules
 from publius.stages.critique import loop_of
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import RUN, Recorder, write_project
@@ -58,15 +59,35 @@ def test_size_of_the_critic_decides_whether_its_critiques_are_begun(
 
 def test_new_run_has_the_guard_and_an_older_one_keeps_its_rules(tmp_path: Path):
     write_project(tmp_path)
-    assert loop_in(tmp_path, 0).rules == "guarded"
+    assert loop_in(tmp_path, 0).rules == "ranked"
     (manifest,) = tmp_path.glob("runs/*/manifest.json")
     content = json.loads(manifest.read_text())
-    assert content.pop("loop") == "guarded"
+    manifest.write_text(json.dumps(content | {"loop": "guarded"}))
+    assert loop_in(tmp_path, 0).rules == "guarded"
+    assert content.pop("loop") == "ranked"
     manifest.write_text(json.dumps(content))
     assert loop_in(tmp_path, 0).rules == "first"
 
 
-@pytest.mark.parametrize(("shape", "rules"), [("new", "guarded"), ("first", "first"), ("none", "guarded")])
+@pytest.mark.parametrize("rules", ["ranked", "guarded", "first"])
+def test_damaged_manifest_keeps_the_rules_that_it_still_shows(rules: str, tmp_path: Path):
+    write_project(tmp_path)
+    loop_in(tmp_path, 0)
+    (manifest,) = tmp_path.glob("runs/*/manifest.json")
+    written = manifest.read_text().replace('"loop": "ranked"', f'"loop": "{rules}"')
+    manifest.write_text(written.rstrip()[:-1])
+    assert loop_in(tmp_path, 0).rules == rules
+
+
+def test_loops_since_the_guard_differ_in_the_worst_principle_alone():
+    for loop, same, same_of_worst in (("ranked", True, True), ("guarded", True, False), ("x", False, False)):
+        manifest = {"tiers": "smooth", "loop": loop}
+        assert has_new_rules(manifest, "random") is same
+        assert has_new_rules(manifest, "worst") is same_of_worst
+    assert not has_new_rules({"loop": "ranked"}, "random")
+
+
+@pytest.mark.parametrize(("shape", "rules"), [("new", "ranked"), ("first", "first"), ("none", "ranked")])
 def test_lost_manifest_leaves_the_rules_that_the_traces_were_made_by(shape: str, rules: str, tmp_path: Path):
     write_project(tmp_path)
     # A script answers by its request, so drafts and revisions differ, and some revisions break `short`.

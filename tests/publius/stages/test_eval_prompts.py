@@ -72,6 +72,25 @@ def test_a_run_warns_of_html_in_prompts_and_reads_it_as_text_if_asked_for(
     assert "Hello\\n\\nyou & me" in (read / "prompts.jsonl").read_text()
 
 
+def test_a_run_warns_of_quoted_mail_in_prompts_and_leaves_it_out_if_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run_file = project(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "prompts.jsonl").read_text().splitlines()]
+    rows[0]["prompt"] = "My bill?\n\n-----Original Message-----\nFrom: Desk\nIt is sent."
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept, _ = evaluated(run_file)
+    assert '1 of 12 prompts has quoted mail ("-----Original Message-----")' in caplog.text
+    assert "prompts.quotes: drop in the run file" in caplog.text
+    assert "It is sent." in (kept / "prompts.jsonl").read_text()
+    caplog.clear()
+    same, _ = evaluated(run_file, "prompts.quotes=keep")
+    read, _ = evaluated(run_file, "prompts.quotes=drop")
+    assert "has quoted mail" not in caplog.text
+    assert kept not in (same, read)
+    assert "It is sent." not in (read / "prompts.jsonl").read_text()
+
+
 def test_an_estimate_counts_only_the_prompts_that_are_answered(tmp_path: Path):
     run_file = project(tmp_path)
     asked = {

@@ -72,6 +72,23 @@ def test_html_in_pairs_is_warned_of_and_read_as_text_if_asked_for(
     assert read.prompt.messages[0].content == "How\nnow?"
 
 
+def test_quoted_mail_in_pairs_is_warned_of_and_left_out_if_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    mail = {"reply_old": "No.\n\nOn 3 Nov 2026 at 10:12, Lee wrote:\n> Why?", "question": "So?\n\n-- \nLee"}
+    pairs = lines(tmp_path / "two.jsonl", [ticket(0, **mail), ticket(1)])
+    (kept, _) = sorted(comparisons(labelled(pairs, NAMES)), key=lambda one: "So?" not in str(one.prompt))
+    assert mail["reply_old"] in (kept.response_a, kept.response_b)
+    assert "1 of 2 pairs has quoted mail or a signature" in caplog.text
+    assert "--set prompts.quotes=drop; keep leaves this warning out" in caplog.text
+    caplog.clear()
+    folder = labelled(pairs, NAMES, "prompts.quotes=drop")
+    assert "quoted mail" not in caplog.text
+    (read, _) = sorted(comparisons(folder), key=lambda one: "So?" not in str(one.prompt))
+    assert "No." in (read.response_a, read.response_b)
+    assert read.prompt.messages[0].content == "So?"
+
+
 def test_pairs_that_do_not_meet_the_conditions_are_left_out_and_counted_on_the_card(tmp_path: Path):
     pairs = lines(tmp_path / "two.jsonl", [ticket(n, consent=n % 3 > 0) for n in range(6)])
     folder = labelled(pairs, NAMES, "prompts.where={consent: true}")

@@ -104,6 +104,21 @@ def test_edited_check_flips_labels_without_a_request(on_bench: OnBench):
     assert on_bench.settled()["asked_since_edit"].get("label", 0) == 0
 
 
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ("regex, value: 'z{9}'", "nothing in it fits the rule's pattern"),
+        (r"not_regex, value: '\w'", 'it has "'),
+        (r"not_regex, value: '\s'", "something in it fits the rule's pattern"),
+    ],
+)
+def test_what_a_pattern_found_is_shown_and_never_the_pattern(check: str, said: str, on_bench: OnBench):
+    on_bench.open()
+    shown = on_bench.edit(CONSTITUTION.replace("max_words, value: 12", check))
+    found = {card["checks"][0]["draft"] for card in shown["cards"]}
+    assert all(said in one and check.partition("'")[2][:-1] not in one for one in found)
+
+
 def test_check_is_shown_before_a_model_is_loaded(tmp_path: Path):
     with_answers = OnBench(write_bench(tmp_path))
     with_answers.open()

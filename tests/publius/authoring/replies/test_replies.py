@@ -17,6 +17,7 @@ from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from publius.authoring.replies.checking import RepliesRequest, check_replies
 from publius.authoring.replies.rows import ReadReplies, read_replies
+from publius.sources.texts.reading import TextReading
 from tests.publius.invoking import here
 
 RULES = """\
@@ -275,15 +276,43 @@ def test_html_in_conversations_is_read_as_text_but_not_in_the_system_message(fol
         {"role": "assistant", "content": "<p>Hello</p>"},
     ]
     (folder / "t.jsonl").write_text(json.dumps({"messages": talk}), encoding="utf-8")
-    (row,) = read_replies(folder / "t.jsonl", {}, html="text").rows
+    (row,) = read_replies(folder / "t.jsonl", {}, reading=TextReading("text")).rows
     assert row.prompt is not None
     assert ([one.content for one in row.prompt.messages], row.reply) == (["Use <b>.", "Hi\nthere"], "Hello")
 
 
+MAIL = [
+    {"prompt": "It is broken\n\n-- \nAna", "reply": "We are sorry."},
+    {"prompt": "Broken?", "reply": "No idea.\n\nOn Tue, 3 Nov 2026 at 10:12, someone wrote:\n> Say sorry!"},
+]
+
+
+def test_quoted_mail_in_replies_is_warned_of_and_left_out_if_asked_for(folder: Path):
+    (folder / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in MAIL), encoding="utf-8")
+    asked = ("check", "rules.yaml", "--replies", "r.jsonl", "--json")
+    done = here(*asked)
+    seen = '2 of 2 replies or their prompts have quoted mail or a signature ("-- ", "On ... wrote:"), which '
+    advice = "to leave it out: --quotes drop; --quotes keep leaves this warning out"
+    assert f"{seen}checks and models take for the writer's; {advice}" in " ".join(done.stderr.split())
+    assert [case["broken"] for case in json.loads(done.stdout)["cases"]] == [[], ["short"]]
+    kept = here(*asked, "--quotes", "keep")
+    assert ("quoted mail" in kept.stderr, kept.stdout) == (False, done.stdout)
+    read = here(*asked, "--quotes", "drop")
+    assert f"{seen}is left out" in " ".join(read.stderr.split())
+    cases = json.loads(read.stdout)["cases"]
+    assert [(case["prompt"], case["reply"]) for case in cases] == [
+        ("It is broken", "We are sorry."),
+        ("Broken?", "No idea."),
+    ]
+    shift = here("diff", "rules.yaml", "rules.yaml", "--replies", "r.jsonl", "--quotes", "drop")
+    assert (shift.returncode, "is left out" in shift.stderr) == (0, True)
+
+
 @pytest.mark.parametrize("command", ["check rules.yaml", "diff rules.yaml x", "init x", "try rules.yaml"])
-def test_html_is_of_a_file_of_texts(folder: Path, command: str):
-    done = here(*command.split(), "--html", "text")
-    assert (done.returncode, "--html requires" in done.stderr) == (2, True)
+@pytest.mark.parametrize(("option", "value"), [("--html", "text"), ("--quotes", "drop")])
+def test_ways_to_read_texts_are_of_a_file_of_texts(folder: Path, command: str, option: str, value: str):
+    done = here(*command.split(), option, value)
+    assert (done.returncode, f"{option} requires" in done.stderr) == (2, True)
 
 
 def test_replies_without_prompts_leave_rules_for_some_prompts_undecided(folder: Path):
@@ -495,3 +524,58 @@ def test_each_answer_of_a_list_is_a_reply(folder: Path, path: str):
         read(folder, json.dumps(row) + "\n", "s.jsonl")
     with pytest.raises(ConfigError, match=re.escape("completions[].response")):
         read(folder, json.dumps(row) + "\n", reply="completions[].text")
+
+
+NUMBER_FIRST = r"""name: desk
+principles:
+- {id: number, text: The reply begins with the number., check: {kind: regex, value: '\A\W*(?:Call )?0800'}}
+"""
+
+
+def test_a_pattern_that_found_nothing_is_said_in_words_beside_the_rule_and_is_in_json_alone(folder: Path):
+    (folder / "rules.yaml").write_text(NUMBER_FIRST, encoding="utf-8")
+    (folder / "r.csv").write_text("prompt,reply\nGas!,Hello.\n", encoding="utf-8")
+    nothing = "nothing in it fits the rule's pattern"
+    asked = ("check", "rules.yaml", "--replies", "r.csv")
+    for name in ("t.csv", "t.html", "t.md"):
+        assert here(*asked, "--to", name).returncode == 1
+        written = html.unescape((folder / name).read_text(encoding="utf-8-sig"))
+        assert nothing in written.replace("\\", "")
+        assert r"\A" not in written
+    (wide,) = cells(folder / "t.csv")
+    assert wide["found"] == f"number: The reply begins with the number: {nothing}"
+    assert here(*asked, "--to", "long.csv", "--long").returncode == 1
+    (long,) = cells(folder / "long.csv")
+    assert (long["rule_text"], long["found"]) == ("The reply begins with the number.", nothing)
+    (folder / "reply.txt").write_text("Hello.", encoding="utf-8")
+    for printed in (here(*asked).stdout, here("check", "rules.yaml", "--reply", "reply.txt").stdout):
+        assert nothing in " ".join(printed.split())
+        assert "0800" not in printed
+    (found,) = as_json(*asked)["cases"][0]["principles"]
+    assert r"the regular expression \A\W*(?:Call )?0800 finds" in found["finding"]
+
+
+MACROS = 'Macro,Text\nLift,No lift is broken here at all.\nDoor,"Sorry, it is broken."\n'
+
+
+def test_a_column_of_replies_is_never_the_prompt_and_the_proposed_line_reads_it(folder: Path):
+    (folder / "m.csv").write_text(MACROS, encoding="utf-8")
+    refused = here("check", "rules.yaml", "--replies", "m.csv")
+    assert refused.stderr.strip().endswith("; or --columns reply=Text,id=Macro")
+    for mapped in ("reply=Text,id=Macro", "reply=Text"):
+        found = as_json("check", "rules.yaml", "--replies", "m.csv", "--columns", mapped)
+        assert [case["prompt"] for case in found["cases"]] == [None, None]
+        sorry = [case["not_decided"]["sorry"] for case in found["cases"]]
+        assert sorry == ["unknown", "unknown"]
+    assert here("check", "rules.yaml", "--replies", "m.csv", "--columns", mapped, "--to", "m2.csv").returncode
+    assert [row["prompt"] for row in cells(folder / "m2.csv")] == ["", ""]
+
+
+def test_columns_with_a_meaning_of_the_users_name_no_case_and_hold_no_other_reply(folder: Path):
+    content = json.dumps({"number": "Is it broken?", "answer": "calm", "text": "Sorry."})
+    (row,) = read(folder, content, prompt="number", tags="answer", reply="text").rows
+    assert (row.case, row.reply, row.own) == ("r.jsonl:1", "Sorry.", {"answer": "calm"})
+    assert row.prompt is not None
+    assert (row.prompt.messages[0].content, row.prompt.tags) == ("Is it broken?", ("calm",))
+    with pytest.raises(DataError, match="no column holds a reply"):
+        read(folder, json.dumps({"response": "Is it broken?"}), prompt="response")
