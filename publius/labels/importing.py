@@ -54,7 +54,7 @@ from labelers.importing import (
 from labelers.occasions import case_columns
 from labelers.page.tasks import HUMAN_LABELER
 from prompts.sources import Html
-from publius.labels.annotator_columns import OURS, columns_of_names, with_annotators
+from publius.labels.annotator_columns import OURS, columns_of_names, columns_to_import, with_annotators
 from publius.labels.by_person import people_in_words, with_people
 from publius.labels.joining import JoinedVotes, PairsToJoin, join_with, refuse_without_texts, vote_names
 from publius.labels.ratings.pairing import rated_pairs, ratings_in, refuse_single_ratings
@@ -66,16 +66,13 @@ from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.people.folders import is_label_folder
 from publius.sources.rows import DataSource, with_split
 from publius.sources.texts.html import IN_COMMAND, HtmlSeen, pair_as_text, texts_of_pair, warn_of_html
-from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
+from publius.sources.unusable import nearest_format, nothing_usable
 from training.examples import ExcludedExample
 
 SUMMARY = "import.json"
 _FILES = (SUMMARY, "comparisons.jsonl", "judgments.jsonl", "exclusions.jsonl")
 _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
-_TARGETS = ("prompt", "response_a", "response_b", "verdict")
-"""Our columns that any table of labels can be mapped to."""
-_SIDES = ("prompt", "chosen", "rejected")
 _ANY_TABLE = PLAIN_TABLE
 """The format of tables that no tool wrote; as a name it says nothing."""
 _OUR_TABLES = (BlindSheet.name, PreferenceTable.name)
@@ -277,7 +274,7 @@ def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
         (problem,) = error.problems
         _refuse_plain_table(request, first)
         row = next((row.values for row in first if isinstance(row.values, Mapping)), {})
-        more = nearest_format(list(map(str, row))) + _suggested(row)
+        more = nearest_format(list(map(str, row))) + columns_to_import(first)
         raise DataError(problem.what, where=problem.where, accepted=f"{problem.accepted}{more}") from error
     if _has_peoples_labels(found.source, request, first):
         return Recognised(PeoplesPreferences(), "a table of preferences whose labels are people's")
@@ -296,11 +293,6 @@ def _refuse_plain_table(request: LabelsRequest, first: list[Row]) -> None:
             accepted="a table with --columns all and a column better that a person filled in, or a sheet",
             run="publius select RUN --budget N --sheet FILE.csv",
         )
-
-
-def _suggested(row: Any) -> str:
-    """Return the `--columns` for a table of answers with a verdict, or of a better and a worse answer."""
-    return suggested_columns(row, _TARGETS) or suggested_columns(row, _SIDES)
 
 
 def _joined(request: LabelsRequest, pairs: PairsToJoin, first: list[Row]) -> Recognised:
@@ -489,7 +481,7 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
     elif tally.close:
         hint = "scores or ratings that differ by as much, or a smaller --min-margin"
     elif found.source.name not in _OUR_TABLES:
-        hint += _suggested(tally.first)
+        hint += columns_to_import([Row(1, tally.first)])
     columns = [name for name in tally.columns if name not in (*request.names.columns, PEOPLE)]
     counts = {reason: seen.count for reason, seen in tally.dropped.items()}
     return nothing_usable(what, request.source.name, first, columns, hint, counts)
@@ -536,6 +528,7 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
         "comparisons": tally.comparisons,
         "judgments": tally.judgments,
         "verdicts": dict(tally.verdicts.most_common()),
+        "won": tally.won.as_json(),
         "annotators": len(tally.annotators),
         **({"annotators_in": theirs} if (theirs := request.names.columns.get(OURS)) else {}),
         "duplicates": repeated,
@@ -545,6 +538,7 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
         "left_out": _listed(tally.skipped),
         **({} if request.min_margin is None else {"too_close": _listed(tally.close)}),
         "notes": _listed(tally.notes),
+        **({"answers": list(answers)} if (answers := request.names.answers) else {}),
         "passed_over": ignored,
         "repeated_answers": tally.repeated.line(),
     }

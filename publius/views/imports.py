@@ -8,6 +8,7 @@ from typing import Any
 
 from core.errors import shell_command
 from core.notices import counted, note, warn
+from labelers.crowd.winners import number_of_votes
 from labelers.formats.fields import VERDICT_NOT_RECOGNISED
 from labelers.importing import PLAIN_TABLE
 from publius.authoring.importing import ImportedConstitution, _places, _some, quoted_lines
@@ -25,8 +26,7 @@ def print_imported_labels(imported: ImportedLabels) -> None:
         out.print(f"  {name:<12}{summary[name]:>10,}")
     if theirs := summary.get("annotators_in"):
         out.print(f"  annotators are read from the column {theirs!r}", markup=False)
-    verdicts = ", ".join(f"{verdict} {count:,}" for verdict, count in summary["verdicts"].items())
-    out.print(f"  verdicts    {verdicts or 'none'}")
+    out.print(f"  verdicts    {_verdicts(summary)}", markup=False)
     conflicts, repeats = summary["conflicts"], summary.get("repeats")
     if repeats:
         by = f", told apart by {', '.join(repeats['told_apart_by'])}" if repeats["told_apart_by"] else ""
@@ -58,6 +58,20 @@ def print_imported_labels(imported: ImportedLabels) -> None:
     for name in summary.get("perhaps_annotators", ()):
         note(f"if the column {name!r} says who judged: --columns annotator={shlex.quote(name)}")
     out.print(f"\nwrote {summary['folder']}" if not summary.get("already") else "")
+
+
+def _verdicts(summary: Mapping[str, Any]) -> str:
+    """Return the verdicts by the file's own names of the answers; a hash decides which of them is `a`."""
+    counts = dict(summary["verdicts"])
+    prefer = counts.pop("a", 0) + counts.pop("b", 0)
+    won = summary.get("won") or {}
+    named = won.get("in_words", "")
+    others = {n: c for n, c in counts.items() if not named or n not in ("tie", "both_bad")}
+    parts = [named] if named else [f"an answer preferred in {prefer:,}"] if prefer else []
+    parts += [f"{name.replace('_', ' ')} {count:,}" for name, count in others.items()]
+    if named and won["on_one_origin"]:
+        parts.append(f"{number_of_votes(won['on_one_origin'])} on two answers of one origin")
+    return ", ".join(parts) or "none"
 
 
 def _reasons(title: str, entries: list[Mapping[str, Any]], accepted: str = "") -> None:
