@@ -1,4 +1,4 @@
-"""People's votes as a page for readers who do not know the tool: who won, how people agree, the rules beside it.
+"""Votes of people as a page for those who do not know the tool: who won, how far people agree, and the rules.
 
 The page is written as that of checked replies: escaped, without a script, and it fetches nothing.
 """
@@ -163,14 +163,16 @@ def _rules(report: AgreementReport, texts: dict[str, str]) -> _Part | None:
     decided = [rule for rule in report.rules if rule.decided]
     titles = ("Rule", "Pairs it decides", "With the votes", "Against", "With the votes (95 %)", "Decided by")
     silent = [texts.get(rule.principle, rule.principle) for rule in report.rules if not rule.decided]
-    after = [f"Prefer neither answer in any pair: {'; '.join(silent)}"] if silent else []
+    after = (
+        [f"Prefer neither answer in any pair: {'; '.join(text.rstrip('.') for text in silent)}."]
+        if silent
+        else []
+    )
     table = _Table(titles, [_rule_row(rule, texts) for rule in decided], len(titles) - 1)
     return _Part(
         "People and rules",
         [table] if decided else [],
-        [
-            "Each rule looks at the same pairs; this is how often it prefers the answer that most people prefer."
-        ],
+        ["How often a rule prefers the answer that most people prefer, of the pairs that it decides."],
         after,
     )
 
