@@ -197,7 +197,7 @@ def _divided(report: AgreementReport) -> _Part | None:
 def _divided_row(one: Disagreement, report: AgreementReport) -> _Row:
     named = report.named.get(one.comparison_id)
     said = (
-        f"{origin_in_words(one.words_of(choice))}: {', '.join(map(report.name_of, names))}"
+        f"{one.words_of(choice)}: {', '.join(map(report.name_of, names))}"
         for choice, names in one.said.items()
     )
     text = one.prompt if len(one.prompt) <= _LONGEST else f"{one.prompt[: _LONGEST - 1]}…"
