@@ -6,6 +6,7 @@ origins of the answers do. Two answers of one origin tell nothing about origins 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -26,11 +27,18 @@ _OF_OURS = {
     "rejected": "the file's rejected answer",
 }
 """Names of answers whose file does not name them."""
+_NUMBERED = re.compile(r"(\w+):(?:\w+:)?\d+")
 _BY_VERDICT = {"chosen", "rejected"}
 """Origins that are the verdict itself, and say nothing of who won."""
 _SHOWN = 5
 """Origins that are named in one line."""
 _OF_A: Mapping[Choice, float] = {"a": 1.0, "tie": 0.5, "b": 0.0}
+
+
+def kind_of_answer(origin: str) -> str:
+    """Return the kind of an answer: of a run's own, such as `revision:2`, the name without the number."""
+    numbered = _NUMBERED.fullmatch(origin)
+    return numbered[1] if numbered else origin
 
 
 def origin_in_words(origin: str) -> str:
@@ -130,7 +138,7 @@ def who_won(votes: Iterable[Vote], origins: Origins, prompts: Mapping[str, str])
     people: dict[str, dict[str, float]] = {}
     ties = both_bad = alike = 0.0
     for vote in votes:
-        a, b = origins.get(vote.comparison_id.partition("/")[0], ("", ""))
+        a, b = map(kind_of_answer, origins.get(vote.comparison_id.partition("/")[0], ("", "")))
         if vote.is_machine or not a or not b or {a, b} == _BY_VERDICT:
             continue
         if a == b:
@@ -196,6 +204,7 @@ class VoteTally:
     def add(self, judgment: Judgment, origin_a: str, origin_b: str) -> None:
         """Count a judgment of a comparison."""
         weight = votes_in(judgment)
+        origin_a, origin_b = kind_of_answer(origin_a), kind_of_answer(origin_b)
         if judgment.verdict in ("skip", "unparsed"):
             return
         if not origin_a or origin_a == origin_b:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,10 +10,8 @@ from typing import Any
 
 from core.records import Preference
 from labelers.crowd.votes import MACHINES
-from labelers.crowd.winners import origin_in_words
+from labelers.crowd.winners import kind_of_answer, origin_in_words
 
-_NUMBERED = re.compile(r"(\w+):(?:\w+:)?\d+")
-"""The origin of an answer that a run wrote, such as `revision:2`."""
 EDGES = (0.6, 0.7, 0.8, 0.9, 1.0)
 """Upper ends of the classes of certainty; ties are a class of their own."""
 
@@ -126,8 +123,8 @@ class PreferenceFigures:
                 tally.agrees += opinion > 0.5
                 tally.against += opinion < 0.5
         if not is_tie:
-            kinds = map(_kind, (preference.origin_chosen, preference.origin_rejected))
-            self.answers[" over ".join(kinds)] += 1
+            kinds = (preference.origin_chosen, preference.origin_rejected)
+            self.answers[" over ".join(origin_in_words(kind_of_answer(kind)) for kind in kinds)] += 1
             words = (len(side[-1].content.split()) for side in (preference.chosen, preference.rejected))
             self.lengths.add(*words)
         insort(self.rows, preference, key=lambda row: row.id)
@@ -159,12 +156,6 @@ class PreferenceFigures:
             "lengths": self.lengths.as_json(),
             "answers_cut_off": self.cut_off,
         }
-
-
-def _kind(origin: str) -> str:
-    """Return the kind of an answer: of those that a run wrote, the name before the number."""
-    numbered = _NUMBERED.fullmatch(origin)
-    return numbered[1] if numbered else origin_in_words(origin)
 
 
 def by_size(tallies: Mapping[str, PairTally]) -> dict[str, PairTally]:

@@ -49,6 +49,13 @@ def test_a_later_occasion_has_the_origins_of_its_comparison():
     assert found.in_words() == "new preferred in 1, old in 1, 0 ties"
 
 
+def test_answers_of_a_run_are_counted_by_kind():
+    origins = {"c1": ("draft", "revision:2"), "c2": ("revision:1", "draft"), "c3": ("sample:0", "sample:3")}
+    found = who_won([vote("c1", "b"), vote("c2", "a"), vote("c3", "a")], origins, {})
+    assert found.in_words() == "revision preferred in 2, draft in 0, 0 ties"
+    assert found.alike == 1
+
+
 def test_chosen_and_rejected_are_no_winners():
     assert who_won([vote("c1", "a")], {"c1": ("chosen", "rejected")}, {}).in_words() == ""
 
