@@ -18,8 +18,11 @@ from pydantic import ValidationError
 from core.errors import DataError, RequestError
 from core.records import Comparison, Exclusion, Judgment
 from core.store.record_store import RecordFile, RecordStore
+from core.text.literals import has_decimal_comma
 from core.text.names import folded_name
+from labelers.crowd.winners import VoteTally
 from labelers.formats.close import without_close_pairs
+from labelers.formats.fields import NUMBERS
 from labelers.formats.opinions import Pair, records_of
 from labelers.formats.repeated import RepeatedAnswers
 from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
@@ -81,6 +84,8 @@ class Tally:
     notes: Tallied = field(default_factory=dict)
     """Corrections and oddities in rows that are kept."""
     verdicts: Counter[str] = field(default_factory=Counter)
+    won: VoteTally = field(default_factory=VoteTally)
+    """The same by where the preferred answers come from."""
     annotators: set[str] = field(default_factory=set)
     """Annotators that the source names."""
     columns: dict[str, None] = field(default_factory=dict)
@@ -179,6 +184,10 @@ class LabelImport:
             if isinstance(row.values, dict):
                 self.tally.states.add(row.values)
                 self.tally.columns |= dict.fromkeys(map(str, row.values))
+                for name in NUMBERS & row.values.keys():
+                    if has_decimal_comma(row.values[name]):
+                        said = f"decimal commas in {name}"
+                        self.tally.notes.setdefault(said, RowOccurrences()).add(row.number)
                 self.tally.first = self.tally.first or row.values
             yield row
 
@@ -240,6 +249,7 @@ class LabelImport:
             judgment = self._occasions.placed(given, contents, earlier) if self._is_plain else given
             if not any(_repeats(judgment, other) for other in earlier) and self._judgments.append(judgment):
                 self._count(judgment, earlier, row)
+                self.tally.won.add(judgment, comparison.origin_a, comparison.origin_b)
                 earlier.append(judgment)
                 used = True
             else:

@@ -17,6 +17,7 @@ from core.errors import ConfigError
 from core.notices import counted
 from core.store.title_lines import note_titles, table_start, title_rows
 from core.text.explain import one_of, yaml_line
+from core.text.literals import float_of
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "principle", "constitution", "rule", "statement", "definition", "description"),
@@ -192,7 +193,7 @@ def _setting(key: str, value: object, *, mapped: bool) -> object:
         return value if isinstance(value, bool) else _TRUTHS.get((text or "").casefold())
     if key == "weight":
         try:
-            number = value if text is None else float(text)
+            number = value if text is None else float_of(text)
         except ValueError:
             return None
         number = int(number) if isinstance(number, float) and number.is_integer() else number

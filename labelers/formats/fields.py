@@ -15,9 +15,16 @@ from typing import Any
 from core.conversations import prompt_of, shown
 from core.errors import RequestError
 from core.records import Message
-from core.text.literals import parsed_literal
+from core.text.literals import float_of, may_be_thousands, parsed_literal
 from labelers.formats.opinions import Outcome
 
+NUMBERS = frozenset(
+    {"rating_a", "rating_b", "p_a", "margin", "weight", "confidence", "duration_s", "votes_a", "votes_b"}
+    | {"votes_for", "votes_against", "p_chosen", "score_chosen", "score_rejected"}
+    | {"chosen_score", "rejected_score", "chosen_rating", "rejected_rating", "chosen-rating"}
+    | {"rejected-rating", "rating_chosen", "rating_rejected"}
+)
+"""Our columns of numbers, and those of data sets."""
 _MILLISECONDS_FROM = 1e11
 """Unix times above this are in milliseconds: as seconds they would be after the year 5000."""
 PROMPTS = (
@@ -122,14 +129,20 @@ def answer_of(value: Any, what: str) -> str:
 
 
 def number_of(value: Any, what: str) -> float:
-    """Return a finite number, which may be given as text. Raises RequestError if it is not a number."""
+    """Return a finite number, which may be given as text, also with a decimal comma.
+
+    Raises:
+        RequestError: if it is not a number, or has a comma that may stand before thousands or decimals.
+    """
     try:
         if isinstance(value, int | float | str) and not isinstance(value, bool):
-            number = float(value)
+            number = float_of(value) if isinstance(value, str) else float(value)
             if math.isfinite(number):
                 return number
     except (ValueError, OverflowError):
         pass
+    if may_be_thousands(value):
+        raise RequestError(f"{what} may be in thousands or have a decimal comma", detail=shown(value))
     raise RequestError(f"{what} is not a number", detail=shown(value))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import RequestError
+from core.text.literals import float_of
 from labelers.formats.annotation_columns import cell_tags
 from labelers.formats.columns import NAMES, TARGETS, cell_origins, cell_sides
 from labelers.formats.fields import is_missing, is_outcome, maybe_number, maybe_text, outcome_of
@@ -154,7 +155,7 @@ def _whole(cell: Any) -> int | None:
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
     try:
-        number = float(cell)
+        number = float_of(cell) if isinstance(cell, str) else float(cell)
     except ValueError:
         return None
     return int(number) if number.is_integer() else None

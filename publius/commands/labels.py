@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from core.notices import note
 from publius.commands.options import AsJson, MinP, SourceFilter, TagFilter
 from publius.console import emit, note_made_up
 
@@ -120,7 +121,8 @@ def agreement(
         Path | None,
         typer.Option(
             help="Also write each comparison that people judged, with their votes and the probability that "
-            "they make together, to this file (.jsonl or .csv).",
+            "they make together, to this file (.jsonl or .csv); or all of this as a page for others (.html "
+            "or .md), which begins with who won.",
             metavar="FILE",
         ),
     ] = None,
@@ -150,7 +152,8 @@ def agreement(
     constitution: Annotated[
         str | None,
         typer.Option(
-            help="With a table of ratings: compare them with the machine checks of this constitution.",
+            help="With a table of ratings: compare them with the machine checks of this constitution. Votes "
+            "on pairs are compared with a run among the folders.",
             metavar="FILE",
         ),
     ] = None,
@@ -166,8 +169,9 @@ def agreement(
 ) -> None:
     """Measure how well annotators agree.
 
-    Also estimates the accuracy of each annotator and of the AI labeler. Of ratings of single answers, it
-    measures how far raters differ.
+    Begins with who won: how often they prefer the answers of each column or model. Also estimates the
+    accuracy of each annotator and of the AI labeler. Of ratings of single answers, it measures how far
+    raters differ.
     """
     if len(folders) == 1 and folders[0].is_file():
         from publius.labels.ratings.report import read_ratings_report
@@ -180,21 +184,31 @@ def agreement(
             raise typer.BadParameter(f"{given} is for votes on comparisons, not for a table of ratings")
         emit(read_ratings_report(folders[0], constitution, columns or ()), as_json, print_ratings)
         return
-    if constitution is not None or columns:
-        raise typer.BadParameter("--constitution and --columns are for one table of ratings")
+    if constitution is not None:
+        from publius.labels.ratings.report import constitution_beside_folders
+
+        raise constitution_beside_folders(folders, constitution)
+    if columns:
+        raise typer.BadParameter("--columns is for one table of ratings")
     from labelers.crowd.which import WhichVotes
     from publius.labels.agreement import read_report
     from publius.runs.exporting.together import aggregation_named, require_gold_name, write_gold
     from publius.runs.pairs.caveats import made_up_in
     from publius.views.agreement import print_gold, print_report
+    from publius.views.replies.page import is_page, require_new_page
 
     method = aggregation_named(aggregation)
     if to is not None:
-        require_gold_name(to)
+        (require_new_page if is_page(to) else require_gold_name)(to)
     which = WhichVotes(tuple(without or ()), tuple(aspect or ()))
     report = read_report(folders, which)
     emit(report, as_json, print_report, made_up=made_up_in(*folders))
-    if to is not None:
+    if to is not None and is_page(to):
+        from publius.views.votes.page import write_votes_page
+
+        write_votes_page(report, folders, to, made_up_in(*folders))
+        note(f"wrote {to}: who won, how people agree, and the rules beside their votes")
+    elif to is not None:
         print_gold(write_gold(folders, to, method, report.names, which))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,8 @@ from labelers.crowd.reliability import Reliability, graded_dawid_skene
 from labelers.crowd.seconds import SecondsPerVote, seconds_per_vote
 from labelers.crowd.votes import MACHINES, current_judgments, votes_by_occasion
 from labelers.crowd.which import EVERY_VOTE, WhichVotes
+from labelers.crowd.winners import Origins, WhoWon, who_won
+from labelers.formats.columns import best_named
 from labelers.position import PositionBias, position_biases
 from publius.labels.beside_votes import RuleBesideVotes, rules_beside_votes
 from publius.labels.comparable import cases_as_a_whole, comparable_pairs, votes_as_a_whole
@@ -67,6 +70,8 @@ class AgreementReport:
     """What the user left out: `without`, names of annotators; or whose judgments alone count: `aspects`."""
     excluded: dict[str, dict[str, int]] = field(default_factory=dict)
     """For each run that did not label comparisons that people judged, their number by reason."""
+    who_won: WhoWon = field(default_factory=lambda: WhoWon(()))
+    """How often people preferred which answers, by where these come from."""
     named: dict[str, NamedComparison] = field(default_factory=dict)
     """The comparisons on which people or rules differ, by id; those that a folder has."""
 
@@ -135,7 +140,8 @@ class AgreementReport:
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-able values."""
         steps = [{"command": command, "why": why} for command, why in self.next_steps()]
-        return {"in_words": self.sentences(), **_as_json(vars(self)), "next": steps}
+        values = _as_json({name: value for name, value in vars(self).items() if name != "who_won"})
+        return {"in_words": self.sentences(), "who_won": self.who_won.as_json(), **values, "next": steps}
 
 
 def read_report(folders: Sequence[Path], which: WhichVotes = EVERY_VOTE) -> AgreementReport:
@@ -151,10 +157,14 @@ def read_report(folders: Sequence[Path], which: WhichVotes = EVERY_VOTE) -> Agre
     """
     found: dict[str, Judgment] = {}
     prompts: dict[str, str] = {}
+    origins: dict[str, tuple[str, str]] = {}
     for folder in folders:
         with open_judgments(folder) as files:
             found |= {judgment.id: judgment for judgment in files.judgments}
-            prompts |= {comparison.id: comparison.prompt.id for comparison in files.all_comparisons()}
+            for one in files.all_comparisons():
+                prompts[one.id] = one.prompt.id
+                named_here = sys.intern(one.origin_a), sys.intern(one.origin_b)
+                origins[one.id] = best_named(origins.get(one.id, ("", "")), named_here)
     if not found:
         where = ", ".join(map(str, folders))
         raise DataError("no judgments found", where=where, accepted="judgments.jsonl with judgments")
@@ -163,7 +173,7 @@ def read_report(folders: Sequence[Path], which: WhichVotes = EVERY_VOTE) -> Agre
         where = ", ".join(map(str, folders))
         raise DataError("nobody's judgments are left", where=where, accepted="fewer --without")
     found = {judgment.id: judgment for judgment in counting}
-    report = agreement_report(found.values(), prompts)
+    report = agreement_report(found.values(), prompts, origins)
     _add_texts(report.disagreements, folders)
     against = [case for rule in report.rules for case in rule.against_in]
     named = _named([*against, *(one.comparison_id for one in report.disagreements)], folders)
@@ -220,22 +230,25 @@ def _add_texts(disagreements: Sequence[Disagreement], folders: Sequence[Path]) -
                     one.about(comparison)
 
 
-def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> AgreementReport:
+def agreement_report(
+    judgments: Collection[Judgment], prompts: Prompts, origins: Origins | None = None
+) -> AgreementReport:
     """Return the agreement among judgments.
 
     Args:
         judgments: any judgments, superseded ones too.
         prompts: the prompt of each comparison.
+        origins: where the answers of each comparison come from; None if that is not wanted.
     """
     current = current_judgments(judgments)
-    votes = votes_as_a_whole(current)
+    votes, cases = votes_as_a_whole(current), cases_as_a_whole(current, prompts)
     return AgreementReport(
         judgments=len(judgments),
         taken_back=len(judgments) - len(current),
         without_choice=dict(
             sorted(Counter(j.verdict for j in current if j.verdict in ("skip", "unparsed")).items())
         ),
-        overall=annotator_agreement(*cases_as_a_whole(current, prompts)),
+        overall=annotator_agreement(*cases),
         by_principle=_by(current, prompts, lambda judgment: judgment.principle_id),
         by_dimension=_by(current, prompts, lambda judgment: judgment.dimension),
         pairs=comparable_pairs(current, prompts),
@@ -246,6 +259,7 @@ def agreement_report(judgments: Collection[Judgment], prompts: Prompts) -> Agree
         disagreements=disagreements_of(votes),
         names=written_names(current),
         seconds=seconds_per_vote(current),
+        who_won=who_won(cases.votes, origins or {}, cases.prompts),
     )
 
 

@@ -1,13 +1,14 @@
-"""The column of a table that names who judged, where no column `annotator` does."""
+"""The columns of a table of labels by other names than ours: who judged, and what can be imported."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from labelers.formats.source import LabelSource, Row
 from publius.sources.column_names import ColumnNames
+from publius.sources.unusable import suggested_columns, suggested_judged_columns
 
 OURS = "annotator"
 _OTHER_NAMES = (
@@ -15,6 +16,9 @@ _OTHER_NAMES = (
     *("who", "worker", "worker_id", "user", "user_id"),
 )
 """Names that people give the column, the surest first."""
+_TARGETS = ("prompt", "response_a", "response_b", "verdict")
+"""Our columns that any table of labels can be mapped to."""
+_SIDES = ("prompt", "chosen", "rejected")
 _NOT_PEOPLE = (
     "origin",
     "model",
@@ -49,11 +53,29 @@ def with_annotators(
     if source.columns is None or OURS not in source.columns or OURS in (*columns, *names.columns):
         return names
     taken = {*source.columns, *names.read, *([key] if key else [])}
-    by_name = {_folded(name): name for name in columns if name not in taken}
-    theirs = next((by_name[name] for name in map(_folded, _OTHER_NAMES) if name in by_name), None)
+    by_name = _folded(name for name in columns if name not in taken)
+    theirs = next((by_name[name] for name in map(_plain, _OTHER_NAMES) if name in by_name), None)
     if theirs is None:
         return names
     return replace(names, columns={**names.columns, OURS: theirs})
+
+
+def columns_to_import(first: Sequence[Row]) -> str:
+    """Return `; or --columns ...` by which a table of pairs can be imported as labels; empty if unknown.
+
+    That is a table of answers with a verdict, of a better and a worse answer, or of answers with ratings.
+    """
+    row = next((row.values for row in first if isinstance(row.values, Mapping)), {})
+    by_name = suggested_columns(row, _TARGETS) or suggested_columns(row, _SIDES)
+    return by_name or suggested_judged_columns([row.values for row in first], _likely_annotators(first))
+
+
+def _likely_annotators(first: Sequence[Row]) -> list[str]:
+    """Return the columns that may name who judged, by name or else by their cells, the likeliest first."""
+    columns = _columns(first)
+    by_name = _folded(columns)
+    named = [by_name[name] for name in map(_plain, _OTHER_NAMES) if name in by_name]
+    return named or columns_of_names(first, columns)
 
 
 def columns_of_names(first: Sequence[Row], columns: Collection[str]) -> list[str]:
@@ -67,7 +89,11 @@ def columns_of_names(first: Sequence[Row], columns: Collection[str]) -> list[str
     return [n for n in asked if not n.strip().lower().startswith(_NOT_PEOPLE) and _repeats_names(n, first)]
 
 
-def _folded(name: str) -> str:
+def _folded(columns: Iterable[str]) -> dict[str, str]:
+    return {_plain(name): name for name in columns}
+
+
+def _plain(name: str) -> str:
     """Return a name by which `worker_id`, `Worker ID` and `WorkerId` are one."""
     return "".join(name.lower().replace("_", " ").split())
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from core.records import Comparison
 from labelers.crowd.votes import CHOICES, Vote, by_comparison
+from labelers.crowd.winners import origin_in_words
 from labelers.formats.columns import best_named
 
 _BEGINNING = 200
@@ -49,7 +50,8 @@ class Disagreement:
     def words_of(self, choice: str) -> str:
         """Return a choice in words: the origin of the answer, if that tells the two apart."""
         if choice in ("a", "b"):
-            return self.answers[choice] if len(set(self.answers.values())) > 1 else f"answer {choice}"
+            named = origin_in_words(self.answers.get(choice, ""))
+            return named if len(set(self.answers.values())) > 1 else f"answer {choice}"
         return choice.replace("_", " ")
 
 

@@ -57,7 +57,7 @@ from labelers.importing import (
 from labelers.occasions import case_columns
 from labelers.page.tasks import HUMAN_LABELER
 from prompts.conditions import Conditions, condition_columns
-from publius.labels.annotator_columns import OURS, columns_of_names, with_annotators
+from publius.labels.annotator_columns import OURS, columns_of_names, columns_to_import, with_annotators
 from publius.labels.by_person import people_in_words, with_people
 from publius.labels.joining import JoinedVotes, PairsToJoin, join_with, refuse_without_texts, vote_names
 from publius.labels.ratings.pairing import rated_pairs, ratings_in, refuse_single_ratings
@@ -69,16 +69,13 @@ from publius.sources.label_rows import ACCEPTED, RowsMeeting, label_rows
 from publius.sources.people.folders import is_label_folder
 from publius.sources.rows import DataSource, with_split
 from publius.sources.texts.reading import IN_COMMAND, UNSAID, TextReading, TextsSeen, texts_of_pair
-from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
+from publius.sources.unusable import nearest_format, nothing_usable
 from training.examples import ExcludedExample
 
 SUMMARY = "import.json"
 _FILES = (SUMMARY, "comparisons.jsonl", "judgments.jsonl", "exclusions.jsonl")
 _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
-_TARGETS = ("prompt", "response_a", "response_b", "verdict")
-"""Our columns that any table of labels can be mapped to."""
-_SIDES = ("prompt", "chosen", "rejected")
 _ANY_TABLE = PLAIN_TABLE
 """The format of tables that no tool wrote; as a name it says nothing."""
 _OUR_TABLES = (BlindSheet.name, PreferenceTable.name)
@@ -303,7 +300,7 @@ def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
         (problem,) = error.problems
         _refuse_plain_table(request, first)
         row = next((row.values for row in first if isinstance(row.values, Mapping)), {})
-        more = nearest_format(list(map(str, row))) + _suggested(row)
+        more = nearest_format(list(map(str, row))) + columns_to_import(first)
         raise DataError(problem.what, where=problem.where, accepted=f"{problem.accepted}{more}") from error
     if _has_peoples_labels(found.source, request, first):
         return Recognised(PeoplesPreferences(), "a table of preferences whose labels are people's")
@@ -322,11 +319,6 @@ def _refuse_plain_table(request: LabelsRequest, first: list[Row]) -> None:
             accepted="a table with --columns all and a column better that a person filled in, or a sheet",
             run="publius select RUN --budget N --sheet FILE.csv",
         )
-
-
-def _suggested(row: Any) -> str:
-    """Return the `--columns` for a table of answers with a verdict, or of a better and a worse answer."""
-    return suggested_columns(row, _TARGETS) or suggested_columns(row, _SIDES)
 
 
 def _joined(request: LabelsRequest, pairs: PairsToJoin, first: list[Row]) -> Recognised:
@@ -526,7 +518,7 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
     elif tally.close:
         hint = "scores or ratings that differ by as much, or a smaller --min-margin"
     elif found.source.name not in _OUR_TABLES:
-        hint += _suggested(tally.first)
+        hint += columns_to_import([Row(1, tally.first)])
     own = [name for name in tally.columns if name not in (*request.names.columns, PEOPLE)]
     columns = list(dict.fromkeys([*own, *request.names.columns.values(), *request.names.people]))
     counts = {reason: seen.count for reason, seen in tally.dropped.items()}
@@ -586,6 +578,7 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
         "comparisons": tally.comparisons,
         "judgments": tally.judgments,
         "verdicts": dict(tally.verdicts.most_common()),
+        "won": tally.won.as_json(),
         "annotators": len(tally.annotators),
         **({"annotators_in": theirs} if (theirs := request.names.columns.get(OURS)) else {}),
         "duplicates": repeated,
@@ -597,6 +590,7 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
         **({"aspects": _listed(tally.aspects)} if request.stated.aspects else {}),
         **({} if request.min_margin is None else {"too_close": _listed(tally.close)}),
         "notes": _listed(tally.notes),
+        **({"answers": list(answers)} if (answers := request.names.answers) else {}),
         "passed_over": ignored,
         **({"perhaps_unwanted": unwanted} if unwanted else {}),
         "repeated_answers": tally.repeated.line(),

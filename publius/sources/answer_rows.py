@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from core.conversations import Turns, answered_of, answers_of, is_transcript, truth_of
 from core.errors import RequestError
-from core.text.literals import parsed_literal
+from core.text.literals import float_of, parsed_literal
 from core.text.messages import (
     by_message,
     is_conversation,
@@ -180,7 +180,7 @@ def _desired(value: Any) -> bool | None:
         if found is not None:
             return found
         try:
-            value = float(value)
+            value = float_of(value)
         except ValueError:
             return None
     return _NUMBERS.get(float(value)) if isinstance(value, bool | int | float) else None

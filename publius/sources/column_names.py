@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from core.errors import ConfigError
 from core.text.explain import one_of
-from core.text.literals import parsed_literal
+from core.text.literals import float_of, parsed_literal
 from core.text.yaml_file import parse_yaml
 from labelers.formats.columns import LISTED, NAMES, TARGETS, ListedCells
 from labelers.formats.people_columns import PEOPLE, folded_word, side_words
@@ -29,6 +29,7 @@ CASE_COLUMNS = ("id", "case", "case_id", "ticket", "ticket_id", "conversation_id
 _ANY_TABLE = "columns"
 _SHOWN_COLUMNS = 12
 _VERDICT_COLUMNS = ("verdict", "better")
+_ORIGIN_OF = {"origin_a": "response_a", "origin_b": "response_b"}
 _VERDICTS = ("a", "b", "tie", "both_bad", "skip")
 
 
@@ -74,7 +75,14 @@ class ColumnNames:
     def read(self) -> frozenset[str]:
         """The user's columns that are read, by the first step of their paths and by their whole names."""
         paths = [*self.columns.values(), *self.people]
-        return frozenset(paths) | {step[1] for name in paths if (step := _STEP.match(name)) and step[1]}
+        steps = {step[1] for name in paths if (step := _STEP.match(name)) and step[1]}
+        return frozenset(paths) | steps | {ours for ours, side in _ORIGIN_OF.items() if side in self.columns}
+
+    @property
+    def answers(self) -> tuple[str, str] | None:
+        """The user's columns of the first and the second answer; None unless both have names of their own."""
+        first, second = (self.columns.get(name) for name in NAMES)
+        return None if first is None or second is None else (first, second)
 
     def applied(self, rows: Iterable[_AnyRow]) -> Iterator[_AnyRow]:
         """Yield the rows with our columns in place of the user's, whose names then mean nothing else."""
@@ -141,9 +149,9 @@ class ColumnNames:
             values[PEOPLE] = {
                 name: None if cell is _NOTHING else self._verdict(cell) for name, cell in cells.items()
             }
-            for target, answer in (("origin_a", "response_a"), ("origin_b", "response_b")):
-                if answer in self.columns:
-                    values.setdefault(target, self.columns[answer])
+        for target, answer in _ORIGIN_OF.items():  # so that the file's own names are those of the answers
+            if answer in self.columns and self.columns[answer] != answer:
+                values.setdefault(target, self.columns[answer])
         return replace(row, values=values)
 
     def _verdict(self, value: Any) -> Any:
@@ -340,7 +348,9 @@ def _walked(values: Any, steps: Iterable[tuple[str, str]]) -> Any:
 def as_number(value: Any) -> float | None:
     """Return a number, or text that is one; None for anything else."""
     try:
-        return float(value) if isinstance(value, int | float | str) else None
+        if isinstance(value, str):
+            return float_of(value)
+        return float(value) if isinstance(value, int | float) else None
     except ValueError:
         return None
 

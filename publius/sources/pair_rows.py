@@ -12,10 +12,11 @@ from core.conversations import shown
 from core.errors import RequestError
 from core.notices import counted
 from core.records import Message
+from core.text.literals import has_decimal_comma
 from core.text.names import folded_name
 from labelers.formats.datasets.transcripts import Transcripts
 from labelers.formats.datasets.trl import SCORES, TrlPreferences, answer_pairs, lead_of
-from labelers.formats.fields import is_blank, is_missing, number_of
+from labelers.formats.fields import NUMBERS, is_blank, is_missing, number_of
 from labelers.formats.opinions import Pair
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, asked_in, sides_in
 from labelers.formats.registry import most_specific
@@ -126,6 +127,7 @@ def _pair(
     sides, read, note = sides_in(columns)
     if sides.chosen.split() == sides.rejected.split():
         raise RequestError(SAME_ANSWERS)
+    notes.update(f"decimal commas in {name}" for name in NUMBERS if has_decimal_comma(columns.get(name)))
     p = _p_chosen(columns, notes)
     weight = _number(columns, "weight", 1.0, "0 or a positive number", 0.0)
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import combinations, islice, pairwise
 from typing import Any
 
 from core.errors import DataError, RequestError, shell_command
+from labelers.formats.fields import is_missing, number_of
 from labelers.formats.people_columns import differ_in_side
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.registry import BUILT_IN
@@ -126,25 +127,76 @@ def suggested_pair_columns(row: Any) -> str:
     """
     if not isinstance(row, Mapping):
         return ""
+    mapped = _two_answers(row)
+    if mapped is None:
+        return suggested_columns(row, ("prompt", "chosen", "rejected"))
+    given = ",".join(f"{ours}={theirs}" for ours, theirs in mapped.items() if ours != theirs)
+    return f"; or {shell_command('--columns', given)}" if given else ""
+
+
+def suggested_judged_columns(rows: Sequence[Any], people: Sequence[str] = ()) -> str:
+    """Return `; or --columns ...` for columns that look like two answers with a rating each, or a verdict.
+
+    Args:
+        rows: the first rows; a cell may be empty in some of them.
+        people: columns that may say who judged, the likeliest first.
+    """
+    tables = [row for row in rows if isinstance(row, Mapping)]
+    row: dict[str, Any] = {}
+    for one in tables:
+        row |= {name: cell for name, cell in one.items() if is_missing(row.get(name))}
+    numbers = [str(name) for name in row if _is_number(tables, name)]
+    mapped = _two_answers({name: cell for name, cell in row.items() if name not in numbers})
+    if mapped is None:
+        return ""
+    alike = next((two for two in combinations(numbers, 2) if two_alike(two)), None)
+    verdicts = [name for name in map(str, row) if name not in mapped.values() and _is_like(name, "verdict")]
+    if alike is not None:
+        words = [set(_words_of(mapped[name])) for name in ("response_a", "response_b")]
+        is_turned = bool((words[1] - words[0]) & set(_words_of(alike[0])))
+        mapped |= dict(zip(("rating_a", "rating_b"), alike[::-1] if is_turned else alike, strict=True))
+    elif verdicts:
+        mapped["verdict"] = verdicts[0]
+    else:
+        return ""
+    mapped |= {"annotator": people[0]} if people and "annotator" not in row else {}
+    mapped |= _seconds(row)
+    given = ",".join(f"{ours}={theirs}" for ours, theirs in mapped.items() if ours != theirs)
+    return f"; or {shell_command('--columns', given)}" if given else ""
+
+
+def _is_number(rows: Sequence[Mapping[str, Any]], name: Any) -> bool:
+    """Return True if a column has numbers alone, where it is filled."""
+    cells = [row[name] for row in rows if not is_missing(row.get(name))]
+    try:
+        return bool(cells) and all(number_of(cell, "") is not None for cell in cells)
+    except RequestError:
+        return False
+
+
+def _words_of(name: str) -> list[str]:
+    return re.split(r"[\W_]+", name.casefold())
+
+
+def _two_answers(row: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the columns of a prompt and two answers in a row; None if they cannot be told."""
     names = [name for name in _paths(row) if name.strip() and _is_text_path(name, row)]
     two = two_alike(names)
     prompt = _prompt_beside(two or (), names, row)
     if prompt is None:
-        return ""
+        return None
     answers = [name for name in names if name not in prompt.values() and _is_like(name, "completion")]
     if two is None and len(answers) > 1:  # one that has our name keeps it
         two = (answers[1], answers[0]) if answers[1] == "response_a" else (answers[0], answers[1])
         two = two[::-1] if two[0] == "response_b" else two
-    if two is None and (sided := suggested_columns(row, ("prompt", "chosen", "rejected"))):
-        return sided
+    if two is None and suggested_columns(row, ("prompt", "chosen", "rejected")):
+        return None
     if two is None:
         texts = [name for name in names if name not in prompt.values() and _is_prose(row, name)]
         two = (texts[0], texts[1]) if len(texts) == 2 else None
     if two is None:
-        return ""
-    mapped = prompt | dict(zip(("response_a", "response_b"), two, strict=True))
-    given = ",".join(f"{ours}={theirs}" for ours, theirs in mapped.items() if ours != theirs)
-    return f"; or {shell_command('--columns', given)}" if given else ""
+        return None
+    return prompt | dict(zip(("response_a", "response_b"), two, strict=True))
 
 
 def suggested_reply_columns(row: Any) -> str:

@@ -19,6 +19,7 @@ from publius.labels.disagreements import NamedComparison
 from publius.runs.exporting.together import WrittenGold
 from publius.runs.pairs.caveats import reason_in_words
 from publius.views.looking.cells import SHORT_ID
+from publius.views.votes.winners import print_who_won
 
 _TELLING = 3
 """Annotators from which on votes alone say something of who is right; below, the estimate is the prior."""
@@ -43,6 +44,9 @@ def print_report(report: AgreementReport) -> None:
         note(f"of people's judgments, those of {' and '.join(aspects)} count (--aspect)")
     for sentence in report.sentences():
         out.print(sentence)
+    print_who_won(report.who_won, report.name_of)
+    if report.who_won.answers and report.excluded:
+        out.print()
     for run, reasons in report.excluded.items():
         for reason, count in reasons.items():
             what = counted(count, "comparison")

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.errors import shell_command
 from core.notices import counted, note, warn
+from labelers.crowd.winners import number_of_votes
 from labelers.formats.fields import VERDICT_NOT_RECOGNISED
 from labelers.formats.tools.mturk import REJECTED
 from labelers.importing import PLAIN_TABLE
@@ -26,8 +27,7 @@ def print_imported_labels(imported: ImportedLabels) -> None:
         out.print(f"  {name:<12}{summary[name]:>10,}")
     if theirs := summary.get("annotators_in"):
         out.print(f"  annotators are read from the column {theirs!r}", markup=False)
-    verdicts = ", ".join(f"{verdict} {count:,}" for verdict, count in summary["verdicts"].items())
-    out.print(f"  verdicts    {verdicts or 'none'}")
+    out.print(f"  verdicts    {_verdicts(summary)}", markup=False)
     _print_repeats(summary)
     _print_left_out(summary)
     if summary.get("repeated_answers"):
@@ -75,6 +75,20 @@ def _print_left_out(summary: Mapping[str, Any]) -> None:
     _reasons("Skipped parts of kept rows", summary["left_out"], accepted)
     _reasons("Pairs excluded by --min-margin", summary.get("too_close", []))
     _reasons("Notes", summary["notes"])
+
+
+def _verdicts(summary: Mapping[str, Any]) -> str:
+    """Return the verdicts by the file's own names of the answers; a hash decides which of them is `a`."""
+    counts = dict(summary["verdicts"])
+    prefer = counts.pop("a", 0) + counts.pop("b", 0)
+    won = summary.get("won") or {}
+    named = won.get("in_words", "")
+    others = {n: c for n, c in counts.items() if not named or n not in ("tie", "both_bad")}
+    parts = [named] if named else [f"an answer preferred in {prefer:,}"] if prefer else []
+    parts += [f"{name.replace('_', ' ')} {count:,}" for name, count in others.items()]
+    if named and won["on_one_origin"]:
+        parts.append(f"{number_of_votes(won['on_one_origin'])} on two answers of one origin")
+    return ", ".join(parts) or "none"
 
 
 def _reasons(title: str, entries: list[Mapping[str, Any]], accepted: str = "") -> None:

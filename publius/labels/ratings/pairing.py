@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import DataError, shell_command
 from core.notices import counted
 from labelers.formats.source import Row
-from publius.labels.ratings.table import RatingColumns, rating_columns
+from publius.labels.ratings.table import RatingColumns, rating_columns, rating_of
 
 _OF_VERDICTS = 2
 """Ratings that are all up to this number may be verdicts: 1 for the first answer, 2 for the second."""
@@ -22,7 +22,8 @@ def ratings_in(first: Sequence[Row]) -> RatingColumns | None:
     found = rating_columns(rows)
     if found is None or found.prompt is None:
         return None
-    numbers = [float(row[name]) for row in rows for name in found.raters if str(row.get(name) or "").strip()]
+    cells = (row.get(name) for row in rows for name in found.raters)
+    numbers = [number for cell in cells if (number := rating_of(cell)) is not None]
     return found if max(numbers) > _OF_VERDICTS else None
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from constitution.loader import load_constitution
+from core.errors import ConfigError
 from publius.labels.ratings.beside_rules import RulesBesideRatings, rules_beside_ratings
 from publius.labels.ratings.measures import RatingAgreement, rating_agreement
-from publius.labels.ratings.table import RatingsTable, read_ratings
+from publius.labels.ratings.table import RatingsTable, read_ratings, rules_beside_folder
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class RatingsReport:
                 "raters": list(columns.raters),
             },
             "left_out": dict(self.table.left_out),
+            "decimal_commas": list(self.table.decimal_commas),
             **self.agreement.as_json(),
             **({} if self.rules is None else {"beside_rules": self.rules.as_json()}),
         }
@@ -52,6 +54,17 @@ def read_ratings_report(path: Path, constitution: str | None, columns: Sequence[
         DataError: the file cannot be read, or has no ratings.
     """
     loaded = None if constitution is None else load_constitution(constitution)
-    table = read_ratings(path, columns)
+    table = read_ratings(path, columns, constitution)
     rules = None if loaded is None else rules_beside_ratings(table.rows, loaded)
     return RatingsReport(table, rating_agreement(table.rows, table.columns.raters), rules)
+
+
+def constitution_beside_folders(folders: Sequence[Path], constitution: str) -> ConfigError:
+    """Return the error of a constitution beside folders of votes: a run has its judgments of their pairs."""
+    return ConfigError(
+        "folders of votes are compared with the judgments of a run, and not with a constitution",
+        where="--constitution",
+        accepted="a run among the folders (publius label RUN.yaml --pairs FOLDER --set label.principles=0 "
+        "makes one without a model); or one table of ratings",
+        run=rules_beside_folder(folders[0], constitution),
+    )

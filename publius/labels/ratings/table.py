@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError, DataError, shell_command
+from core.text.literals import float_of, has_decimal_comma, may_be_thousands
 from labelers.formats.prompt_columns import PROMPT_COLUMNS
 from labelers.formats.source import Row
+from publius.labels.annotator_columns import columns_to_import
 from publius.labels.joining import is_long_text
 from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in
 from publius.sources.label_rows import label_rows
@@ -69,6 +71,8 @@ class RatingsTable:
     rows: tuple[AnswerRatings, ...]
     left_out: Mapping[str, int]
     """Number of rows and cells that are not read, by reason."""
+    decimal_commas: tuple[str, ...] = ()
+    """The raters' columns that have numbers with a decimal comma."""
 
 
 def rating_columns(rows: Sequence[Mapping[str, Any]]) -> RatingColumns | None:
@@ -116,12 +120,13 @@ def named_columns(given: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Ra
     return RatingColumns(raters, found[_ANSWER], found.get(_PROMPT), found.get(_CASE))
 
 
-def read_ratings(path: Path, given: Sequence[str] = ()) -> RatingsTable:
+def read_ratings(path: Path, given: Sequence[str] = (), constitution: str | None = None) -> RatingsTable:
     """Return the rated answers of a file.
 
     Args:
         path: a table, in any form that labels are imported from.
         given: options of columns, as `named_columns` takes them; recognised if empty.
+        constitution: the constitution to name in commands that lead on.
 
     Raises:
         ConfigError: a column does not exist.
@@ -133,21 +138,43 @@ def read_ratings(path: Path, given: Sequence[str] = ()) -> RatingsTable:
     if columns is None:
         if thumbs := thumbs_in(first):
             raise refuse_thumbs((row.values for row in rows), thumbs, str(path))
-        names = ", ".join(dict.fromkeys(str(name) for row in first for name in row)) or "none"
-        raise DataError(
-            f"neither a folder of labels nor a table of ratings; its columns: {names[:200]}",
-            where=str(path),
-            accepted=f"a table with an answer in each row and a column of numbers for each rater; or "
-            f"{_EXAMPLE}",
-            run=shell_command("publius", "import", "labels", path, "--to", "DIR")
-            + ", and give agreement that folder, if it is a table of pairs",
-        )
+        raise _refuse_other_table(path, rows[:_PEEKED], constitution)
     left_out: Counter[str] = Counter()
     found = [one for row in rows if (one := _rated(row, columns, left_out)) is not None]
     if not found:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise DataError(f"no rated answers: {reasons}", where=str(path), accepted="rows with ratings")
-    return RatingsTable(path, columns, tuple(found), dict(left_out))
+    values = [row.values for row in rows if isinstance(row.values, Mapping)]
+    commas = tuple(n for n in columns.raters if any(has_decimal_comma(row.get(n)) for row in values))
+    return RatingsTable(path, columns, tuple(found), dict(left_out), commas)
+
+
+def _refuse_other_table(path: Path, first: Sequence[Row], constitution: str | None) -> DataError:
+    """Return the error of a table that has no ratings of single answers, with what reads a table of pairs."""
+    values = [row.values for row in first if isinstance(row.values, Mapping)]
+    names = ", ".join(dict.fromkeys(str(name) for row in values for name in row)) or "none"
+    columns = columns_to_import(first).removeprefix("; or ")
+    imported = f"{shell_command('publius', 'import', 'labels', path, '--to', 'DIR')} {columns}".rstrip()
+    if constitution is None:
+        then = f"{imported} && publius agreement DIR"
+    else:
+        then = f"{imported}; then {rules_beside_folder('DIR', constitution)}"
+    single = f"a table with an answer in each row and a column of numbers for each rater; or {_EXAMPLE}"
+    return DataError(
+        f"neither a folder of labels nor a table of ratings; its columns: {names[:200]}",
+        where=str(path),
+        accepted="a table of pairs, once it is imported" if columns else single,
+        run=then if columns else f"{then}, if it is a table of pairs",
+    )
+
+
+def rules_beside_folder(folder: str | Path, constitution: str) -> str:
+    """Return the commands that show the checks of a constitution beside the votes in a folder of labels."""
+    label = shell_command(
+        *("publius", "label", "--pairs", folder, "--constitution", constitution),
+        *("--set", "label.principles=0"),
+    )
+    return f"{label}; then {shell_command('publius', 'agreement', folder, 'RUN')} with the run that it makes"
 
 
 def _rated(row: Row, columns: RatingColumns, left_out: Counter[str]) -> AnswerRatings | None:
@@ -162,9 +189,11 @@ def _rated(row: Row, columns: RatingColumns, left_out: Counter[str]) -> AnswerRa
     ratings = dict[str, float]()
     for rater in columns.raters:
         cell = row.values.get(rater)
-        number = _number(cell)
+        number = rating_of(cell)
         if number is not None:
             ratings[rater] = number
+        elif may_be_thousands(cell):
+            left_out[f"ratings of {rater} that may be in thousands or have a decimal comma"] += 1
         elif not _is_empty(cell):
             left_out[f"ratings of {rater} that are no number"] += 1
         else:
@@ -181,11 +210,12 @@ def _is_empty(cell: Any) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _number(cell: Any) -> float | None:
+def rating_of(cell: Any) -> float | None:
+    """Return the number in a cell, which may be text, also with a decimal comma; None if it has none."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
         return None
     try:
-        number = float(cell)
+        number = float_of(cell) if isinstance(cell, str) else float(cell)
     except ValueError:
         return None
     return number if math.isfinite(number) else None
@@ -197,13 +227,15 @@ def _cells(rows: Iterable[Mapping[str, Any]], name: str) -> list[Any]:
 
 def _share_of_texts(rows: Sequence[Mapping[str, Any]], name: str) -> float:
     cells = [cell for cell in _cells(rows, name) if isinstance(cell, str)]
-    return sum(is_long_text(cell) and _number(cell) is None for cell in cells) / len(cells) if cells else 0.0
+    return (
+        sum(is_long_text(cell) and rating_of(cell) is None for cell in cells) / len(cells) if cells else 0.0
+    )
 
 
 def _is_rating(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     """Return True if a column has only numbers on a scale, and does not count or name the rows."""
     cells = _cells(rows, name)
-    numbers = [number for cell in cells if (number := _number(cell)) is not None]
+    numbers = [number for cell in cells if (number := rating_of(cell)) is not None]
     if not numbers or _NO_RATING.search(name) or len(numbers) < len(cells):
         return False
     if max(numbers) - min(numbers) >= _STEPS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +15,7 @@ from labelers.crowd.methods import Aggregation
 from labelers.crowd.which import EVERY_VOTE, WhichVotes
 from labelers.formats.columns import NAMES, names_one
 from publius.runs.pairs.tables import TableCounts, csv_parts
-from publius.sources.people.folders import PeoplesLabel, peoples_labels
+from publius.sources.people.folders import PeoplesLabel, columns_of_answers, peoples_labels
 
 _COLUMNS = {
     "id": "string",
@@ -93,21 +93,24 @@ def write_gold(
         where = ", ".join(map(str, folders))
         raise DataError("no person judged a comparison", where=where, accepted="a folder of people's labels")
     counts = TableCounts()
-    rows = (_row(label, names) for label in labels)
+    orders = {NAMES, *filter(None, map(columns_of_answers, folders))}
+    rows = (_row(label, names, orders) for label in labels)
     is_table = to.suffix.lower() == ".csv"
     write_stream(to, csv_parts(map(_flat, rows), _COLUMNS, counts) if is_table else map(_line, rows))
     undecided = sum(label.p_a is None for label in labels)
     return WrittenGold(to, len(labels), undecided, len(every) - len(labels), method, counts.quoted)
 
 
-def _row(label: PeoplesLabel, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the columns of a comparison; answers that are named by our columns are in these columns.
+def _row(
+    label: PeoplesLabel, names: Mapping[str, str], orders: Collection[tuple[str, str]]
+) -> dict[str, Any]:
+    """Return the columns of a comparison; answers that are named by columns of a file are in its order.
 
     A comparison has its answers in the order of their hashes, so its `a` may be the `response_b` of a file.
     """
     one, p_a = label.comparison, label.p_a
     answers = [(one.response_a, one.origin_a), (one.response_b, one.origin_b)]
-    is_swapped = (one.origin_a, one.origin_b) == NAMES[::-1]
+    is_swapped = (one.origin_b, one.origin_a) in orders
     if is_swapped:
         answers.reverse()
         p_a = None if p_a is None else 1 - p_a

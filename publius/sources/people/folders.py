@@ -6,6 +6,7 @@ A label folder is what `publius import labels` and `publius annotate` write: `co
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from labelers.crowd.which import EVERY_VOTE, WhichVotes
 from labelers.formats.columns import best_named
 
 _COMPARISONS, _JUDGMENTS = "comparisons.jsonl", "judgments.jsonl"
+_IMPORT = "import.json"
 _ADDED = "added_comparisons.jsonl"
 _ORIGINS = ("origin_a", "origin_b")
 
@@ -44,6 +46,15 @@ def is_label_folder(path: Path) -> bool:
     return all(is_there(path / name) for name in (_COMPARISONS, _JUDGMENTS)) and not is_there(
         path / "manifest.json"
     )
+
+
+def columns_of_answers(path: Path) -> tuple[str, str] | None:
+    """Return the file's columns of the first and the second answer of an import, if it has named ones."""
+    try:
+        first, second = json.loads((path / _IMPORT).read_bytes())["answers"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (first, second) if isinstance(first, str) and isinstance(second, str) else None
 
 
 def label_folder_digest(path: Path) -> str:

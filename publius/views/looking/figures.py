@@ -10,6 +10,7 @@ from typing import Any
 
 from core.records import Preference
 from labelers.crowd.votes import MACHINES
+from labelers.crowd.winners import kind_of_answer, origin_in_words
 
 EDGES = (0.6, 0.7, 0.8, 0.9, 1.0)
 """Upper ends of the classes of certainty; ties are a class of their own."""
@@ -123,7 +124,7 @@ class PreferenceFigures:
                 tally.against += opinion < 0.5
         if not is_tie:
             kinds = (preference.origin_chosen, preference.origin_rejected)
-            self.answers[" over ".join(kind.partition(":")[0] for kind in kinds)] += 1
+            self.answers[" over ".join(origin_in_words(kind_of_answer(kind)) for kind in kinds)] += 1
             words = (len(side[-1].content.split()) for side in (preference.chosen, preference.rejected))
             self.lengths.add(*words)
         insort(self.rows, preference, key=lambda row: row.id)

@@ -17,6 +17,7 @@ from publius.views.looking.cells import SHORT_ID, cell_text, columns, told_apart
 from publius.views.looking.figures import EDGES, PairTally, PreferenceFigures, by_size
 from publius.views.looking.judged import JudgmentFigures
 from publius.views.looking.reading import RunOverview
+from publius.views.votes.winners import print_who_won
 
 _MOST = 12
 """Rows of a table of tags, answers or flags; the rest are counted."""
@@ -28,6 +29,7 @@ _LABEL = 12
 def print_overview(run: RunOverview) -> None:
     """Print a run as a whole. Tables fit in a terminal of 80 columns."""
     _print_head(run)
+    print_who_won(run.won, str)
     _print_rows(run)
     if run.figures.all.pairs:
         _print_figures(run.figures, run)

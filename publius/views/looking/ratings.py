@@ -24,6 +24,8 @@ def print_ratings(report: RatingsReport) -> None:
     prompts = "no column of prompts" if read.prompt is None else f"prompts in {read.prompt!r}"
     case = "their row" if read.case is None else repr(read.case)
     note(f"answers in {read.answer!r}, {prompts}, cases named by {case}; --columns names others")
+    if report.table.decimal_commas:
+        note(f"decimal commas in {', '.join(report.table.decimal_commas)}")
     for reason, count in report.table.left_out.items():
         note(f"left out: {count:,} {reason}")
     answers = counted(agreement.answers, "answer")

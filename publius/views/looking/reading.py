@@ -5,14 +5,17 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from constitution.schema import Constitution
-from core.records import CritiqueTrace, Judgment, Message, Preference
+from core.records import Comparison, CritiqueTrace, Judgment, Message, Preference
 from core.store.scan import scan_records
 from engines.endpoint.spending import server_records_of
+from labelers.crowd.names import written_names
+from labelers.crowd.votes import MACHINES, votes_by_occasion
+from labelers.crowd.winners import WhoWon, who_won
 from publius.runs.manifest import read_manifest
 from publius.runs.pairs.answers.table import has_evaluated_answers, write_answers_table
 from publius.runs.pairs.filters import LeftOut, PreferenceFilter
@@ -73,6 +76,8 @@ class RunOverview:
     rows: tuple[RunRow, ...]
     is_labelled: bool
     """True if the rows are preferences."""
+    won: WhoWon
+    """How often people preferred which answers, whatever the conditions select."""
 
     @property
     def labels(self) -> Mapping[str, float | int]:
@@ -149,6 +154,7 @@ class RunOverview:
             "rows": [row.as_json(self.names) for row in self.rows],
             "figures": self._figures,
             "labels": dict(self.labels),
+            "who_won": self.won.as_json(),
             "flags": self.flags,
             "stages": self.stages,
             "total": self.total,
@@ -180,7 +186,7 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
     is_labelled = "aggregate" in manifest["stages"]
     found = map(_row, figures.rows) if is_labelled else _trace_rows(folder, rows)
     # Those of its preferences are in the figures.
-    labels = _read_judgments(folder, judged) if figures.all.pairs else {}
+    labels, won = _read_judgments(folder, judged) if figures.all.pairs else ({}, WhoWon(()))
     return RunOverview(
         folder,
         manifest,
@@ -192,17 +198,34 @@ def read_overview(folder: Path, conditions: PreferenceFilter, rows: int) -> RunO
         labels,
         tuple(found),
         is_labelled,
+        won,
     )
 
 
-def _read_judgments(folder: Path, judged: JudgmentFigures) -> dict[str, float | int]:
-    """Count the judgments behind the preferences; return the metrics of all judgments."""
-    metrics = LabelMetrics()
+def _read_judgments(folder: Path, judged: JudgmentFigures) -> tuple[dict[str, float | int], WhoWon]:
+    """Count the judgments behind the preferences; return the metrics of all, and who won by votes."""
+    metrics, people = LabelMetrics(), list[Judgment]()
     for judgment in scan_records(folder / "judgments.jsonl", Judgment):
         metrics.add(judgment)
         judged.add(judgment)
+        if judgment.labeler not in MACHINES:
+            people.append(judgment)
     judged.settle()
-    return metrics.judgment_rows()
+    return metrics.judgment_rows(), _who_won(folder, people)
+
+
+def _who_won(folder: Path, people: Sequence[Judgment]) -> WhoWon:
+    """Return how often people preferred which answers of a run's comparisons."""
+    if not people:
+        return WhoWon(())
+    asked = {judgment.comparison_id for judgment in people}
+    places = (folder / name for name in ("comparisons.jsonl", "added_comparisons.jsonl"))
+    every = (one for place in places for one in scan_records(place, Comparison))
+    found = [one for one in every if one.id in asked]
+    origins = {one.id: (one.origin_a, one.origin_b) for one in found}
+    cases = votes_by_occasion(people, {one.id: one.prompt.id for one in found})
+    won, names = who_won(cases.votes, origins, cases.prompts), written_names(people)
+    return replace(won, by_annotator={names.get(who, who): said for who, said in won.by_annotator.items()})
 
 
 def write_run_table(

@@ -94,20 +94,31 @@ def require_new_page(to: Path) -> None:
 
 def write_page(result: CheckedReplies, to: Path) -> None:
     """Write checked replies as a page, in HTML or Markdown by the file's name."""
+    write_rendered("publius.views.replies", _page(result), to)
+
+
+def write_rendered(package: str, page: object, to: Path) -> None:
+    """Write a page by the template of a package, in HTML or Markdown by the file's name.
+
+    Args:
+        package: the package whose folder `templates` has `page.html.j2` and `page.md.j2`.
+        page: what the template shows, as plain text.
+        to: a new file.
+    """
     html = to.suffix.lower() == ".html"
     style = files("publius.views.report").joinpath("static", "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    template = _environment(html=html).get_template(f"page{to.suffix.lower()}.j2")
+    template = _environment(package, html=html).get_template(f"page{to.suffix.lower()}.j2")
     created = datetime.now(UTC).strftime("%Y-%m-%d")
-    text = template.render(page=_page(result), created=created, style=Markup(style), policy=policy)
+    text = template.render(page=page, created=created, style=Markup(style), policy=policy)
     with os_errors(to):
         write_atomic(to, text.encode("utf-8", "replace"))
 
 
-def _environment(*, html: bool) -> ImmutableSandboxedEnvironment:
+def _environment(package: str, *, html: bool) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        loader=PackageLoader("publius.views.replies", "templates"),
+        loader=PackageLoader(package, "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -43,15 +43,22 @@ def test_tie_and_both_bad_are_told_apart():
     assert fields.outcome_of("tie") != fields.outcome_of("tie (bothbad)")
 
 
-@pytest.mark.parametrize(("value", "number"), [(3, 3.0), ("4.5", 4.5), (" 2 ", 2.0), (-0.5, -0.5)])
+@pytest.mark.parametrize(
+    ("value", "number"), [(3, 3.0), ("4.5", 4.5), (" 2 ", 2.0), (-0.5, -0.5), ("1,5", 1.5)]
+)
 def test_numbers_may_be_text(value: Any, number: float):
     assert fields.number_of(value, "x") == number
 
 
-@pytest.mark.parametrize("value", ["N/A", "", None, True, float("nan"), "inf", [1], 10**400, "1,5"])
+@pytest.mark.parametrize("value", ["N/A", "", None, True, float("nan"), "inf", [1], 10**400, "1,5,2"])
 def test_what_is_no_number_is_refused(value: Any):
     with pytest.raises(RequestError, match="x is not a number"):
         fields.number_of(value, "x")
+
+
+def test_a_comma_before_three_digits_is_refused():
+    with pytest.raises(RequestError, match="x may be in thousands or have a decimal comma"):
+        fields.number_of("1,000", "x")
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_the_accuracy_of_two_annotators_is_not_shown(people: Path, folder: Path)
     two, three = here("agreement", people).stdout, here("agreement", people, folder).stdout
     assert said in two
     assert said not in three
-    of_ben = [next(line for line in told.splitlines() if line.startswith("ben ")) for told in (two, three)]
+    of_ben = [[line for line in told.splitlines() if line.startswith("ben ")][-1] for told in (two, three)]
     assert ["%" in line for line in of_ben] == [False, True]
 
 

@@ -161,3 +161,17 @@ def test_answers_to_one_prompt_become_pairs_of_each_rater(tmp_path: Path):
     assert found["verdicts"] == {"a": 2, "b": 1, "tie": 1}
     assert UNPAIRED_RATING in done.stdout
     assert found["passed_over"] == ["Case"]
+
+
+def test_decimal_commas_are_ratings_and_thousands_are_none(tmp_path: Path):
+    path = tmp_path / "stars.csv"
+    rows = [("4,5", "4"), ("2", "1,5"), ("3", "1,000")]
+    lines = [f"Is it number {n} today?;It is number {n} today.;{a};{b}" for n, (a, b) in enumerate(rows)]
+    path.write_text("\n".join(["Guest wrote;Bot wrote;Stars Ingrid;Stars Jonas", *lines]))
+    names = ["prompt=Guest wrote,answer=Bot wrote,rating=Stars Ingrid,rating=Stars Jonas"]
+    found = read_ratings(path, names)
+    assert [row.ratings.get("Stars Jonas") for row in found.rows] == [4, 1.5, None]
+    assert found.rows[0].ratings["Stars Ingrid"] == 4.5
+    assert found.decimal_commas == ("Stars Ingrid", "Stars Jonas")
+    reason = "ratings of Stars Jonas that may be in thousands or have a decimal comma"
+    assert found.left_out == {reason: 1}

@@ -238,10 +238,8 @@ def test_columns_of_ones_own_are_mapped_and_the_others_are_carried_to_table_and_
     folder = labelled(pairs, NAMES)
     assert len(comparisons(folder)) == 6
     assert {c.prompt.source for c in comparisons(folder)} == {"two"}
-    assert {origin for c in comparisons(folder) for origin in (c.origin_a, c.origin_b)} == {
-        "response_a",
-        "response_b",
-    }
+    origins = {origin for c in comparisons(folder) for origin in (c.origin_a, c.origin_b)}
+    assert origins == {"reply_old", "reply_new"}
     assert read_manifest(folder)["prompts"]["carried"] == {"ticket": "string", "opened": "string"}
     export_run(folder, tmp_path / "data")
     card = (tmp_path / "data" / "README.md").read_text()

@@ -10,6 +10,7 @@ from publius.views.report.labels.attribution import LabelAttribution, read_attri
 from publius.views.report.labels.calibrated import labeler_diagrams
 from publius.views.report.labels.leanings import LabelLeaning, LengthStep, length_steps, read_leanings
 from publius.views.report.labels.pairs import read_label_records
+from publius.views.report.labels.won import WonAnswers, read_won
 from publius.views.report.reading.answers import AnswerData
 from publius.views.report.reading.reliability import ReliabilityDiagram
 from publius.views.report.reading.sources import RunSource
@@ -25,6 +26,8 @@ class LabelEvidence:
     lengths: tuple[LengthStep, ...]
     agreement: LabelerAgreement | None
     attribution: LabelAttribution | None
+    won: WonAnswers | None = None
+    """Who won by people's votes, where the answers were given."""
 
 
 def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook) -> LabelEvidence | None:
@@ -45,4 +48,5 @@ def read_quality(run: RunSource, place: str, data: AnswerData, book: FigureBook)
         length_steps(pairs, prefix, book),
         read_agreement(pairs, prefix, book),
         read_attribution(run, pairs, prefix, place, data, book),
+        read_won(run, pairs, prefix, book),
     )

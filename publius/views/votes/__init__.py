@@ -1,0 +1,1 @@
+"""Votes of people for readers: who won, and the page of `publius agreement --to`."""
