@@ -114,6 +114,8 @@ class AuditedLabeler(Record):
     """Why it cannot be relied on; empty if nothing was found against it."""
     refused: str | None = None
     """Why the model cannot be asked in this way; nothing is measured then."""
+    not_asked: dict[str, str] = Field(default={}, exclude_if=lambda found: not found)
+    """Principles without a check that no gold pair was judged under, each with the reason."""
     correction: LabelerCorrection | None = None
     """The correction that the same gold labels give, as `label.correction` takes it."""
     no_correction: str | None = None
@@ -191,6 +193,7 @@ class FoundAudit(Record):
             "model": self.audit.labeler.model,
             "mode": self.audit.labeler.mode,
             "constitution": self.certificate.constitution,
+            "constitution_digest": self.certificate.constitution_digest,
             "created": self.certificate.created,
             "gold": [source.name for source in self.certificate.gold],
             "metrics": [metrics[n].model_dump(exclude_none=True) for n in _ON_CARDS if n in metrics],
@@ -199,20 +202,27 @@ class FoundAudit(Record):
         }
 
 
-def find_audit(project: Path, labeler: str) -> FoundAudit | None:
+def find_audit(project: Path, labeler: str, constitution: str = "") -> FoundAudit | None:
     """Return the newest audit of a labeler in a project's folder of audits; None if there is none.
+
+    One with gold labels comes before one without, and among those one under the same constitution.
 
     Args:
         project: folder of the run file.
         labeler: the labeler's digest.
+        constitution: digest of the constitution that it labels under, if that is known.
     """
     found = [
         FoundAudit(folder=str(folder), certificate=certificate, audit=audit)
         for folder, certificate in _certificates(project / AUDITS)
         if (audit := certificate.of(labeler)) is not None
     ]
-    # The one with gold labels, if there is one; among those the newest.
-    return max(found, key=lambda one: (bool(one.certificate.gold), one.certificate.created), default=None)
+
+    def rank(one: FoundAudit) -> tuple[bool, bool, str]:
+        own = one.certificate
+        return bool(own.gold), own.constitution_digest == constitution, own.created
+
+    return max(found, key=rank, default=None)
 
 
 def read_certificate(path: Path) -> Certificate | None:

@@ -13,6 +13,8 @@ from core.text.documents import code_cell, code_span, document_template, escaped
 from evaluation.judges.certificate import AuditedLabeler, Certificate, GoldSource
 
 _NONE = "-"
+_SHOWN = 16
+"""Characters of a digest that cards show."""
 _SAYS_NOTHING = 100.0
 """Temperature above which log-odds of 4 nats are left with 0.04: a probability of 0.51 in place of 0.98."""
 
@@ -98,6 +100,7 @@ def _section(one: AuditedLabeler) -> dict[str, Any]:
         "rows": [metric_row(metric) for metric in one.metrics],
         "problems": [escaped(problem) for problem in one.problems],
         "outcomes": [escaped(line).rpartition(": ")[::2] for line in outcome_lines(one)],
+        "not_asked": [escaped(line) for line in not_asked_lines(one)],
         "not_measured": not_measured(one),
         "correction": escaped(correction_line(one) or ""),
         "cost": None if one.cost is None else cost_line(one),
@@ -164,6 +167,11 @@ def not_measured(one: AuditedLabeler) -> str | None:
     return f"accuracy at matched length: not measured, as no two answers have it within {within:.0%}"
 
 
+def not_asked_lines(one: AuditedLabeler) -> list[str]:
+    """Return a line for each principle that the labeler was never asked about, with the reason."""
+    return [f"not asked about {name}: {reason}" for name, reason in one.not_asked.items()]
+
+
 def cost_line(one: AuditedLabeler) -> str:
     """Return what a labeler's answers cost."""
     cost = one.cost
@@ -186,6 +194,9 @@ def audit_card(summary: Mapping[str, Any]) -> dict[str, Any]:
         "mode": escaped(str(summary.get("mode", ""))),
         "created": escaped(str(summary.get("created", ""))),
         "constitution": escaped(str(summary.get("constitution", ""))),
+        "digest": code_span(digest[:_SHOWN])
+        if (digest := str(summary.get("constitution_digest", "")))
+        else "",
         "gold": ", ".join(code_span(str(name)) for name in summary.get("gold", ())),
         "rows": [metric_row(Metric.model_validate(fields)) for fields in summary.get("metrics", ())],
         "problems": [escaped(str(problem)) for problem in summary.get("problems", ())],

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.concurrency import for_each
 from core.errors import RequestError
@@ -66,6 +67,35 @@ def judge_known(
 
     found, _ = _measured(pairs, work, asked)
     return found
+
+
+def not_asked(labeler: AILabeler, judged: Sequence[JudgedPair]) -> dict[str, str]:
+    """Return the principles that no gold pair has a judgment under, each with the reason.
+
+    Principles with a check are left out, which no labeler is asked about, and all where it reads none.
+    """
+    if not labeler.reads_principles:
+        return {}
+    pairs = [one.gold.comparison for one in judged]
+    known = {judgment.principle_id for one in judged for judgment in one.judgments}
+    asked = [one for one in labeler.constitution.steering if one.check is None and one.id not in known]
+    drawn = {one.id for pair in pairs for one in labeler.principles_for(pair)} if asked else set()
+    return {one.id: _why_not_asked(one, pairs, is_drawn=one.id in drawn) for one in asked}
+
+
+def _why_not_asked(principle: Principle, pairs: Sequence[Comparison], *, is_drawn: bool) -> str:
+    if is_drawn:
+        return "no request under it was answered"
+    if any(in_scope(principle, pair.prompt) for pair in pairs):
+        return (
+            "label.principles drew other rules for each comparison; --set label.principles=all asks about all"
+        )
+    what = "no gold comparison is in its scope"
+    if principle.applies_to is not None and (tags := principle.applies_to.tags):
+        which = "one of the tags" if len(tags) > 1 else "the tag"
+        without = "" if any(pair.prompt.tags for pair in pairs) else "; the gold labels have no tags"
+        return f"{what}, {which} {', '.join(tags)}{without}"
+    return what
 
 
 async def _judged(

@@ -30,7 +30,7 @@ from publius.audit.candidates import LabelerCandidate, labeler_candidates, refus
 from publius.audit.fitting import correction_or_reason
 from publius.audit.gold import read_gold
 from publius.audit.injecting import injection_shifts
-from publius.audit.judging import LabelingEngine, judge_gold
+from publius.audit.judging import LabelingEngine, judge_gold, not_asked
 from publius.audit.known import SIDE_BY_SIDE, known_metrics
 from publius.audit.own_injections import read_own_injections
 from publius.audit.settings import AuditRequest, audit_settings
@@ -99,7 +99,8 @@ class _Audit:
         refused = self.refusal(candidate)
         if refused is not None:
             return AuditedLabeler(labeler=candidate.identity, refused=refused, problems=(refused,))
-        judged, cost = judge_gold(self.labeler(candidate), pairs, self.asked)
+        labeler = self.labeler(candidate)
+        judged, cost = judge_gold(labeler, pairs, self.asked)
         metrics = gold_metrics(judged, self.seed, slots=candidate.config.mode != SIDE_BY_SIDE)
         found, reason = self._correction(candidate, judged) if correct else (None, None)
         return AuditedLabeler(
@@ -109,6 +110,7 @@ class _Audit:
             outcomes=outcomes(judged),
             cost=cost,
             problems=problems_of(metrics, len(pairs), self.min_accuracy),
+            not_asked=not_asked(labeler, judged),
             correction=found,
             no_correction=reason,
         )

@@ -27,12 +27,13 @@ from evaluation.config import STEERED
 from evaluation.gates.recorded import require_gates
 from publius.config.card_terms import NO_TERMS, CardTerms
 from publius.config.run_file import load_run_config
-from publius.config.stand_ins import stand_in_roles, warn_of_stand_ins
+from publius.config.stand_ins import warn_of_stand_ins
 from publius.models.hub.shared_base import EMBEDDED_ON_HUB, is_local
 from publius.models.merge import merge_adapter
 from publius.models.provenance import CardOptions, trained_method, trained_quantization, write_exported_card
 from publius.runs.inputs import RESOLVED
 from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.pairs.caveats import scripted_roles
 from publius.runs.parts.trained import base_of, trained_adapter
 from training.methods import METHODS
 
@@ -146,7 +147,7 @@ def stand_ins_of(folder: Path) -> tuple[str, ...]:
     run = folder if (folder / MANIFEST).exists() else folder.parent
     if not (run / MANIFEST).exists() or not (run / RESOLVED).exists():
         return ()
-    return stand_in_roles(load_run_config(run / RESOLVED))
+    return scripted_roles(run, read_manifest(run))
 
 
 def methods_of(run: Path) -> Sequence[str]:

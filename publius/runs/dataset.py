@@ -41,7 +41,7 @@ from publius.runs.pairs.origins import where_from
 from publius.runs.pairs.people import outvoted_caveats, people_together, read_people
 from publius.runs.pairs.selection import RowSelection
 from publius.runs.pairs.unlabelled import require_preferences
-from publius.runs.parts.audited import audit_of
+from publius.runs.parts.audited import audit_of, other_wording
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 
@@ -124,6 +124,8 @@ class ExportedRun:
     """The user's own columns of the prompts or pairs, which each row has."""
     alike: int = 0
     """Number of test prompts that resemble a training prompt by words that many prompts share."""
+    audited_otherwise: str = ""
+    """A sentence if the labeler was audited under another wording of the constitution."""
     is_unaudited: bool = False
     """True if a model labelled pairs, and no audit of it was found."""
 
@@ -225,6 +227,7 @@ def export_run(
         terms,
         carried=tuple(carried),
         alike=alike,
+        audited_otherwise=other_wording(manifest) if ai_labels else "",
         is_unaudited=ai_labels and not manifest["audit"] and "labeler" not in stand_ins,
     )
 

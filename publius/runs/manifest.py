@@ -104,6 +104,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return _Manifest.model_validate(manifest).model_dump()
 
 
+def has_given_answers(manifest: Mapping[str, Any]) -> bool:
+    """Return True if a run judges answers that it did not make: the user's own pairs, or another run's."""
+    played, stages = manifest.get("identity", {}).get("models", {}), manifest.get("stages", {})
+    # With checks alone, no role is recorded: what tells is the stage that other runs begin with.
+    imported = "compare" in stages and "prompts" not in stages and bool(manifest.get("prompts"))
+    return "policy" not in played and (bool(played) or imported)
+
+
 def usable_manifest(path: Path) -> dict[str, Any] | None:
     """Return the content of a manifest file, or None if it is missing or damaged.
 

@@ -47,7 +47,7 @@ def print_exported_run(exported: ExportedRun) -> None:
     if exported.contested:
         answers = counted(exported.contested, "answer")
         out.print(f"kto: {answers} chosen in one pair and rejected in another, labelled by the mean p")
-    for sentence in exported.turned:
+    for sentence in (*exported.turned, *filter(None, [exported.audited_otherwise])):
         warn(sentence)
     folder = json.dumps(str(exported.folder), ensure_ascii=False)
     first = next((name for name in _MAIN if name in written), None)

@@ -34,7 +34,7 @@ def judge_used(audited: AuditSubjects, engine: CachedEngine, config: LabelConfig
     except EngineError as error:
         raise EngineError(f"the judge cannot be asked: {error}", where=engine.model) from error
     identity = labeler_identity(engine, config, audited.templates)
-    found = find_audit(audited.project, identity.digest)
+    found = find_audit(audited.project, identity.digest, audited.constitution.digest)
     trained = read_judge_settings(folder) if holds_judge(folder) else None
     warnings = [*_family_warnings(audited, trained)]
     if found is not None:

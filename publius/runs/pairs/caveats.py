@@ -20,8 +20,9 @@ from labelers.overruled import CheckedPairs, overruled_in_words, tally_checks
 from publius.config.run_file import RunConfig
 from publius.config.stand_ins import made_up, stand_in_roles, stand_ins_sentence
 from publius.runs.inputs import RESOLVED, recorded_config
-from publius.runs.manifest import MANIFEST, read_manifest
+from publius.runs.manifest import MANIFEST, has_given_answers, read_manifest
 from publius.runs.pairs.people import outvoted_caveats, people_caveats
+from publius.runs.parts.audited import other_wording
 from publius.runs.reader import readable_constitution
 
 STAND_INS = "stand_ins"
@@ -32,6 +33,10 @@ _EXCLUDED_AS_CUT_OFF = (("sample", CUT, "samples"), ("sft", CUT_REVISIONS, "revi
 """Stages that leave out prompts because of the length of answers, each with its reason and their source."""
 NEAR_DUPLICATES = "answers are near-duplicates"
 """Reason of the stage `label` to exclude a pair; in records of runs."""
+_ANSWERED = ("critique", "sample", "compare", "eval", "ppo", "rloo", "grpo")
+"""Stages that ask the policy for answers."""
+_SCORED = ("critique", "sample", "ppo", "rloo", "grpo")
+"""Stages beside `label` that may ask the labeler."""
 _BY_A_CHECK = f'"{CHECK_LABELER}"'.encode()
 """Text in the line of each judgment of a machine check."""
 BY_POSITION = 0.4
@@ -137,8 +142,7 @@ def cut_off_caveat(folder: Path, manifest: Mapping[str, Any], cut_off: int, pair
         return ()
     are = "is" if cut_off == 1 else "are"
     said = f"{cut_off:,} of {counted(answers, 'answer')} in the pairs {are} cut off at the token limit"
-    played = manifest.get("identity", {}).get("models")
-    if (played and "policy" not in played) or not (folder / RESOLVED).exists():  # the pairs came as they are
+    if has_given_answers(manifest) or not (folder / RESOLVED).exists():  # the pairs came as they are
         return (f"{said}.",)
     limits = (f"{name} ({tokens:,})" for name, tokens in pair_limits(recorded_config(folder)).items())
     of_dpo = "DPO leaves out pairs whose chosen answer is cut off"
@@ -191,6 +195,8 @@ def labeler_caveats(manifest: Mapping[str, Any], labels: Mapping[str, float | in
         f"The audit of the labeler found a problem: {problem}."
         for problem in manifest.get("audit", {}).get("problems", ())
     ]
+    if otherwise := other_wording(manifest):
+        found.append(otherwise)
     position = labels.get("ai.same_slot_in_both_orders", 0)
     if position >= BY_POSITION:
         found.append(
@@ -204,9 +210,42 @@ def labeler_caveats(manifest: Mapping[str, Any], labels: Mapping[str, float | in
 def scripted_roles(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the roles of a run whose texts or labels are by the scripted engine.
 
-    A run on pairs of the user's own has a labeler alone; one on pairs of another run has that run's texts.
+    Only roles that wrote or judged something: given answers are no texts of a policy, and where machine
+    checks and people judge alone, no label is made up. A run on pairs of another run has that run's texts.
     """
-    found = stand_in_roles(recorded_config(folder)) if (folder / RESOLVED).exists() else ()
-    played = manifest.get("identity", {}).get("models") or found
-    others = manifest.get(STAND_INS, ())
-    return tuple(dict.fromkeys([*others, *(role for role in found if role in played)]))
+    if not (folder / RESOLVED).exists():
+        return tuple(manifest.get(STAND_INS, ()))
+    config = recorded_config(folder)
+    found = (role for role in stand_in_roles(config) if _played(role, folder, manifest, config))
+    return tuple(dict.fromkeys([*manifest.get(STAND_INS, ()), *found]))
+
+
+def _played(role: str, folder: Path, manifest: Mapping[str, Any], config: RunConfig) -> bool:
+    """Return False if a role made nothing in a run, by what its stages recorded; True if that is open."""
+    stages = manifest.get("stages", {})
+    if role == "labeler":
+        return _asked(stages, "label") or _scored(stages, folder, config)
+    if has_given_answers(manifest):
+        return False
+    return _asked(stages, "critique") and config.critique.rounds > 0 if role == "critic" else _wrote(stages)
+
+
+def _scored(stages: Mapping[str, Any], folder: Path, config: RunConfig) -> bool:
+    """Return True if a stage other than `label` may have asked the labeler for scores of single answers."""
+    constitution = readable_constitution(folder)
+    if not config.label.principles or constitution is None:
+        return False
+    may = [name for name in _SCORED if name in stages and (name != "critique" or config.critique.judge)]
+    return any(one.check is None for one in constitution.steering) and any(_asked(stages, one) for one in may)
+
+
+def _wrote(stages: Mapping[str, Any]) -> bool:
+    """Return True if a policy wrote answers, or the stages that ask it for some have not begun."""
+    begun = [name for name in _ANSWERED if name in stages]
+    return not begun or any(_asked(stages, name) for name in begun)
+
+
+def _asked(stages: Mapping[str, Any], name: str) -> bool:
+    """Return True if a stage got answers to requests, or has not begun."""
+    requests = stages[name].get("requests", {}) if name in stages else {"asked": 1}
+    return requests.get("asked", 0) + requests.get("reused", 0) > 0

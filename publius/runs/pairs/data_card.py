@@ -12,11 +12,10 @@ from core.text.yaml_writing import yaml_text
 from evaluation.judges.report import audit_card
 from publius.config.card_terms import CardTerms
 from publius.config.stand_ins import stand_ins_section
+from publius.runs.manifest import has_given_answers
 from publius.runs.pairs.data_files import DataForm
 from publius.runs.pairs.labelled_by import LabelSourceCounts
 from publius.runs.pairs.unpaired import all_left_out
-
-_POLICY = "policy"
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts)
 
 def is_given_pairs(manifest: Mapping[str, Any]) -> bool:
     """Return True if the answers are pairs of the user's own, and not from this run or another one."""
-    played = manifest.get("identity", {}).get("models", {})
-    return bool(played) and _POLICY not in played and "rows" in (manifest.get("prompts") or {})
+    return has_given_answers(manifest) and "rows" in (manifest.get("prompts") or {})
 
 
 def _models(manifest: Mapping[str, Any], *, is_given: bool) -> dict[str, str]:

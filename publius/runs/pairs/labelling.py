@@ -13,6 +13,7 @@ from labelers.check import CHECK_LABELER
 from labelers.config import LabelConfig
 from labelers.crowd.votes import MACHINES
 from publius.config.run_file import RunConfig
+from publius.runs.manifest import has_given_answers
 from publius.runs.pairs.labelled_by import LabelSourceCounts
 from publius.runs.pairs.people import PeopleTogether, alpha_in_words
 
@@ -44,8 +45,7 @@ def how_labelled(config: RunConfig, sources: list[LabelSourceCounts], people: Pe
 
 def how_sampled(config: RunConfig, manifest: Mapping[str, Any]) -> list[str]:
     """Return lines on how the answers were drawn, of the stages that the run has."""
-    played = manifest.get("identity", {}).get("models", {})
-    if played and "policy" not in played:
+    if has_given_answers(manifest):
         return []
     found: dict[str, Sampling] = {}
     stages, loop, compare = manifest["stages"], config.critique, config.compare

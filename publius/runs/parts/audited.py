@@ -18,6 +18,8 @@ from prompts.user_templates import user_templates
 from publius.runs.inputs import RESOLVED, recorded_config
 from publius.runs.reader import readable_constitution
 
+_SHOWN = 16
+"""Characters of a digest that a sentence shows."""
 _RUNS = "runs"
 """Folder of a project with its runs."""
 _NOT_ASKED = AGGREGATION_FIELDS | {
@@ -46,6 +48,24 @@ def audit_of(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return dict(manifest.get("audit") or {}) if found is None else found.summary()
 
 
+def other_wording(manifest: Mapping[str, Any]) -> str:
+    """Return a sentence if the labeler was audited under another constitution, or another wording of it.
+
+    Args:
+        manifest: the run's manifest, with what `audit_of` returns as its audit.
+    """
+    audited = str(
+        (manifest.get("audit") or {}).get("constitution_digest", "")
+    )  # older runs did not record it
+    own = str(manifest.get("identity", {}).get("constitution", ""))
+    if not audited or not own or audited == own:
+        return ""
+    return (
+        f"The labeler was audited under another wording of the constitution (digest {audited[:_SHOWN]}, and "
+        f"{own[:_SHOWN]} of this run): how often it is right under these rules was not measured."
+    )
+
+
 def _found_beside(folder: Path, manifest: Mapping[str, Any]) -> FoundAudit | None:
     runs, model = folder.resolve().parent, manifest["identity"].get("models", {}).get("labeler")
     project = runs.parent
@@ -66,7 +86,8 @@ def _found_beside(folder: Path, manifest: Mapping[str, Any]) -> FoundAudit | Non
         labeler_of(model, "", config.label, templates, typed=typed, compares=compares)
         for compares in (False, True)
     )
-    return next(filter(None, (find_audit(project, labeler.digest) for labeler in possible)), None)
+    own = manifest["identity"].get("constitution", "")
+    return next(filter(None, (find_audit(project, labeler.digest, own) for labeler in possible)), None)
 
 
 def labeler_of(

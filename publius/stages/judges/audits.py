@@ -60,7 +60,7 @@ def attach_audit(run: Run, engines: Engines, project: Path, *, labels_now: bool)
     if run.config.label.correction is not None:
         correction = read_correction(run.config.label.correction)
         require_same_labeler(correction, corrected_labeler(labeler), str(run.config.label.correction))
-    found = find_audit(project, labeler.digest)
+    found = find_audit(project, labeler.digest, run.constitution.digest)
     run.note_audit(None if found is None else found.summary())
     if engines.settings("labeler").kind != "scripted":
         for caveat in _caveats(found, labeler):

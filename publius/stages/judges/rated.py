@@ -86,7 +86,7 @@ def _rating_labels(run: Run) -> LabelConfig:
 def audit_of_judge(run: Run, engines: Engines) -> dict[str, Any]:
     """Return what an audit in the project says about the judge of single answers; empty without one."""
     identity = labeler_identity(engines.of("judge"), _rating_labels(run), run.templates)
-    found = find_audit(run.folder.parent.parent, identity.digest)
+    found = find_audit(run.folder.parent.parent, identity.digest, run.constitution.digest)
     return {} if found is None else found.summary()
 
 

@@ -17,13 +17,12 @@ from critique.best_of import best_answers
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
 from labelers.ai import AI_LABELER
-from publius.config.stand_ins import stand_in_roles
 from publius.models.provenance import Provenance, report_training, warn_of_few_examples, write_card
 from publius.models.reward_model import finish_reward_model
 from publius.models.training_job import AnyMethodConfig, training_job
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
-from publius.runs.pairs.caveats import divided_people, labeler_caveats
+from publius.runs.pairs.caveats import divided_people, labeler_caveats, scripted_roles
 from publius.runs.pairs.label_metrics import judgment_metrics
 from publius.runs.pairs.people import outvoted_caveats
 from publius.runs.parts.audited import audit_of
@@ -208,7 +207,7 @@ def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = Non
         sources=sources or {},
         constitution=run.constitution.name,
         constitution_digest=run.constitution.digest,
-        stand_ins=stand_in_roles(run.config),
+        stand_ins=scripted_roles(run.folder, run.manifest),
     )
 
 

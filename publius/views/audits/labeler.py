@@ -16,6 +16,7 @@ from evaluation.judges.report import (
     correction_line,
     cost_line,
     metric_cell,
+    not_asked_lines,
     not_measured,
     outcome_lines,
 )
@@ -76,6 +77,8 @@ def _print_labeler(one: AuditedLabeler) -> None:
     if parts:
         heading("Its accuracy by principle and by tag")
         out.print(_metrics(parts))
+    for line in not_asked_lines(one):
+        out.print(line, markup=False)
     missing = not_measured(one)
     if missing is not None:
         out.print(missing)

@@ -164,13 +164,16 @@ def _print_tags(tallies: Mapping[str, PairTally]) -> None:
 def _print_sources(judged: JudgmentFigures) -> None:
     """Print what each source says itself; its mean p is that of its judgments that prefer an answer."""
     heading("By source: its own judgments, for and against the chosen answer")
-    table = columns("source", "pairs", "decided", "judgments", "for", "against", "mean p")
+    table = columns("source", "pairs", "prefers one", "judgments", "for", "against", "mean p")
     for name, tally in list(judged.by_size().items())[:_MOST]:
         counts = tally.pairs, len(tally.decided), tally.judgments, tally.agrees, tally.against
         mean = "" if tally.mean_p is None else f"{tally.mean_p:.2f}"
         table.add_row(BreakableName(name), *(f"{count:,}" for count in counts), mean)
     out.print(table)
     _print_more(len(judged.sources), "sources")
+    if len(judged.sources) > 1:
+        small = "prefers one: for either answer, however slightly (the report has what decided)"
+        out.print(Text(small, style="dim"))
 
 
 def _print_counts(counts: Mapping[str, int]) -> None:

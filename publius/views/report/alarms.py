@@ -21,6 +21,7 @@ from publius.runs.pairs.caveats import (
 )
 from publius.runs.pairs.data_card import is_given_pairs
 from publius.runs.pairs.people import outvoted_caveats
+from publius.runs.parts.audited import other_wording
 from publius.stages.compare import FEW_COMPARED
 from publius.stages.outcome import evaluation_caveats, few_learned
 from publius.stages.quality.steered import read_choice
@@ -138,6 +139,8 @@ def _of_audit(run: RunSource) -> Iterator[RunAlarm]:
     judged = any(judgment.labeler == "ai" for judgment in run.reader.judgments)
     for problem in audit.get("problems", ()):
         yield RunAlarm("serious", "audit of the labeler", (str(problem),))
+    if judged and (otherwise := other_wording(run.manifest)):
+        yield RunAlarm("caution", "audit of the labeler", (otherwise,))
     if judged and not audit:
         text = (
             "how often the AI labeler is right was not measured (publius audit labeler RUN.yaml --gold FILE)"

@@ -81,6 +81,21 @@ def test_audit_with_gold_wins_over_a_newer_one_without(tmp_path: Path):
     assert Path(found.folder).name == "gold"
 
 
+def test_audit_under_the_same_wording_wins_over_a_newer_one(tmp_path: Path):
+    one = certificate(gold=(GOLD,))
+    write(tmp_path, "own", one)
+    write(
+        tmp_path, "other", one.model_copy(update={"constitution_digest": "0" * 64, "created": "2027-01-01"})
+    )
+    found = find_audit(tmp_path, LABELER.digest, one.constitution_digest)
+    assert found is not None
+    assert Path(found.folder).name == "own"
+    assert found.summary()["constitution_digest"] == one.constitution_digest
+    newest = find_audit(tmp_path, LABELER.digest)
+    assert newest is not None
+    assert Path(newest.folder).name == "other"
+
+
 def test_damaged_or_newer_certificate_is_no_certificate(tmp_path: Path):
     for name, text in (("broken", "{"), ("newer", '{"certificate_version": 2}')):
         folder = tmp_path / "audits" / name

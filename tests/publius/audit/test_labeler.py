@@ -23,6 +23,7 @@ from publius.audit.labeler import AUDIT_REPORT, AuditResult, run_audit
 from publius.audit.settings import AuditRequest
 from publius.runs.engines import make_engine
 from publius.runs.inputs import CORRECTION
+from publius.views.audits.labeler import print_audit
 from tests.publius.invoking import here
 from tests.publius.judges import model_of_bytes, write_judge
 
@@ -95,6 +96,34 @@ def figure(result: AuditResult, name: str) -> float:
 
 def figure_count(result: AuditResult, name: str) -> int:
     return result.certificate.figures()[name].n
+
+
+SCOPED = """name: t
+principles:
+  - The reply is kind.
+  - {id: safe, text: The reply names the risk., applies_to: {tags: [health, docs]}}
+  - {id: polite, text: The reply is polite., applies_to: {pattern: please}}
+"""
+
+
+def test_principles_that_no_gold_comparison_was_judged_under_are_named_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    found = audit(
+        tmp_path, text=SCOPED, gold=[str(telling_gold(tmp_path))], overrides=["label.principles=all"]
+    )
+    assert found.certificate.audited[0].not_asked == {
+        "safe": (
+            "no gold comparison is in its scope, one of the tags health, docs; the gold labels have no tags"
+        ),
+        "polite": "no gold comparison is in its scope",
+    }
+    print_audit(found)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "not asked about safe: no gold comparison is in its scope, one of the tags health, docs;" in printed
+    )
+    assert "- not asked about polite: no gold comparison" in (found.folder / AUDIT_REPORT).read_text()
 
 
 def test_right_labeler_passes_and_leaves_a_certificate(tmp_path: Path):

@@ -17,7 +17,8 @@ from publius.audit.settings import AuditRequest
 from publius.runs.dataset import export_run
 from publius.runs.manifest import read_manifest
 from publius.runs.pairs.filters import PreferenceFilter
-from publius.runs.parts.audited import audit_of
+from publius.runs.parts.audited import audit_of, other_wording
+from publius.runs.reader import RunReader
 from publius.stages.judges.audits import warn_about_families
 from publius.stages.runner import RunRequest, execute
 from publius.views.looking.reading import read_overview
@@ -111,6 +112,30 @@ def test_audit_reaches_manifest_and_card_of_the_data_set(tmp_path: Path):
     assert "on gold labels of `gold.jsonl`" in card
     assert "| accuracy |" in card
     assert "- Problem: accuracy" in card
+
+
+def test_an_audit_under_another_wording_is_said_by_card_export_show_and_report(tmp_path: Path):
+    folder = run(tmp_path)
+    audit(tmp_path)
+    assert not export_run(folder, tmp_path / "same").audited_otherwise
+    text = (tmp_path / "constitution.yaml").read_text()
+    (tmp_path / "constitution.yaml").write_text(text.replace("plain words", "short words"))
+    certificate = read_certificate(audit(tmp_path) / CERTIFICATE)  # replaces the first
+    assert certificate is not None
+    own = read_manifest(folder)["identity"]["constitution"]
+    said = (
+        "The labeler was audited under another wording of the constitution "
+        f"(digest {certificate.constitution_digest[:16]}, and {own[:16]} of this run): "
+        "how often it is right under these rules was not measured."
+    )
+    assert export_run(folder, tmp_path / "data").audited_otherwise == said
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert said.replace("(", "").replace(")", "") in card.replace("(", "").replace(")", "").replace("\\", "")
+    assert f"under the constitution small (digest `{certificate.constitution_digest[:16]}`)" in card
+    assert said in read_overview(folder, PreferenceFilter(), 3).small_print
+    with RunReader(folder) as reader:
+        reader.manifest["audit"] = audit_of(folder, reader.manifest)
+        assert other_wording(reader.manifest) == said
 
 
 @pytest.mark.parametrize("mode", ["choice", "pointwise", "rating"])

@@ -15,6 +15,7 @@ from core.records import Comparison, Message, Prompt
 from publius.labels.sources import gold_questions
 from publius.runs.dataset import OWN_COLUMNS, export_run
 from publius.runs.manifest import read_manifest
+from publius.runs.pairs.caveats import scripted_roles
 from publius.stages.label_pairs import PairsRequest, label_pairs
 from publius.stages.outcome import principles_per_pair
 from publius.stages.runner import RunRequest, execute
@@ -98,6 +99,35 @@ def test_card_says_where_pairs_answers_and_votes_are_from(tmp_path: Path):
     assert "Given answers, by origin: `bot-v1` (4), `bot-v2` (4)." in card
     votes = f"`p25.jsonl`, digest `{digest}`, 4 judgments; 1 dropped at the import: {same_answers}."
     assert votes in unescaped(card)
+
+
+def test_nothing_is_made_up_where_checks_alone_judge_given_pairs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    pairs = lines(tmp_path / "pairs.jsonl", [ticket(n) for n in range(4)])
+    folder = labelled(pairs, NAMES, "label.principles=0")
+    assert scripted_roles(folder, read_manifest(folder)) == ()
+    export_run(folder, tmp_path / "data")
+    shown = here("show", folder)
+    assert shown.returncode == 0, shown.stderr
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "scripted" not in card + caplog.text + shown.stdout
+    assert "Preferences between given answers" in card
+    judged = labelled(pairs, NAMES)
+    assert scripted_roles(judged, read_manifest(judged)) == ("labeler",)
+    again = label_pairs(PairsRequest(judged, overrides=("label.principles=0",)), Recorder()).folder
+    assert scripted_roles(again, read_manifest(again)) == ()
+
+
+def test_only_the_roles_that_wrote_or_judged_something_are_said_to_be_scripted(tmp_path: Path):
+    settings = "compare: {from: base}\ntrain: []\n"
+    run_file = write_project(tmp_path, 4, RUN.replace("rounds: 2", "rounds: 0") + settings)
+    folder = execute(RunRequest(run_file), Recorder()).folder
+    assert scripted_roles(folder, read_manifest(folder)) == ("policy", "labeler")  # no critic: no critiques
+    checked = execute(RunRequest(run_file, overrides=("label.principles=0",)), Recorder()).folder
+    assert scripted_roles(checked, read_manifest(checked)) == ("policy",)
+    again = label_pairs(PairsRequest(checked), Recorder()).folder
+    assert scripted_roles(again, read_manifest(again)) == ("policy",)
 
 
 def test_votes_that_a_hard_rule_turns_round_are_said_by_every_command(tmp_path: Path):

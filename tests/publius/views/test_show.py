@@ -67,7 +67,7 @@ def shown(*arguments: object) -> dict[str, Any]:
     return found
 
 
-def test_figures_are_those_of_the_records(folder: Path):
+def test_figures_are_those_of_the_records(folder: Path, capsys: pytest.CaptureFixture[str]):
     preferences = lines(folder, "preferences.jsonl")
     found = shown(folder)
     figures = found["figures"]
@@ -104,6 +104,11 @@ def test_figures_are_those_of_the_records(folder: Path):
         for j in judgments
         if j["labeler"] == "ai" and j["p_a"] not in (None, 0.5) and j["comparison_id"] in chosen
     ]
+    print_overview(read_overview(folder, PreferenceFilter(), 1))
+    printed = capsys.readouterr().out.partition("By source")[2].splitlines()
+    assert printed[1].split("  ")[-1] == "mean p"
+    assert "prefers one" in printed[1]  # "decided" would read as what decides the label
+    assert "decided" not in printed[1]
     by_ai = figures["by_source"]["ai"]
     assert (by_ai["agrees"], by_ai["against"]) == (
         sum(p > 0.5 for p in p_of_chosen),
