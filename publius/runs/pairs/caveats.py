@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from core.errors import PubliusError
 from core.notices import counted
 from core.records import Judgment, Preference
 from core.store.files import is_there
@@ -233,9 +235,9 @@ def asked_models(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         manifest: its manifest.
     """
     models: dict[str, str] = manifest.get("models", {})
-    if not (folder / RESOLVED).exists():
+    config, stages = _config_of(folder), manifest.get("stages", {})
+    if config is None:
         return dict(models)
-    config, stages = recorded_config(folder), manifest.get("stages", {})
     theirs = () if (manifest.get("prompts") or {}).get("rows") else _writers(config.prompts.path)
 
     def took_part(role: str) -> bool:
@@ -248,6 +250,13 @@ def asked_models(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         return role in theirs or (begun and _played(role, folder, manifest, config))
 
     return {role: name for role, name in models.items() if took_part(role)}
+
+
+def _config_of(folder: Path) -> RunConfig | None:
+    """Return the settings of a run; None if they are missing or damaged."""
+    with suppress(PubliusError):
+        return recorded_config(folder) if (folder / RESOLVED).exists() else None
+    return None
 
 
 def _writers(pairs: Path) -> tuple[str, ...]:
