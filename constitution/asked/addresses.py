@@ -39,6 +39,9 @@ _GIVING = (
     r" (?:write to|mail|e-?mail|call|phone|visit|use|contact|go to|see))"
 )
 _GIVEN = framed(rf"{_GIVING} (?:{_PLACE})")
+_BEGUN = framed(rf"(?:begin|start|open)(?:s|ning|ing)? with (?:{_PLACE})")
+BEGINS_WITH_IT = "that the reply begins with it"
+"""What the check of an address does not see of a rule by which the reply is to begin with it."""
 _ANY = re.compile(_ADDRESS)
 _IN_BRACKETS = re.compile(rf" \(({_ADDRESS})\)")
 _THAT = re.compile(rf"\b(?:that|this) (?:{_NOUN}|{_NUMBER})\b")
@@ -61,11 +64,19 @@ def address_checks(clause: str) -> tuple[CheckLine, ...]:
     Args:
         clause: the rule as `phrasing.plain_rule` returns it, with `with_addresses` applied.
     """
-    found = _GIVEN.fullmatch(clause)
-    if found is None or denials(found["before"]) > 1:
+    found = _GIVEN.fullmatch(clause) or _BEGUN.fullmatch(clause)
+    if found is None or denials(found["before"]) > (not begins_with_address(clause)):
         return ()
     kind = "contains_none" if denials(found["before"]) else "contains"
     return (CheckLine(kind, [found["address"] or found["phone"].strip()]),)
+
+
+def begins_with_address(clause: str) -> bool:
+    """Return whether the reply is to begin with an address, which may have other words around it.
+
+    `Begin with the emergency number 112` allows `Call 112`: the check is only that the reply has it.
+    """
+    return _BEGUN.fullmatch(clause) is not None
 
 
 def with_addresses(rule: str) -> str:

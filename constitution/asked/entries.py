@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from constitution.asked.forms import UNWANTED
+from constitution.asked.forms import CAPITALS, UNWANTED, capitals_in
 from constitution.asked.languages import LANGUAGE_CODES
 from constitution.asked.lines import CheckLine
 from constitution.asked.phrasing import plain_rule
@@ -29,8 +29,9 @@ def entry_of(line: CheckLine, rule: str) -> str:
 
 def _sentence(line: CheckLine, rule: str) -> str:
     """Return what a check asks for in a sentence."""
+    plain = line if capitals_in(line) is None else CAPITALS
     for pattern, unwanted in UNWANTED.items():
-        found = re.search(rf"\b(?:{pattern})(?!\w)", rule) if line == unwanted else None
+        found = re.search(rf"\b(?:{pattern})(?!\w)", rule) if plain == unwanted else None
         if found is not None:
             return f"The reply has no {found[0]}."
     repeated = repeated_in_words(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from constitution.asked.clauses.named import KINDS_OF_WORDS, SUCH_AS, TOLD
@@ -26,6 +26,7 @@ CAPITALS = CheckLine(
 )
 """The check of `no words in capitals`: five capitals or more, or two words of two or more; not the acronyms
 USA, EUR and COVID-19."""
+_OPENED = r"\b(?:"
 
 GREETINGS = (
     "hi",
@@ -116,6 +117,20 @@ _AS = re.compile(
     r"\b(?:as|in|is|are|be|of|us(?:e|es|ing)|(?:repl(?:y|ies)|responds?|answers?) with) "
     r"(?:an? |the )?(?:short )?$"
 )
+
+
+def with_capitals(line: CheckLine, words: Iterable[str]) -> CheckLine:
+    """Return the check for capitals with words that it finds, too; any other check as it is."""
+    own = [word for word in words if line == CAPITALS and not re.search(line.value, word)]
+    return line._replace(value=_OPENED + "|".join([*own, line.value[len(_OPENED) :]])) if own else line
+
+
+def capitals_in(line: CheckLine) -> tuple[str, ...] | None:
+    """Return the words that `with_capitals` added to the check for capitals; None for any other check."""
+    body = CAPITALS.value[len(_OPENED) :]
+    if line.kind != CAPITALS.kind or not str(line.value).endswith(body):
+        return None
+    return tuple(filter(None, str(line.value)[len(_OPENED) : -len(body)].split("|")))
 
 
 def form_checks(clause: str, quotes: tuple[str, ...] = ()) -> tuple[CheckLine, ...]:

@@ -12,16 +12,25 @@ from itertools import islice
 from typing import NamedTuple
 
 from constitution.asked.addresses import (
+    BEGINS_WITH_IT,
     address_checks,
+    begins_with_address,
     denies_addresses,
     gives_addresses,
     is_about_questions,
     with_addresses,
 )
+from constitution.asked.clauses.advice import (
+    is_advice,
+    is_exception,
+    is_exception_in_brackets,
+    with_advice_apart,
+)
+from constitution.asked.clauses.capitals import capitals_named, with_capitals_in_brackets
 from constitution.asked.clauses.named import examples_named, with_names_quoted
 from constitution.asked.clauses.parts import Clause, about_parts
 from constitution.asked.clauses.reasons import is_reason, without_situations
-from constitution.asked.forms import QUOTE, form_checks, hide_quotes, shown_quotes
+from constitution.asked.forms import CAPITALS, QUOTE, form_checks, hide_quotes, shown_quotes, with_capitals
 from constitution.asked.languages import without_named_languages
 from constitution.asked.lines import CheckLine
 from constitution.asked.phrasing import denials, plain_rule, says_nothing, without_choice
@@ -76,33 +85,49 @@ def asked_checks(text: str) -> AskedChecks | None:
     """Return the machine checks that a rule asks for; None if there is none, or it is not understood."""
     if len(text) > MAX_RULE_CHARACTERS:
         return None
-    hidden, quotes = hide_quotes(with_names_quoted(text))
-    chosen = without_choice(plain_rule(hidden))
-    plain = None if chosen is None else with_lengths_told(without_likeness(chosen))
-    if plain is None:
+    text = with_capitals_in_brackets(text, CAPITALS.value)
+    asked = _asked(*hide_quotes(with_names_quoted(text)))
+    if asked is None:
         return None
-    rule = with_addresses(without_named_languages(plain))
+    words = capitals_named(text)
+    return asked._replace(checks=tuple(with_capitals(line, words) for line in asked.checks))
+
+
+def _asked(text: str, quotes: tuple[str, ...]) -> AskedChecks | None:
+    """Return the checks that a rule asks for, with a sign for each phrase in quotation marks."""
+    plain = without_choice(plain_rule(text))
+    told = None if plain is None else with_lengths_told(without_likeness(with_advice_apart(plain)))
+    if told is None:
+        return None
+    rule = with_addresses(without_named_languages(told))
     clause = without_situations(_REASON.sub("", _ASIDE.sub("", rule)))
+    asides = [aside.strip(" ()") for aside in _ASIDE.findall(rule)]
     whole = _checks(clause, quotes)
-    if whole:
-        others_named = examples_named(clause)
-        return AskedChecks(whole, not others_named, others_named)
-    if _denied_by_lead(clause):
-        return None
-    clauses = list(_clauses(clause, quotes))
+    clauses = [_Read(clause, quotes, whole)] if whole else list(_clauses(clause, quotes))
     lines = {f"{line.kind} {line.value}": line for clause in clauses for line in clause.checks}
     if any(line.kind == SENTENCE_WORDS for line in lines.values()):
         clauses = [clause for clause in clauses if clause.checks or not only_shortens(clause.text)]
+    advice = [aside for aside in asides if is_advice(aside, lines.values())]
+    if not lines or any(is_exception_in_brackets(aside) for aside in asides if aside not in advice):
+        return None
     others = [clause.text for clause in clauses if not clause.checks and not is_reason(clause.text)]
-    if not lines or _is_in_doubt(rule, others, lines.values()):
+    binding = [other for other in others if not is_advice(other, lines.values())]
+    if not whole and (_denied_by_lead(clause) or _is_in_doubt(rule, binding, lines.values())):
         return None
     left = [
         shown_quotes(clause.text, clause.quotes)
         for clause in clauses
         if not (clause.checks or says_nothing(clause.text) or is_reason(clause.text))
     ]
-    left += [name for clause in clauses if clause.checks for name in examples_named(clause.text)]
+    left += [name for clause in clauses if clause.checks for name in _uncovered(clause.text)]
+    left += advice
     return AskedChecks(tuple(lines.values()), not left, tuple(left))
+
+
+def _uncovered(clause: str) -> tuple[str, ...]:
+    """Return what the checks of a clause do not see: others of a kind, the place of an address."""
+    begins = (BEGINS_WITH_IT,) if begins_with_address(_bare(clause)) else ()
+    return (*examples_named(clause), *begins)
 
 
 def _is_in_doubt(rule: str, others: Iterable[str], lines: Collection[CheckLine]) -> bool:
@@ -110,6 +135,8 @@ def _is_in_doubt(rule: str, others: Iterable[str], lines: Collection[CheckLine])
     if sum(line.kind == "language" for line in lines) > 1:
         return True  # `in French and in English` is no check of either
     if _AT_AN_EDGE.search(rule) and any(line.kind not in _EDGE_KINDS for line in lines):
+        return True
+    if any(map(is_exception, others)):
         return True
     conditions = [other for other in others if _CONDITIONS.search(other) or _CONTEXT.match(other)]
     if not gives_addresses(lines):
@@ -165,7 +192,7 @@ def _split(rule: str) -> Iterator[tuple[str, bool, bool]]:
 
 def _checks(clause: str, quotes: tuple[str, ...]) -> tuple[CheckLine, ...]:
     """Return the valid checks of one clause."""
-    clause = _BUT.sub("", clause).strip().rstrip(".!,;: ")
+    clause = _bare(clause)
     found = (
         quantity_checks(clause)
         or sentence_checks(clause)
@@ -173,3 +200,7 @@ def _checks(clause: str, quotes: tuple[str, ...]) -> tuple[CheckLine, ...]:
         or address_checks(clause)
     )
     return found if all(line.is_valid for line in found) else ()
+
+
+def _bare(clause: str) -> str:
+    return _BUT.sub("", clause).strip().rstrip(".!,;: ")

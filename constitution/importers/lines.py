@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import zip_longest
+from collections.abc import Iterator, Sequence, Set
+from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 from constitution.importers.named import NAMED, NamedRule, named_rules
 from constitution.importers.reading import Reading
 from constitution.importers.source import ForeignFile
 from constitution.importers.under_keys.directives import directive_of, introduced
+from constitution.importers.under_keys.prose import is_rule, take_prose
 from core.text.explain import yaml_line
 
 MARK = re.compile(r"\s*(?:[-*+•‣◦·–—]|\(?\d{1,4}[.)]|\(?[A-Za-z][.)])\s+(?=\S)")
@@ -18,6 +19,11 @@ MARK = re.compile(r"\s*(?:[-*+•‣◦·–—]|\(?\d{1,4}[.)]|\(?[A-Za-z][.)])
 _BOLD = re.compile(r"(\*\*|__|[*_`])(?=\S)(.+?)(?<=\S)\1")
 """Words in bold, in italics or as code at the beginning of a line."""
 _TABLE_LINE = re.compile(r"\s*\|.*\|\s*$")
+HEADING = "a heading"
+"""Why a heading is skipped."""
+_HEADING_WORDS = 12
+_WRAPPED = 60
+"""Smallest length of a line that ends where the next one begins, and not with its sentence."""
 _OPENED = re.compile(r"^```CONSTITUTION[^\n]*\n", re.MULTILINE)
 _CLOSED = "\n```"
 
@@ -31,8 +37,22 @@ class TextLine(NamedTuple):
     """True if the line had a bullet or number."""
 
 
+class _Prose(NamedTuple):
+    """Sections of prose in a file of which most lines have a bullet or number."""
+
+    paragraphs: dict[int, str]
+    """Paragraphs below a heading without a list, by the number of their first line."""
+    further: set[int]
+    """Their other lines."""
+    headings: set[int]
+    """Lines of their own above a list or above prose."""
+
+
 class PlainLines:
-    """One principle per line, with or without bullets or numbers."""
+    """One principle per line, with or without bullets or numbers.
+
+    Where most lines have one, a section of lines without any is prose: its sentences that state a rule.
+    """
 
     name = "text"
     summary = "plain text, one principle per line; bullets and numbers are stripped"
@@ -46,7 +66,8 @@ class PlainLines:
         """Add the lines as principles to `reading`."""
         lines = [line for line in _lines(file.text, 1, reading, file) if line.text]
         named = _named(lines)
-        marked = sum(line.marked for line in lines)
+        prose = _prose(lines, file.text)
+        is_list = _is_list(lines, prose.headings)
         before = ""
         for line, following in zip_longest(lines, lines[1:]):
             place = file.at(line.number)
@@ -60,8 +81,8 @@ class PlainLines:
                 reading.take(place, {"text": named[line.number].text}, name=named[line.number].name)
             elif before or _introduces(line, following):
                 reading.skip("a line that introduces the list below it", place, line.text)
-            elif marked * 2 > len(lines) and not line.marked:
-                reading.skip("a line without a bullet or number, where most lines have one", place, line.text)
+            elif is_list and not line.marked:
+                _take_unmarked(line, prose, file, reading)
             else:
                 reading.take(place, {"text": line.text})
 
@@ -125,6 +146,64 @@ def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterat
             yield TextLine(number, bare, False)
     if entry:
         yield TextLine(begun, " ".join(entry), True)
+
+
+def _take_unmarked(line: TextLine, prose: _Prose, file: ForeignFile, reading: Reading) -> None:
+    """Add the rules of a paragraph that begins with a line, or count the line as skipped."""
+    place = file.at(line.number)
+    if line.number in prose.headings:
+        reading.skip(HEADING, place, line.text)
+    elif line.number in prose.paragraphs:
+        take_prose(prose.paragraphs[line.number], line.number, {}, None, file, reading)
+    elif line.number not in prose.further:
+        reading.skip("a line without a bullet or number, where most lines have one", place, line.text)
+
+
+def _prose(lines: Sequence[TextLine], text: str) -> _Prose:
+    """Return the paragraphs below headings without a list, and all headings."""
+    raw = text.split("\n")
+    starts = [i for i, line in enumerate(lines) if _is_heading(line, raw)]
+    found = _Prose({}, set(), {lines[i].number for i in starts})
+    for start, end in zip_longest(starts, starts[1:]):
+        section = lines[start + 1 : end]
+        if any(line.marked for line in section):
+            continue
+        begun, last = 0, None
+        for line in section:
+            if last is not None and _goes_on(last, line, raw):
+                found.paragraphs[begun] += f"\n{line.text}"
+                found.further.add(line.number)
+            else:
+                begun = line.number
+                found.paragraphs[begun] = line.text
+            last = line
+    return found
+
+
+def _is_list(lines: Sequence[TextLine], headings: Set[int]) -> bool:
+    """Return whether most lines have a bullet or number, not counting headings right above others."""
+    above = {
+        line.number
+        for line, below in pairwise(lines)
+        if {line.number, below.number} & headings == {line.number}
+    }
+    marked = sum(line.marked for line in lines)
+    return marked > len(lines) - marked - len(above)
+
+
+def _is_heading(line: TextLine, raw: Sequence[str]) -> bool:
+    """Return whether a line is the heading of a section: short, without a full stop, below an empty line."""
+    if line.marked or line.text[-1] in ".!?;," or len(line.text.split()) > _HEADING_WORDS:
+        return False
+    return (line.number == 1 or not raw[line.number - 2].strip()) and not is_rule(line.text)
+
+
+def _goes_on(before: TextLine, line: TextLine, raw: Sequence[str]) -> bool:
+    """Return whether a line is in the paragraph of the one before: it ends a sentence, or was wrapped."""
+    if line.number != before.number + 1:
+        return False
+    is_wrapped = line.text[:1].islower() or len(raw[before.number - 1]) >= _WRAPPED
+    return before.text[-1] in ".!?”’\"')" or is_wrapped
 
 
 def _named(lines: list[TextLine]) -> dict[int, NamedRule]:

@@ -1,12 +1,12 @@
 """Importer for Markdown documents: list items become principles that refer to their passage.
 
-If a heading has no list below it, the first sentence of each paragraph that states a rule, with must or
-never or in the present tense, becomes a principle (under_keys/statements.py). So does each row of a table
-with a column of rules. A list item that begins in lower case is an incomplete sentence. It is prefixed with
-the words before its list if they end in a colon.
+If a heading has no list below it, every sentence that states a rule by itself, with must or never or in the
+present tense, becomes a principle (under_keys/prose.py). So does each row of a table with a column of rules.
+A list item that begins in lower case is an incomplete sentence. It is prefixed with the words before its list
+if they end in a colon.
 An item that begins with a name, as `**local**: asks a neighbour`, is the rule of that name (named.py).
 Below words or a heading such as `must not`, an item is made a sentence that forbids.
-Everything else is skipped and counted, with its line number and its first words.
+Everything else is skipped and counted, with its line number and its words.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from constitution.importers.reading import Reading
 from constitution.importers.source import Cells, ForeignFile
 from constitution.importers.tables import RuleTable, take_table
 from constitution.importers.under_keys.directives import directive_of, introduced
-from constitution.importers.under_keys.statements import states_a_rule
+from constitution.importers.under_keys.prose import take_prose
 from constitution.passages import Passage, read_passages
 from core.errors import DataError
 from core.text.explain import yaml_line
@@ -33,12 +33,10 @@ if TYPE_CHECKING:
 MAX_SIGNS = 50_000
 """Maximum number of brackets, asterisks and underscores. Each may open an inline element, and the parser
 searches the rest of the text for its end."""
-NO_RULE = "a paragraph in which no sentence was taken for a rule"
 _SUFFIXES = (".md", ".markdown")
 _FRONT_MATTER = re.compile(r"---[ \t]*\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _TASK = re.compile(r"\[[ xX]\]\s+")
 _GIVEN_ANCHOR = re.compile(r"\{#[^\s{}]+\}$")
-_SENTENCE_END = re.compile(r"[.!?]['\"”’)\]]*\s+(?=['\"“‘(\[]?[^\W_a-z]|\()")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _CONTAINERS = ("list_item", "blockquote", "table")
 _SKIPPED = {"fence": "a block of code", "code_block": "a block of code", "html_block": "a block of HTML"}
@@ -136,7 +134,7 @@ def _take(part: _Part, source: str | None, file: ForeignFile, reading: Reading) 
         elif has_list:
             reading.skip("prose beside a list", place, block.text)
         else:
-            _take_rule(block, section, source, file, reading)
+            take_prose(block.text, block.line, section, source, file, reading)
     for table in part.tables:
         take_table(table, section, file, reading)
 
@@ -146,27 +144,6 @@ def _named(blocks: Sequence[_Block]) -> dict[int, NamedRule]:
     entries = [block for block in blocks if block.is_entry]
     rules = named_rules([_one_line(b.text) for b in entries], [_one_line(b.mark) for b in entries])
     return {block.line: rule for block, rule in zip(entries, rules, strict=True) if rule is not None}
-
-
-def _take_rule(
-    block: _Block, section: dict[str, str], source: str | None, file: ForeignFile, reading: Reading
-) -> None:
-    rules = [(line, text) for line, text in _sentences(block) if states_a_rule(text)]
-    if not rules:
-        reading.skip(NO_RULE, file.at(block.line), block.text)
-    for line, sentence in rules[:1]:
-        reading.take(file.at(line), {"text": _one_line(sentence), **section}, source=source)
-    for line, sentence in rules[1:]:
-        reading.skip("a further rule in the same paragraph", file.at(line), sentence)
-
-
-def _sentences(block: _Block) -> Iterator[tuple[int, str]]:
-    """Yield the sentences of a paragraph, each with its line number."""
-    begin = 0
-    ends = [match.end() for match in _SENTENCE_END.finditer(block.text)]
-    for end in (*ends, len(block.text)):
-        yield block.line + block.text.count("\n", 0, begin), block.text[begin:end].rstrip()
-        begin = end
 
 
 def _one_line(text: str) -> str:

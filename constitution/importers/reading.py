@@ -24,7 +24,10 @@ MAX_ENTRIES = 100_000
 """Maximum entries of a file, including skipped ones: a longer file is not a plausible constitution."""
 MAX_QUOTES = 20
 """Maximum number of texts that are quoted for one reason."""
+MOST_QUOTED = 300
+"""Maximum number of characters that are quoted of one text."""
 QUOTED_WORDS, QUOTED_CHARACTERS = 9, 70
+"""Those that a terminal shows of it."""
 MAX_SOURCE_PROBLEMS = 1000
 """Maximum number of mistakes before reading stops."""
 _SHOWN_PROBLEMS = 20
@@ -79,21 +82,22 @@ class Found:
 
 
 class Quote(NamedTuple):
-    """First words of a text that is not imported."""
+    """A text that is not imported."""
 
     where: str
     """Position in the file."""
     words: str
+    """Its words, at most `MOST_QUOTED` characters of them."""
 
 
 @dataclass
 class Occurrences:
-    """Count of an observation, with the first five positions, and the first words of texts."""
+    """Count of an observation, with the first five positions, and texts."""
 
     count: int = 0
     places: list[str] = field(default_factory=list)
     quotes: list[Quote] = field(default_factory=list)
-    """First words of the first `MAX_QUOTES` texts; empty for observations about no text of its own."""
+    """The first `MAX_QUOTES` texts; empty for observations about no text of its own."""
     texts: int = 0
     """Number of texts, quoted or not."""
 
@@ -102,7 +106,7 @@ class Occurrences:
         self.count += 1
         if len(self.places) < 5:
             self.places.append(where)
-        words = first_words(text)
+        words = _quoted(text)
         self.texts += bool(words)
         if words and len(self.quotes) < MAX_QUOTES:
             self.quotes.append(Quote(where, words))
@@ -182,7 +186,7 @@ class Reading:
         Args:
             reason: Why it is not imported.
             where: Position in the file.
-            text: What it says, if that may hold a rule: its first words are shown.
+            text: What it says, if that may hold a rule: it is quoted.
         """
         self._count(where)
         self._skip(reason, where, text)
@@ -244,7 +248,11 @@ class Reading:
         if not self.principles:
             reasons = "; ".join(f"{reason}, {found.count:,}" for reason, found in self.skipped.items())
             first = next((quote for found in self.skipped.values() for quote in found.quotes), None)
-            reasons += f'; first: line {first.where.rpartition(":")[2]} "{first.words}"' if first else ""
+            reasons += (
+                f'; first: line {first.where.rpartition(":")[2]} "{first_words(first.words)}"'
+                if first
+                else ""
+            )
             what = "there are no principles" + (f" (skipped: {reasons})" if reasons else "")
             raise DataError(what, where=self.source, accepted=accepted)
         taken: set[str] = set()
@@ -321,6 +329,13 @@ def first_words(text: str) -> str:
     words = text[: 2 * QUOTED_CHARACTERS].split()
     line = " ".join(words[:QUOTED_WORDS])[:QUOTED_CHARACTERS]
     return line if len(line) >= len(" ".join(text.split())) else f"{line} ..."
+
+
+def _quoted(text: str) -> str:
+    """Return a text on one line, cut off where it is too long to quote."""
+    line = " ".join(text[: 2 * MOST_QUOTED].split())
+    is_whole = len(line) <= MOST_QUOTED and len(text) <= 2 * MOST_QUOTED
+    return line if is_whole else f"{line[:MOST_QUOTED].rstrip()} ..."
 
 
 def _in_brackets(values: list[str]) -> str:

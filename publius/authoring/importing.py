@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from constitution.asked.rules import asked_checks
-from constitution.importers.reading import Occurrences
+from constitution.importers.reading import Occurrences, first_words
 from constitution.importers.registry import AUTO_FORM, Imported, read_source
 from constitution.importers.writing import constitution_file
 from constitution.loader import read_constitution
@@ -161,15 +161,17 @@ def _places(places: Sequence[str], count: int, source: str) -> str:
     return ", ".join([*short, "..."] if count > len(short) else short)
 
 
-def quoted_lines(entry: Mapping[str, Any], source: str) -> Iterator[str]:
-    """Yield the first words of the texts that were skipped for one reason, each with its place.
+def quoted_lines(entry: Mapping[str, Any], source: str, *, short: bool = False) -> Iterator[str]:
+    """Yield the texts that were skipped for one reason, each with its place.
 
     Args:
         entry: the reason, as in `ImportedConstitution.skipped`.
         source: the imported file or folder.
+        short: True for their first words alone, for a terminal.
     """
     for quote in entry["quotes"]:
-        yield f'{_places([quote["where"]], 1, source)} "{quote["words"]}"'
+        words = first_words(quote["words"]) if short else quote["words"]
+        yield f'{_places([quote["where"]], 1, source)} "{words}"'
     more = entry["texts"] - len(entry["quotes"])
     if more > 0:
         yield f"and {more:,} more"

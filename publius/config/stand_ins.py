@@ -22,6 +22,19 @@ def stand_in_roles(config: RunConfig) -> tuple[str, ...]:
     )
 
 
+def stand_in_settings(config: RunConfig) -> tuple[str, ...]:
+    """Return the settings by which the scripted engine plays roles of a run: `engine.kind`."""
+    scripted = stand_in_roles(config)
+    found = (
+        f"models.{role}.engine.kind"
+        if (own := config.models.of(role).engine) is not None and own.kind == "scripted"
+        else "engine.kind"
+        for role in _ROLES
+        if role in scripted
+    )
+    return tuple(dict.fromkeys(found))
+
+
 def warn_of_stand_ins(roles: Sequence[str]) -> None:
     """Print a warning that an export has texts of the scripted engine, if it has."""
     if roles:

@@ -37,7 +37,7 @@ from publius.runs.exporting.splitting import (
 from publius.runs.exporting.unpaired import UnpairedAnswers, preferences_by_prompt
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
-from publius.runs.pairs.caveats import caveats, scripted_roles
+from publius.runs.pairs.caveats import asked_models, caveats, scripted_roles
 from publius.runs.pairs.data_card import DataCardFacts, data_card, is_given_pairs
 from publius.runs.pairs.data_files import DataForm, Feature, open_data_file
 from publius.runs.pairs.filters import NO_FILTER, PreferenceFilter
@@ -225,6 +225,7 @@ def export_run(
             sources,
             [*how_labelled(files.config, sources, people), *_contested_in_words(unpaired.contested)],
             how_sampled(files.config, manifest),
+            models=asked_models(run, manifest),
             ai_labels=ai_labels,
             failed_gates=failed,
             stand_ins=stand_ins,

@@ -8,6 +8,7 @@ from core.notices import counted, note, warn
 from publius.authoring.exporting import ExportedConstitution
 from publius.authoring.repeating.project import RepeatableProject
 from publius.authoring.repeating.study import RepeatableStudy
+from publius.config.stand_ins import stand_ins_described
 from publius.console import heading, out
 from publius.labels.exporting import ExportedLabels
 from publius.models.export import ExportedModel
@@ -115,6 +116,11 @@ def print_exported_project(exported: RepeatableProject) -> None:
     """Print the folder of a run that others can repeat, its commands, and what it does not hold."""
     out.print(f"wrote {exported.folder}: {counted(len(exported.files), 'file')}", soft_wrap=True)
     out.print(f"in it, {' && '.join(exported.commands)} makes runs/{exported.run}", soft_wrap=True)
+    if exported.rehearsed:
+        warn(
+            f"a rehearsal: {stand_ins_described(exported.rehearsed)}; to make the run with models, which has "
+            f"another id, change {' and '.join(exported.rehearsed_by)} in its run.yaml"
+        )
     for missing in exported.missing:
         warn(f"not in it: {missing}")
     if unused := exported.unused_columns:
@@ -131,6 +137,11 @@ def print_exported_study(exported: RepeatableStudy) -> None:
     out.print(f"in it, these make {counted(len(exported.runs), 'run')} again, with the same ids:")
     for command in exported.commands:
         out.print(f"  {command}", soft_wrap=True)
+    if exported.rehearsed:
+        warn(
+            f"rehearsals with made-up texts of the scripted engine: {', '.join(exported.rehearsed)}; "
+            "README.md says what to change to make them with models, under other ids"
+        )
     for missing in exported.missing:
         warn(f"not in it: {missing}")
 

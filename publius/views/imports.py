@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from constitution.importers.lines import HEADING
 from core.errors import shell_command
 from core.notices import counted, note, warn
 from labelers.crowd.winners import number_of_votes
@@ -146,13 +147,14 @@ def print_imported_constitution(imported: ImportedConstitution) -> None:
 
 def _skipped(entry: Mapping[str, Any], source: str) -> Iterator[str]:
     yield _line(entry, source)
-    yield from (f"{'':>10}{line}" for line in quoted_lines(entry, source))
+    yield from (f"{'':>10}{line}" for line in quoted_lines(entry, source, short=True))
 
 
 def _texts_left_out(summary: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line that quotes the first text that is no rule of the new file, if there is one."""
-    texts = sum(entry["texts"] for entry in summary["left_out"])
-    quoted = (line for entry in summary["left_out"] for line in quoted_lines(entry, summary["source"]))
+    left_out = [entry for entry in summary["left_out"] if entry["reason"] != HEADING]
+    texts = sum(entry["texts"] for entry in left_out)
+    quoted = (line for entry in left_out for line in quoted_lines(entry, summary["source"], short=True))
     first = next(quoted, None)
     if first is not None:
         more = f", and {texts - 1:,} more above" if texts > 1 else ""

@@ -13,6 +13,8 @@ import re
 from constitution.importers.under_keys.directives import third_person_verb, verb_phrase
 
 _OBLIGES = re.compile(r"\b(must|should|shall|ought to|never|always|do not|don['’]t|may not)\b", re.IGNORECASE)
+_BINDS = re.compile(r"\b(must|should|shall|ought to|do not|don['’]t|may not)\b", re.IGNORECASE)
+_ASKS_AT_ONCE = re.compile(r"(?:please,? |and |but )*(?:never|always)\b", re.IGNORECASE)
 _CONDITION = re.compile(
     r"(?:and |but )?(?:if|when(?:ever)?|where(?:ver)?|unless|in case|as soon as|once|as long as|until|before"
     r"|after|(?:for|with|in|on|to|under) (?:any|all|every|each|questions?|complaints?|cases?|messages?"
@@ -31,6 +33,7 @@ _OF_REPLY = re.compile(
     rf"{_WHICH} (?:{_AGE} )?{_REPLY}|(?:{_WHICH} )?{_AGE} {_PART}(?: of {_WHICH} {_REPLY})?",
     re.IGNORECASE,
 )
+_OF_REPLIES = re.compile(rf"(?:(?:all|our|your|the) )?{_REPLY}\b", re.IGNORECASE)
 _OF_CASE = re.compile(rf"{_WHICH} (?:{_AGE} )?{_PART}|it|this", re.IGNORECASE)
 _WE = re.compile(
     r"(?:we|you|our (?:agents?|team|staff)"
@@ -68,6 +71,23 @@ def states_a_rule(sentence: str) -> bool:
             return True
         condition, text = _CONDITION.match(rest), rest
     return asks_for(text) or _says_what_it_does(text, _OF_REPLY)
+
+
+def tells_of_others(sentence: str) -> bool:
+    """Return whether a sentence only says what others always or never do, as `Customers always ask for it.`
+
+    Such a sentence beside a rule says why it is there.
+
+    Args:
+        sentence: the sentence, without markup.
+    """
+    text = " ".join(sentence.split())
+    if not _OBLIGES.search(text) or _BINDS.search(text) or _ASKS_AT_ONCE.match(text):
+        return False
+    condition = _CONDITION.match(text)
+    rest = text[condition.end() :] if condition else text
+    of_us = any(subject.match(rest) for subject in (_OF_REPLY, _OF_REPLIES, _OF_CASE, _WE))
+    return not of_us and not asks_for(rest) and not _ASKS_AT_ONCE.match(rest)
 
 
 def asks_for(text: str) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from core.text.documents import code_span, document_template, escaped
 from core.text.yaml_writing import yaml_text
 from publius.authoring.repeating.carried import CarriedInputs, InputCarrier
 from publius.config.run_file import RunConfig, load_run_config
+from publius.config.stand_ins import stand_in_settings, stand_ins_described
 from publius.models.hub.leaks import found_leaks
 from publius.models.hub.shared_base import is_local
 from publius.runs.inputs import CONSTITUTION, RESOLVED
 from publius.runs.manifest import read_manifest
 from publius.runs.opening.identity import identities_of
 from publius.runs.opening.rules import has_new_rules
+from publius.runs.pairs.caveats import scripted_roles
 from publius.runs.parts.trained import trained_adapter
 from publius.stages.base import STAGES
 from publius.stages.runner import planned_stages
@@ -49,6 +51,10 @@ class RepeatableProject:
     """Place of the prompts in it; empty if they are not."""
     unused_columns: list[str] = field(default_factory=list)
     """Columns of the prompts that are copied with them and that no record of the run depends on."""
+    rehearsed: list[str] = field(default_factory=list)
+    """Roles that the scripted engine played: the run is a rehearsal with made-up texts."""
+    rehearsed_by: list[str] = field(default_factory=list)
+    """Settings of the run file to change, to make the run with models."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
@@ -80,22 +86,38 @@ def export_project(run: Path, to: Path) -> RepeatableProject:
     with whole_folder(to) as target:
         settings = _settings(config)
         inputs = InputCarrier(run, config, target, played).carry(settings)
-        write_atomic(target / RUN_FILE, _HEAD + yaml_text(inputs.settings))
+        rehearsed = scripted_roles(run, manifest)
+        by = stand_in_settings(config) if rehearsed else ()
+        write_atomic(target / RUN_FILE, _rehearsal_head(by) + _HEAD + yaml_text(inputs.settings))
         _require_same_run(target, run, config, manifest, inputs)
-        commands = list(_commands(run, config, manifest))
-        prompts = _copied_prompts(inputs)
-        unused = _unused_columns(manifest) if prompts else []
-        write_atomic(target / README, _readme(run, target, manifest, inputs, commands, unused))
+        found = RepeatableProject(
+            str(to),
+            _name(config, manifest),
+            commands=list(_commands(run, config, manifest)),
+            files=[],
+            missing=[f"{place}: {what}" for place, what in inputs.missing],
+            prompts=_copied_prompts(inputs),
+            unused_columns=_unused_columns(manifest) if _copied_prompts(inputs) else [],
+            rehearsed=list(rehearsed),
+            rehearsed_by=list(by),
+        )
+        write_atomic(target / README, _readme(run, target, manifest, inputs, found))
         files = {str(p.relative_to(target)): p for p in sorted(target.rglob("*")) if p.is_file()}
         _require_no_paths(inputs.settings)
         own = {name: path for name, path in files.items() if not name.startswith("data/")}
         _require_no_leaks(own, run.resolve().parent.parent)
-    missing = [f"{place}: {what}" for place, what in inputs.missing]
-    name = _name(config, manifest)
-    return RepeatableProject(str(to), name, commands, list(files), missing, prompts, unused)
+    return replace(found, files=list(files))
 
 
 _HEAD = "# A run to repeat: README.md has the commands, and the id that must come out.\n"
+
+
+def _rehearsal_head(settings: Sequence[str]) -> str:
+    """Return the line of a run file of a rehearsal; empty for other runs."""
+    if not settings:
+        return ""
+    what = f"# A REHEARSAL with made-up texts, by {', '.join(settings)}: scripted."
+    return f"{what} README.md says what to change.\n"
 
 
 def _copied_prompts(inputs: CarriedInputs) -> str:
@@ -183,8 +205,7 @@ def _readme(
     target: Path,
     manifest: Mapping[str, Any],
     inputs: CarriedInputs,
-    commands: list[str],
-    unused: list[str],
+    project: RepeatableProject,
 ) -> str:
     held = sorted(path for path in target.rglob("*") if path.is_file())
     links = [name for name in METHODS if (run / name).is_symlink()]
@@ -195,21 +216,27 @@ def _readme(
         digest=manifest["digest"],
         identity=[(part, manifest["identity"][part]) for part in ("constitution", "prompts", "templates")],
         models=[
-            (role, code_span(Path(name).name if is_local(name, run) else name))
+            (role, _played_by(code_span(Path(name).name if is_local(name, run) else name), role, project))
             for role, name in manifest["models"].items()
         ],
         seed=manifest["seed"],
         python=escaped(manifest.get("python") or "not recorded"),
         versions=[(escaped(name), escaped(version)) for name, version in manifest["versions"].items()],
-        commands=commands,
+        commands=project.commands,
+        rehearsed=stand_ins_described(project.rehearsed) if project.rehearsed else "",
+        rehearsed_by=list(map(code_span, project.rehearsed_by)),
         files=[(code_span(str(path.relative_to(target))), file_digest(path)) for path in held],
         missing=[(code_span(place), what) for place, what in inputs.missing],
         links=links,
         older=older,
-        prompts=code_span(_copied_prompts(inputs)),
-        unused=list(map(code_span, unused)),
+        prompts=code_span(project.prompts),
+        unused=list(map(code_span, project.unused_columns)),
         people=bool(manifest.get("people", {}).get("judgments")),
     )
+
+
+def _played_by(model: str, role: str, project: RepeatableProject) -> str:
+    return f"the scripted engine, in place of {model}" if role in project.rehearsed else model
 
 
 def _name(config: RunConfig, manifest: Mapping[str, Any]) -> str:

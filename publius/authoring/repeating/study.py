@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from core.store.files import whole_folder, write_atomic
 from core.text.documents import code_span, document_template, escaped
 from publius.authoring.repeating.project import README, RUN_FILE, RepeatableProject, export_project
 from publius.config.run_file import load_run_config
+from publius.config.stand_ins import stand_ins_described
 from publius.runs.manifest import read_manifest
 from publius.runs.opening.identity import identities_of
 
@@ -36,6 +37,8 @@ class RepeatableStudy:
     files: list[str]
     missing: list[str]
     """Inputs that are not in it: where they go, and what they are."""
+    rehearsed: list[str] = field(default_factory=list)
+    """Those of the runs that are rehearsals: texts in them are made up by the scripted engine."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
@@ -70,9 +73,10 @@ def export_study(runs: Sequence[Path], to: Path) -> RepeatableStudy:
             commands += own_commands
             rows.append(_row(run, name, own_commands))
         missing = list(dict.fromkeys(one for _, found in parts.values() for one in found.missing))
-        write_atomic(target / README, _readme(target, rows, missing))
+        rehearsed = {name: found for name, (_, found) in parts.items() if found.rehearsed}
+        write_atomic(target / README, _readme(target, rows, missing, rehearsed))
         files = sorted(str(p.relative_to(target)) for p in target.rglob("*") if p.is_file())
-    return RepeatableStudy(str(to), list(parts), commands, files, missing)
+    return RepeatableStudy(str(to), list(parts), commands, files, missing, list(rehearsed))
 
 
 def _take(own: Path, target: Path, name: str, runs: Sequence[Path]) -> None:
@@ -140,11 +144,20 @@ def _row(run: Path, name: str, commands: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _readme(target: Path, rows: Sequence[dict[str, Any]], missing: Sequence[str]) -> str:
+def _readme(
+    target: Path,
+    rows: Sequence[dict[str, Any]],
+    missing: Sequence[str],
+    rehearsed: Mapping[str, RepeatableProject],
+) -> str:
     held = sorted(path for path in target.rglob("*") if path.is_file())
     return document_template("publius", "repeat_study.md.j2").render(
         runs=rows,
         versions=list(dict.fromkeys(row["versions"] for row in rows)),
         missing=[escaped(one) for one in missing],
+        rehearsed=[
+            (code_span(f"{name}.yaml"), stand_ins_described(one.rehearsed), ", ".join(one.rehearsed_by))
+            for name, one in rehearsed.items()
+        ],
         files=[(code_span(str(path.relative_to(target))), file_digest(path)) for path in held],
     )

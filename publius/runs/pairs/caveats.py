@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from core.errors import PubliusError
 from core.notices import counted
 from core.records import Judgment, Preference
 from core.store.files import is_there
@@ -31,6 +33,8 @@ _CUT_OFF = 0.1
 """Share of the answers cut off from which it is said."""
 _EXCLUDED_AS_CUT_OFF = (("sample", CUT, "samples"), ("sft", CUT_REVISIONS, "revisions"))
 """Stages that leave out prompts because of the length of answers, each with its reason and their source."""
+_COMPARISONS = "comparisons.jsonl"
+"""File of a run's pairs, which another run may judge again."""
 NEAR_DUPLICATES = "answers are near-duplicates"
 """Reason of the stage `label` to exclude a pair; in records of runs."""
 _ANSWERED = ("critique", "sample", "compare", "eval", "ppo", "rloo", "grpo")
@@ -218,6 +222,50 @@ def scripted_roles(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]
     config = recorded_config(folder)
     found = (role for role in stand_in_roles(config) if _played(role, folder, manifest, config))
     return tuple(dict.fromkeys([*manifest.get(STAND_INS, ()), *found]))
+
+
+def asked_models(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the model of each role that wrote or judged something that a run has, by what it recorded.
+
+    The other roles stand in the settings alone. Of a run on pairs of another run, that one's policy and
+    critic wrote the answers.
+
+    Args:
+        folder: the run folder.
+        manifest: its manifest.
+    """
+    models: dict[str, str] = manifest.get("models", {})
+    config, stages = _config_of(folder), manifest.get("stages", {})
+    if config is None:
+        return dict(models)
+    theirs = () if (manifest.get("prompts") or {}).get("rows") else _writers(config.prompts.path)
+
+    def took_part(role: str) -> bool:
+        if role == "judge":
+            return "eval" in stages
+        if role == "labeler":
+            judged = "label" in stages and _asked(stages, "label")
+            return judged or _scored(stages, folder, config)
+        begun = any(name in stages for name in (("critique",) if role == "critic" else _ANSWERED))
+        return role in theirs or (begun and _played(role, folder, manifest, config))
+
+    return {role: name for role, name in models.items() if took_part(role)}
+
+
+def _config_of(folder: Path) -> RunConfig | None:
+    """Return the settings of a run; None if they are missing or damaged."""
+    with suppress(PubliusError):
+        return recorded_config(folder) if (folder / RESOLVED).exists() else None
+    return None
+
+
+def _writers(pairs: Path) -> tuple[str, ...]:
+    """Return the roles that wrote the answers of a run whose pairs are judged again; none for other files."""
+    if pairs.name != _COMPARISONS:
+        return ()
+    if not is_there(pairs.parent / MANIFEST):
+        return ("policy",)
+    return tuple(set(asked_models(pairs.parent, read_manifest(pairs.parent))) - {"labeler", "judge"})
 
 
 def _played(role: str, folder: Path, manifest: Mapping[str, Any], config: RunConfig) -> bool:

@@ -51,6 +51,8 @@ class DataCardFacts:
     """Lines on how answers were drawn, as Markdown."""
     where_from: Sequence[str]
     """Lines on where prompts, given answers and human labels are from, as Markdown."""
+    models: Mapping[str, str]
+    """The model of each role that wrote or judged something in the run."""
     has_people: bool
     """True if some labels are people's, or some answers came with them."""
     ai_labels: bool
@@ -66,7 +68,7 @@ def data_card(manifest: dict[str, Any], constitution: str, facts: DataCardFacts)
     """Return the card in Markdown. Names and texts of users are escaped and never rendered as templates."""
     excluded = all_left_out(manifest) | manifest["not_exported"]
     is_given = is_given_pairs(manifest)
-    models = _models(manifest, is_given=is_given)
+    models = _models(facts.models)
     return document_template("publius", "card.md.j2").render(
         manifest=manifest,
         constitution=fenced(constitution.rstrip(), "yaml"),
@@ -117,16 +119,9 @@ def is_given_pairs(manifest: Mapping[str, Any]) -> bool:
     return has_given_answers(manifest) and "rows" in (manifest.get("prompts") or {})
 
 
-def _models(manifest: Mapping[str, Any], *, is_given: bool) -> dict[str, str]:
-    """Return the model of each role; of given answers, the labeler's alone.
-
-    A path of a local model means nothing elsewhere, and shows who has it and where.
-    """
-    return {
-        role: Path(name).name if Path(name).is_absolute() else name
-        for role, name in manifest["models"].items()
-        if not is_given or role in manifest["identity"]["models"]
-    }
+def _models(models: Mapping[str, str]) -> dict[str, str]:
+    """Return the models without folders: a path means nothing elsewhere, and shows who has it and where."""
+    return {role: Path(name).name if Path(name).is_absolute() else name for role, name in models.items()}
 
 
 def _stated(terms: CardTerms, models: Mapping[str, str]) -> str:

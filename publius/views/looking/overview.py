@@ -12,7 +12,7 @@ from core.errors import shell_command
 from core.notices import counted
 from core.terminal.breaking import BreakableName
 from publius.console import heading, out
-from publius.runs.pairs.caveats import reason_in_words
+from publius.runs.pairs.caveats import asked_models, reason_in_words
 from publius.views.looking.cells import SHORT_ID, cell_text, columns, told_apart
 from publius.views.looking.figures import EDGES, PairTally, PreferenceFigures, by_size
 from publius.views.looking.judged import JudgmentFigures
@@ -45,10 +45,11 @@ def print_overview(run: RunOverview) -> None:
 def _print_head(run: RunOverview) -> None:
     manifest, pairs = run.manifest, run.figures.all
     out.print(Text(run.folder.name, style="bold"))
-    models = manifest["models"]
+    models = asked_models(run.folder, manifest)
     named = ", ".join(f"{role} {name}" for role, name in models.items())
     same = len(set(models.values())) == 1
-    out.print(Text(f"model: {next(iter(models.values()))}" if same else named))
+    none = "no model was asked" if manifest["models"] else ""
+    out.print(Text(f"model: {next(iter(models.values()))}" if same else named or none))
     if run.constitution is not None:
         principles = counted(len(run.constitution.principles), "principle")
         out.print(Text(f"constitution: {run.constitution.name}, {principles}"))

@@ -70,3 +70,22 @@ def test_an_address_for_some_questions_is_a_part_with_a_scope(text: str):
 @pytest.mark.parametrize("text", NONE)
 def test_other_sentences_with_an_address_have_no_check(text: str):
     assert asked_checks(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("If someone smells gas, the reply has to begin with the emergency number 0800 11 22 33.", [SOME]),
+        ("When somebody reports a fire, open with the emergency number 0800 11 22 33.", [SOME]),
+        ("Every reply starts with our hotline 0800 11 22 33.", []),
+    ],
+)
+def test_a_reply_that_begins_with_a_number_has_it(text: str, said: list[str]):
+    asked = asked_checks(text)
+    assert asked is not None
+    assert [line.flow for line in asked.checks] == ["{kind: contains, value: [0800 11 22 33]}"]
+    assert (asked.left[-1], [*limits(asked, text)]) == ("that the reply begins with it", said)
+
+
+def test_a_number_that_is_not_to_be_the_first_thing_may_be_anywhere_else():
+    assert asked_checks("Do not begin with the emergency number 0800 11 22 33.") is None

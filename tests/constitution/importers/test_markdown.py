@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from constitution.importers.markdown import NO_RULE
+from constitution.importers.under_keys.prose import NO_RULE, NO_RULE_BESIDE
 from constitution.loader import read_constitution
 from constitution.passages import MAX_DOCUMENT_BYTES
 from publius.authoring.importing import ConstitutionRequest, import_constitution
@@ -27,15 +27,21 @@ def test_items_and_rules_of_a_document_become_principles_that_point_into_it():
     entries, reading = read(EXAMPLES / "charter.md")
     assert form_of(EXAMPLES / "charter.md") == "markdown"
     assert [(entry["text"], entry["source"]) for entry in entries] == [
-        ("The helper must never invent a book.", "#a-charter-for-the-helper"),
+        (
+            "The helper must never invent a book. It should say which shelf it means.",
+            "#a-charter-for-the-helper",
+        ),
         ("The reply greets nobody twice.", "#manner"),
         ("The reply is short: at most three sentences, and", "#manner"),
         ("The reply is short: no list where a sentence will do.", "#manner"),
-        ("The helper must not say who has borrowed a book.", "#what-stays-private"),
+        (
+            "The helper must not say who has borrowed a book. It may say when the book is due.",
+            "#what-stays-private",
+        ),
     ]
     assert reading.sections == ["A charter for the helper", "Manner", "What stays private"]
     assert counts(reading) == {
-        "a further rule in the same paragraph": 1,
+        NO_RULE_BESIDE: 1,
         "prose beside a list": 1,
         "a list item that introduces others": 1,
         NO_RULE: 1,
@@ -62,8 +68,9 @@ def test_a_rule_is_told_with_its_own_line(tmp_path: Path):
     (tmp_path / "a.md").write_text("# A\n\nIt is so.\nIt must be so. It\nshould be that, too.\n")
     _, reading = read(tmp_path / "a.md")
     assert [found.where.rpartition(":")[2] for found in reading.principles] == ["4"]
-    further = reading.skipped["a further rule in the same paragraph"]
-    assert [place.rpartition(":")[2] for place in further.places] == ["4"]
+    assert reading.principles[0].texts["text"] == "It must be so. It should be that, too."
+    others = reading.skipped[NO_RULE_BESIDE]
+    assert [place.rpartition(":")[2] for place in others.places] == ["3"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,7 @@ def test_conditional_instruction_in_the_present_tense_is_a_rule(tmp_path: Path):
     assert texts(content, tmp_path) == [
         "If a bike has broken brakes or a loose wheel, the first sentence tells them to stop riding."
     ]
-    assert left_out(content, tmp_path) == {}
+    assert left_out(content, tmp_path) == {NO_RULE_BESIDE: 1}
 
 
 def test_markup_is_taken_off_and_words_stay(tmp_path: Path):

@@ -188,19 +188,71 @@ def test_what_makes_no_constitution_is_refused_in_the_words_of_the_loader(tmp_pa
 
 def test_text_that_is_left_out_is_quoted_and_said_before_what_to_do_next(tmp_path: Path):
     (tmp_path / "a.md").write_text(
-        "# A\n\n- Be kind.\n\nBrakes need care, and so do wheels, chains, lamps and bells.\n\nYes.\n"
+        "# A\n\n- Be kind.\n\nBrakes need care, and so do wheels, chains, lamps and bells.\n\nYes.\n\n"
+        + "Not at all. " * 40
     )
     done = here("import", "constitution", tmp_path / "a.md", "--to", tmp_path / "c.yaml")
     words = "Brakes need care, and so do wheels, chains, lamps ..."
     assert (
-        "         2  prose beside a list (a.md:5, a.md:7)\n"
+        "         3  prose beside a list (a.md:5, a.md:7, a.md:9)\n"
         f'            a.md:5 "{words}"\n            a.md:7 "Yes."\n'
     ) in done.stdout
     assert done.stderr.splitlines()[0] == (
         f"first: add what is a rule of the skipped text to {tmp_path / 'c.yaml'}: "
-        f'a.md:5 "{words}", and 1 more above'
+        f'a.md:5 "{words}", and 2 more above'
     )
-    assert f'# a.md:5 "{words}"\n# a.md:7 "Yes."\n' in (tmp_path / "c.yaml").read_text()
+    whole = "Brakes need care, and so do wheels, chains, lamps and bells."
+    assert f'# a.md:5 "{whole}"\n# a.md:7 "Yes."\n' in (tmp_path / "c.yaml").read_text()
+    quotes = imported(tmp_path / "a.md", tmp_path / "d.yaml")["left_out"][0]["quotes"]
+    assert [quote["words"] for quote in quotes] == [whole, "Yes.", ("Not at all. " * 25).strip() + " ..."]
+
+
+HOUSE_RULES = """\
+A house: rules of the desk (v7)
+
+Tone
+• No more than 120 words.
+• Be kind.
+
+Legal
+Replies must not say that a claim is accepted or rejected; only the legal team decides. Avoid the words
+“guarantee” and “liable”. They sound like a promise.
+No emojis.
+Close with “Kind regards”.
+
+Version 7 of May.
+
+Content
+1) Every reply has the number.
+2) Never blame the post.
+3) Dates are written out.
+4) Say one way to reach us.
+5) Name no prices.
+"""
+
+
+def test_a_section_of_prose_in_a_file_of_bullets_is_read_sentence_by_sentence(tmp_path: Path):
+    (tmp_path / "a.txt").write_text(HOUSE_RULES)
+    done = here("import", "constitution", tmp_path / "a.txt", "--to", tmp_path / "c.yaml")
+    texts = [principle.text for principle in load_constitution(tmp_path / "c.yaml").principles]
+    assert texts[:6] == [
+        "No more than 120 words.",
+        "Be kind.",
+        "Replies must not say that a claim is accepted or rejected; only the legal team decides.",
+        "Avoid the words “guarantee” and “liable”. They sound like a promise.",
+        "No emojis.",
+        "Close with “Kind regards”.",
+    ]
+    assert len(texts) == 11
+    assert "4  a heading (a.txt:1, a.txt:3, a.txt:7, a.txt:15)" in done.stdout
+    assert 'a.txt:13 "Version 7 of May."' in done.stderr.splitlines()[0]
+
+
+def test_headings_alone_are_not_said_to_hold_rules(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("Tone\n\n- Be kind.\n- Be brief.\n")
+    done = here("import", "constitution", tmp_path / "a.txt", "--to", tmp_path / "c.yaml")
+    assert "1  a heading (a.txt:1)" in done.stdout
+    assert done.stderr.startswith("next: ")
 
 
 def test_of_many_texts_twenty_are_quoted_and_the_others_counted(tmp_path: Path):

@@ -16,7 +16,7 @@ from core.records import Comparison, Message, Prompt
 from publius.labels.sources import gold_questions
 from publius.runs.dataset import OWN_COLUMNS, export_run
 from publius.runs.manifest import read_manifest
-from publius.runs.pairs.caveats import scripted_roles
+from publius.runs.pairs.caveats import asked_models, scripted_roles
 from publius.stages.label_pairs import PairsRequest, label_pairs
 from publius.stages.outcome import principles_per_pair
 from publius.stages.runner import RunRequest, execute
@@ -191,6 +191,48 @@ def test_nothing_is_made_up_where_checks_alone_judge_given_pairs(
     assert scripted_roles(judged, read_manifest(judged)) == ("labeler",)
     again = label_pairs(PairsRequest(judged, overrides=("label.principles=0",)), Recorder()).folder
     assert scripted_roles(again, read_manifest(again)) == ()
+
+
+def test_models_that_wrote_and_judged_nothing_are_not_named(tmp_path: Path):
+    rows = [ticket(n, bot_old="our-old-bot", bot_new="our-new-bot") for n in range(4)]
+    pairs = lines(tmp_path / "pairs.jsonl", rows)
+    named = NAMES | {"origin_a": "bot_old", "origin_b": "bot_new"}
+    folder = labelled(pairs, named, "label.principles=0")
+    assert read_manifest(folder)["models"]["policy"] == "m"
+    assert asked_models(folder, read_manifest(folder)) == {}
+    export_run(folder, tmp_path / "data")
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "No model was asked in this run: the answers were given" in card
+    assert "Models:" not in card
+    assert "Check the licences" not in card
+    assert "Given answers, by origin: `our-old-bot` (4), `our-new-bot` (4)." in card
+    assert "no model was asked" in here("show", folder).stdout
+    page = tmp_path / "page.html"
+    assert here("report", folder, "--to", page).returncode == 0
+    assert "Model <b>none was asked</b>" in page.read_text()
+    assert "labeler model" not in page.read_text()
+
+
+def test_of_given_pairs_that_a_model_judged_the_labeler_alone_is_named(tmp_path: Path):
+    pairs = lines(tmp_path / "pairs.jsonl", [ticket(n) for n in range(4)])
+    folder = labelled(pairs, NAMES)
+    assert asked_models(folder, read_manifest(folder)) == {"labeler": "m"}
+    export_run(folder, tmp_path / "data")
+    assert "Models: labeler `m`." in (tmp_path / "data" / "README.md").read_text()
+    page = tmp_path / "page.html"
+    assert here("report", folder, "--to", page).returncode == 0
+    assert "Labeler <b>m</b>" in page.read_text()
+
+
+def test_of_a_run_the_roles_that_took_part_are_named(tmp_path: Path):
+    settings = "compare: {from: base}\ntrain: []\n"
+    run_file = write_project(tmp_path, 4, RUN.replace("rounds: 2", "rounds: 0") + settings)
+    folder = execute(RunRequest(run_file), Recorder()).folder
+    assert [*asked_models(folder, read_manifest(folder))] == ["policy", "labeler"]
+    checked = execute(RunRequest(run_file, overrides=("label.principles=0",)), Recorder()).folder
+    assert [*asked_models(checked, read_manifest(checked))] == ["policy"]
+    again = label_pairs(PairsRequest(checked), Recorder()).folder
+    assert "policy" in asked_models(again, read_manifest(again))
 
 
 def test_only_the_roles_that_wrote_or_judged_something_are_said_to_be_scripted(tmp_path: Path):

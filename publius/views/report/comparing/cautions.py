@@ -68,6 +68,6 @@ def _roles(run: RunSource) -> tuple[str, ...]:
 def _kind(run: RunSource, roles: Sequence[str]) -> str:
     """Return who made the texts of a run: the scripted engine, or a model by name."""
     if not roles:
-        models = run.manifest["models"]
+        models = run.models
         return f"of {models.get('policy') or models.get('labeler') or 'a model'}"
     return _MADE_UP_LABELS if tuple(roles) == ("labeler",) else _MADE_UP

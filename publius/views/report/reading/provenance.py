@@ -32,8 +32,7 @@ def read_provenance(run: RunSource, book: FigureBook) -> RunProvenance:
     """Return the origin of a run."""
     manifest, identity = run.manifest, run.reader.identity
     models = {
-        f"{role} model": f"{name}{_short(identity.models.get(role, ''))}"
-        for role, name in manifest["models"].items()
+        f"{role} model": f"{name}{_short(identity.models.get(role, ''))}" for role, name in run.models.items()
     }
     facts = {
         "run folder": run.folder.name,

@@ -14,6 +14,7 @@ from core.errors import PubliusError, RunStateError
 from core.store.files import is_there
 from publius.runs.inputs import evaluation_settings
 from publius.runs.manifest import MANIFEST
+from publius.runs.pairs.caveats import asked_models
 from publius.runs.parts.audited import audit_of
 from publius.runs.reader import RunReader
 from training.checkpoints import RESULT
@@ -52,6 +53,11 @@ class RunSource:
         with suppress(PubliusError):  # the file is damaged: what the manifest has of them
             return {**recorded, **evaluation_settings(self.reader.config)}
         return recorded
+
+    @cached_property
+    def models(self) -> dict[str, str]:
+        """The model of each role that wrote or judged something in the run."""
+        return asked_models(self.folder, self.manifest)
 
     @property
     def seed(self) -> int:

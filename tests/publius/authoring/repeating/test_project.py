@@ -9,6 +9,8 @@ import pytest
 
 from core.errors import DataError
 from publius.authoring.repeating.project import export_project
+from publius.config.run_file import RunConfig
+from publius.config.stand_ins import stand_in_settings
 from tests.publius.invoking import here
 from tests.publius.people import pair, person, write_people
 from tests.publius.projects import RUN, record_lines, write_project
@@ -125,3 +127,30 @@ def test_columns_that_are_copied_and_not_used_are_named(tmp_path: Path):
 def test_nothing_is_said_of_columns_where_all_are_read(run: Path, tmp_path: Path):
     done = here("export", run, "--project", "--to", tmp_path / "sent")
     assert "is a copy with all" not in done.stderr + (tmp_path / "sent" / "README.md").read_text()
+
+
+def test_a_rehearsal_says_first_that_it_was_one_and_what_to_change(run: Path, tmp_path: Path):
+    done = here("export", run, "--project", "--to", tmp_path / "sent")
+    assert "a rehearsal: the texts of policy, critic, labeler are from the scripted engine" in done.stderr
+    title, _, first, *rest = (tmp_path / "sent" / "README.md").read_text().splitlines()
+    assert title == "# To repeat the rehearsal small"
+    assert first.startswith(
+        "**This was a rehearsal**: the texts of policy, critic, labeler are from the scripted"
+    )
+    said = " ".join(rest)
+    assert "change `engine.kind` in `run.yaml` to `transformers`" in said
+    assert "its id is another one than the one below" in said
+    assert "| policy | the scripted engine, in place of `some-model` |" in rest
+    settings = (tmp_path / "sent" / "run.yaml").read_text()
+    assert settings.startswith("# A REHEARSAL with made-up texts, by engine.kind: scripted.")
+
+
+def test_the_settings_of_a_rehearsal_are_those_of_the_roles_that_were_scripted():
+    models = {
+        "policy": "a/b",
+        "critic": {"id": "a/b", "engine": {"kind": "scripted"}},
+        "labeler": {"id": "a/c", "engine": {"kind": "scripted"}},
+    }
+    needed = {"name": "x", "constitution": "c.yaml", "prompts": "p.jsonl", "models": models}
+    config = RunConfig.model_validate({**needed, "seed": 0, "prompts": {"path": "p.jsonl"}})
+    assert stand_in_settings(config) == ("models.critic.engine.kind", "models.labeler.engine.kind")

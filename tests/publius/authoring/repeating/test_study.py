@@ -33,6 +33,9 @@ def test_runs_of_several_seeds_and_constitutions_become_one_project(tmp_path: Pa
     assert [name for name in found["files"] if name.startswith("data/")] == ["data/prompts.jsonl"]
     assert len([name for name in found["files"] if name.startswith("constitutions/")]) == 2
     readme = (tmp_path / "sent" / "README.md").read_text()
+    assert found["rehearsed"] == found["runs"]
+    assert readme.splitlines()[2].startswith("**All of these were rehearsals**: their texts are made up")
+    assert f"- `{runs[0].name}.yaml`: the texts of policy, critic, labeler are from the scripted" in readme
     for run in runs:
         again = execute(RunRequest(tmp_path / "sent" / f"{run.name}.yaml"))
         assert again.folder.name == run.name
