@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 LEFT_OUT = "quoted mail or a signature was left out"
-WROTE, HEADERS, DIVIDER, MARKER, SIGNATURE = (
+WROTE, HEADERS, DIVIDER, REPLY_LINE, SIGNATURE = (
     "On ... wrote:",
     "From: ... Sent: ...",
     "-----Original Message-----",
@@ -164,7 +164,7 @@ def _mark_of_rest(lines: Sequence[str], number: int) -> str:
     if _ORIGINAL.fullmatch(lines[number]):
         return DIVIDER
     if _MARKER.fullmatch(lines[number]):
-        return MARKER
+        return REPLY_LINE
     if _FROM.match(lines[number]) and _are_headers(lines, number):
         return HEADERS
     header = _attribution(lines, number)
