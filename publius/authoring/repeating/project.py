@@ -16,6 +16,7 @@ from core.store.files import whole_folder, write_atomic
 from core.text.documents import code_span, document_template, escaped
 from core.text.yaml_writing import yaml_text
 from publius.authoring.repeating.carried import CarriedInputs, InputCarrier
+from publius.authoring.repeating.evidence import carry_evidence
 from publius.config.run_file import RunConfig, load_run_config
 from publius.models.hub.leaks import found_leaks
 from publius.models.hub.shared_base import is_local
@@ -85,13 +86,14 @@ def export_project(run: Path, to: Path) -> RepeatableProject:
         commands = list(_commands(run, config, manifest))
         prompts = _copied_prompts(inputs)
         unused = _unused_columns(manifest) if prompts else []
+        name = _name(config, manifest)
+        carry_evidence(run, target, name, manifest)
         write_atomic(target / README, _readme(run, target, manifest, inputs, commands, unused))
         files = {str(p.relative_to(target)): p for p in sorted(target.rglob("*")) if p.is_file()}
         _require_no_paths(inputs.settings)
         own = {name: path for name, path in files.items() if not name.startswith("data/")}
         _require_no_leaks(own, run.resolve().parent.parent)
     missing = [f"{place}: {what}" for place, what in inputs.missing]
-    name = _name(config, manifest)
     return RepeatableProject(str(to), name, commands, list(files), missing, prompts, unused)
 
 
