@@ -127,6 +127,8 @@ def print_exported_study(exported: RepeatableStudy) -> None:
     out.print(f"in it, these make {counted(len(exported.runs), 'run')} again, with the same ids:")
     for command in exported.commands:
         out.print(f"  {command}", soft_wrap=True)
+    if exported.compare:
+        out.print(f"then this compares them:\n  {exported.compare}", soft_wrap=True)
     for missing in exported.missing:
         warn(f"not in it: {missing}")
 

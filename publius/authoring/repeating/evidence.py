@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.notices import warn
 from core.store.files import write_atomic
 from evaluation.judges.certificate import AUDITS
+from publius.models.hub.leaks import found_leaks
 from publius.runs.parts.audited import audit_folder_of
 
 EXPECTED = "expected"
@@ -58,8 +60,13 @@ def _audit(run: Path, target: Path, manifest: Mapping[str, Any]) -> tuple[str, .
     folder = audit_folder_of(run, manifest)
     if folder is None:
         return ()
-    places = [f"{AUDITS}/{folder.name}/{file}" for file in _CERTIFICATE if (folder / file).is_file()]
-    for place in places:
+    files = {
+        f"{AUDITS}/{folder.name}/{file}": folder / file for file in _CERTIFICATE if (folder / file).is_file()
+    }
+    for leak in found_leaks(files, [run.resolve().parent.parent]):
+        warn(f"not in it: the certificate of the labeler, which has {leak.what} ({leak.place})")
+        return ()
+    for place, file in files.items():
         (target / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / Path(place).name, target / place)
-    return tuple(places)
+        shutil.copyfile(file, target / place)
+    return tuple(files)

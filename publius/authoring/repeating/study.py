@@ -37,6 +37,8 @@ class RepeatableStudy:
     runs: list[str]
     """Names of the run folders that the commands make."""
     commands: list[str]
+    compare: str
+    """The command that writes the page about them; empty for one run."""
     files: list[str]
     missing: list[str]
     """Inputs that are not in it: where they go, and what they are."""
@@ -74,15 +76,19 @@ def export_study(runs: Sequence[Path], to: Path) -> RepeatableStudy:
             commands += own_commands
             rows.append(_row(run, name, own_commands, _constitution_in(target / f"{name}.yaml")))
         missing = list(dict.fromkeys(one for _, found in parts.values() for one in found.missing))
-        compare = shell_command(
-            "publius",
-            "report",
-            *(Path("runs") / name for name in parts),
-            *("--to", "compared.html", "--figures", "paper"),
+        compare = (
+            ""
+            if len(parts) < 2
+            else shell_command(
+                "publius",
+                "report",
+                *(Path("runs") / name for name in parts),
+                *("--to", "compared.html", "--figures", "paper"),
+            )
         )
         write_atomic(target / README, _readme(target, rows, missing, compare))
         files = sorted(str(p.relative_to(target)) for p in target.rglob("*") if p.is_file())
-    return RepeatableStudy(str(to), list(parts), commands, files, missing)
+    return RepeatableStudy(str(to), list(parts), commands, compare, files, missing)
 
 
 def _take(own: Path, target: Path, name: str, run: Path, runs: Sequence[Path]) -> None:

@@ -346,7 +346,7 @@ class _Pairing:
 
     def _has_same_model(self, group: RunGroup) -> bool:
         models = [run.manifest["models"].get("policy") for run in (self.groups[0].runs[0], group.runs[0])]
-        return models[0] == models[1]
+        return len(set(models)) == 1
 
     def _has_same_texts(self, group: RunGroup) -> bool:
         """Return True if all runs of a group and of the first one wrote the same answers to all prompts."""

@@ -347,7 +347,9 @@ def _reason(cell: _Cell) -> str:
         return f"too few prompts: {delta.n} of at least {MIN_PROMPTS}" if few else "not tested"
     if _is_same_text(cell):
         return "identical answers"
-    return "no difference on any prompt" if cell.outcome == "same" else ""
+    if cell.outcome == "same":
+        return "no difference on any prompt"
+    return "no values by prompt: the seeds' largest p-value" if delta.low is None else ""
 
 
 def _value(cell: _Cell | None) -> str:

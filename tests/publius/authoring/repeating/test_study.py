@@ -58,7 +58,8 @@ def test_runs_of_several_seeds_and_constitutions_become_one_project(tmp_path: Pa
     ]
     readme = (tmp_path / "sent" / "README.md").read_text()
     places = " ".join(f"runs/{run.name}" for run in runs)
-    assert f"publius report {places} --to compared.html --figures paper" in readme
+    assert found["compare"] == f"publius report {places} --to compared.html --figures paper"
+    assert found["compare"] in readme
     assert f"| `constitutions/other.yaml` | `{json_of(runs[2])['identity']['constitution']}` |" in readme
     assert "the gold\nlabels of audits" in readme
     for run in runs:
@@ -68,7 +69,7 @@ def test_runs_of_several_seeds_and_constitutions_become_one_project(tmp_path: Pa
 
 
 def test_the_certificate_of_the_labeler_is_carried_without_gold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     run = make(write_project(tmp_path / "project", 2))
     audit = tmp_path / "project" / "audits" / "one"
@@ -81,6 +82,10 @@ def test_the_certificate_of_the_labeler_is_carried_without_gold(
         "audits/one/audit.json",
         "audits/one/audit.md",
     ]
+    (audit / "audit.md").write_text(f"read from {tmp_path / 'project' / 'gold.csv'}")
+    without = export_project(run, tmp_path / "without")
+    assert not [name for name in without.files if name.startswith("audits/")]
+    assert "not in it: the certificate of the labeler, which has" in caplog.text
     assert "`audits/` the certificate of its labeler" in (tmp_path / "sent" / "README.md").read_text()
 
 
