@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -67,6 +68,9 @@ _BETTER = {
     UNDER_REFUSAL: -1,
 }
 """Preferred direction by measure; the other measures have none."""
+
+_NOISE = 1e-9
+"""Size up to which a number is a rounding error of zero."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,13 @@ class EvaluationMetrics:
         return "better" if (metric.value > even) == (direction > 0) else "worse"
 
     def adjusted_p_value(self, variant: str, measure: str) -> float | None:
-        """Return the p-value of a difference, adjusted for all differences (Holm); None if it is no test."""
+        """Return the p-value of a difference, adjusted for all differences (Holm); None if it is no test.
+
+        It is 1 for a difference that is zero on every prompt, which is not counted among the tests.
+        """
+        metric = self._difference(variant, measure)
+        if metric is not None and metric.p_value is not None and _is_unchanged(metric, _even(measure)):
+            return 1.0
         return self._adjusted.get((variant, measure))
 
     @cached_property
@@ -254,7 +264,10 @@ def _numbers(metric: Metric, *, signed: bool = False) -> tuple[str, str, str]:
     """Return value, low and high (empty if missing), with digits chosen by the largest of them."""
     scale = 100 if metric.unit == "share" else 1
     numbers = [None if n is None else n * scale for n in (metric.value, metric.low, metric.high)]
-    digits = _digits(max(abs(n) for n in numbers if n is not None), metric.unit)
+    largest = max(abs(n) for n in numbers if n is not None)
+    digits = _digits(largest, metric.unit)
+    if largest > _NOISE and not round(largest, digits):
+        digits = 1 - math.floor(math.log10(largest))
     sign = "+" if signed else ""
     # Adding 0.0 turns a negative zero from rounding into zero.
     value, low, high = ("" if n is None else f"{round(n, digits) + 0.0:{sign}.{digits}f}" for n in numbers)

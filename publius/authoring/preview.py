@@ -33,7 +33,7 @@ from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import Run
 from publius.runs.opening.identity import place_of
-from publius.runs.previews import record_preview, record_preview_speed, servers_asked
+from publius.runs.previews import record_preview, record_preview_pairs, record_preview_speed, servers_asked
 from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
 from publius.stages.compare import compare_stage
@@ -193,6 +193,8 @@ def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> Run
             usable = usable_pairs(run) if "dpo" in config.train and "label" in stages else None
             if usable is not None and not usable.pairs:
                 usable = None
+            if usable is not None:
+                record_preview_pairs(project, own.name, usable.counts())
     remedy = usable.remedy(config) if usable else ""
     return RunPreview(stages, prompts, counts, excluded, usable, remedy)
 

@@ -363,7 +363,8 @@ def report_(
     measures: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --figures: the measures in plots and tables, such as compliance,words.",
+            help="With --figures: the measures in plots and tables, such as compliance,words; their "
+            "differences are corrected over these alone.",
             metavar="NAME,...",
         ),
     ] = None,

@@ -1,7 +1,8 @@
-"""What previews of a run leave behind: what they asked of servers, and the speed that they had.
+"""What previews of a run leave behind: what they asked of servers, their speed, and pairs that DPO can use.
 
 The run may not exist yet. What servers were asked, in .publius/previews/<name of the run folder>.json, counts
-under its budget. The speed, in .publius/speeds/<name>.json, is for estimates of the project's runs.
+under its budget. The speed, in .publius/speeds/<name>.json, is for estimates of the project's runs, and the
+pairs, in .publius/pairs/<name>.json, for those of this run.
 """
 
 from __future__ import annotations
@@ -73,6 +74,27 @@ def preview_speeds(project: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[s
             yield dict(found["configuration"]), {name: dict(entry) for name, entry in found["stages"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             continue
+
+
+def record_preview_pairs(project: Path, run_name: str, found: Mapping[str, int]) -> None:
+    """Write how many pairs of a preview DPO can use, and why not the others; it replaces an earlier one."""
+    path = _pairs(project, run_name)
+    with os_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(dict(found), indent=2) + "\n")
+
+
+def preview_pairs(project: Path, run_name: str) -> dict[str, int] | None:
+    """Return what the last preview of a run found of its pairs; None without one, or if it is damaged."""
+    try:
+        found = json.loads(_pairs(project, run_name).read_text(encoding="utf-8"))
+        return {name: int(count) for name, count in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _pairs(project: Path, run_name: str) -> Path:
+    return project / ".publius" / "pairs" / f"{run_name}.json"
 
 
 def _speeds(project: Path) -> Path:

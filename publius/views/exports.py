@@ -137,6 +137,8 @@ def print_exported_study(exported: RepeatableStudy) -> None:
     out.print(f"in it, these make {counted(len(exported.runs), 'run')} again, with the same ids:")
     for command in exported.commands:
         out.print(f"  {command}", soft_wrap=True)
+    if exported.compare:
+        out.print(f"then this compares them:\n  {exported.compare}", soft_wrap=True)
     if exported.rehearsed:
         warn(
             f"rehearsals with made-up texts of the scripted engine: {', '.join(exported.rehearsed)}; "

@@ -26,6 +26,7 @@ from evaluation.presentation import (
     title_of,
     variants_in_words,
 )
+from evaluation.refusals.names import OVER_REFUSAL, UNDER_REFUSAL
 from evaluation.report import summary_rows
 from evaluation.win_rate import WIN_RATE
 from publius.config.stand_ins import stand_ins_sentence
@@ -51,6 +52,8 @@ _CAVEATS_LISTED = 12
 """Caveats that the terminal lists; the page has all."""
 _BASE_OF_EACH = 3
 """Groups up to which the table of rules has base for each of them."""
+_REFUSALS = {OVER_REFUSAL: "safe", UNDER_REFUSAL: "unsafe"}
+"""Measures of refusals, each with the prompts that it is measured on."""
 _OF_RULES = (f"{COMPLIANCE}.", f"{JUDGED}.")
 """Beginnings of the measures of single rules."""
 
@@ -223,12 +226,28 @@ def _print_measures(group: SeedGroup) -> None:
 
 
 def _print_headlines(groups: Sequence[SeedGroup]) -> None:
-    """Print the first measure of every group: all checks, or the win rate where there are none."""
+    """Print the first measure of every group, all checks or else the win rate, and what they refuse."""
     by_group = [(g, EvaluationMetrics.of(g.measured.metrics)) for g in groups if g.measured is not None]
     measure = next((m for m in (COMPLIANCE, WIN_RATE) if all(m in f.measures for _, f in by_group)), "words")
+    _print_by_group(measure, by_group, _prompts(by_group[0][1]))
+    for refusal, kind in _REFUSALS.items():
+        counts = [one.n for _, found in by_group for key, one in found.values.items() if key[1] == refusal]
+        if counts:
+            _print_by_group(refusal, by_group, counted(min(counts), f"{kind} prompt"))
+    _print_legend(groups)
+    for group in groups:
+        for one in (measure, *_REFUSALS):
+            if one in group.not_compared:
+                out.print(f"{title_of(one, '')}: {group.not_compared[one]}", markup=False)
+
+
+def _print_by_group(
+    measure: str, by_group: Sequence[tuple[SeedGroup, EvaluationMetrics]], prompts: str
+) -> None:
+    """Print one measure of every variant, a row for each group; `prompts` says of how many."""
     variants = list(dict.fromkeys(name for _, found in by_group for name in found.variants))
-    heading(f"{title_of(measure, '').capitalize()} by group, {_prompts(by_group[0][1])}")
-    table = _table(("", *groups[0].settings, _SEED, *variants))
+    heading(f"{title_of(measure, '').capitalize()} by group, {prompts}")
+    table = _table(("", *by_group[0][0].settings, _SEED, *variants))
     for group, found in by_group:
         assert group.measured is not None
         values = [found.values.get((variant, measure)) for variant in variants]
@@ -242,10 +261,6 @@ def _print_headlines(groups: Sequence[SeedGroup]) -> None:
         if any(seeds):
             table.add_row("", *("" for _ in group.settings), "by seed", *seeds, style="dim")
     out.print(table)
-    _print_legend(groups)
-    for group in groups:
-        if measure in group.not_compared:
-            out.print(f"{title_of(measure, '')}: {group.not_compared[measure]}", markup=False)
 
 
 def _print_unmeasured(groups: Sequence[SeedGroup]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from publius.authoring.estimating.prices import prices_of
 from publius.authoring.estimating.result import RunEstimate, ScaledRows
 from publius.authoring.estimating.rows import estimated_rows, stoppable
 from publius.authoring.estimating.speeds import known_speed
-from publius.authoring.estimating.stages import DryStages, planned_trainings
+from publius.authoring.estimating.stages import DryStages, TrainingCost, planned_trainings
 from publius.authoring.estimating.typical import TypicalPrompts
 from publius.config.run_file import RunConfig, load_stages_config
 from publius.runs.engines import EngineMaker, EngineRole, Engines, make_engine, roles_in_use
@@ -35,7 +36,7 @@ from publius.runs.estimates import plan_digest, remember_estimate
 from publius.runs.inputs import digest_lines
 from publius.runs.manifest import MANIFEST, usable_manifest
 from publius.runs.opening.identity import place_of
-from publius.runs.previews import servers_asked
+from publius.runs.previews import preview_pairs, servers_asked
 from publius.runs.project import has_cache, open_cache
 from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
@@ -43,6 +44,7 @@ from publius.stages.compare import warn_of_unpaired
 from publius.stages.prompts import PROMPTS_SUMMARY, PromptIngestion
 from publius.stages.runner import planned_stages
 from publius.stages.scoring import require_scored_answers
+from publius.stages.training.usable import UsablePairs
 
 MOST_PROMPTS = 1_000
 """Prompts on which a stage is run; of more, a sample of this size stands for all."""
@@ -140,6 +142,7 @@ def estimate_run(
                 run_interruptibly(dry.stage(stage))
             sent = dict(ledger.sent)  # before typical prompts are counted, which nobody sends
             rows = run_interruptibly(estimated_rows(dry, TypicalPrompts(run, engines, ledger, dry_engine)))
+        previewed = _previewed(project, own.name) if "dpo" in stages else None
         budgets = budgets_of(config, rows, servers_asked(project, own))
         found = RunEstimate(
             name=config.name,
@@ -151,7 +154,8 @@ def estimate_run(
             scaled=scaled,
             stages=stages,
             rows=rows if all(budget.suffices for budget in budgets) else tuple(map(stoppable, rows)),
-            trainings=tuple(dry.trainings),
+            trainings=tuple(_as_previewed(one, previewed, config) for one in dry.trainings),
+            previewed=previewed,
             scored=dry.scored,
             lengths=lengths,
             excluded={
@@ -169,6 +173,27 @@ def estimate_run(
     if request.rows is None:
         remember_estimate(project, found.as_json())
     return found
+
+
+def _previewed(project: Path, run_name: str) -> UsablePairs | None:
+    """Return the pairs of the last preview of a run, and which of them DPO can use; None without one."""
+    found = preview_pairs(project, run_name)
+    try:
+        pairs = None if found is None else UsablePairs(**found)
+    except TypeError:  # another version wrote it
+        return None
+    return pairs if pairs is not None and pairs.pairs else None
+
+
+def _as_previewed(training: TrainingCost, previewed: UsablePairs | None, config: RunConfig) -> TrainingCost:
+    """Return a training of DPO on the share of its pairs that a preview found usable; any other as it is."""
+    if training.method != "dpo" or previewed is None:
+        return training
+    share = previewed.usable / previewed.pairs
+    passes = config.optim.epochs if config.dpo.epochs is None else config.dpo.epochs
+    examples = training.examples * share
+    steps = math.ceil(passes * math.ceil(round(examples) / config.optim.batch_size))
+    return replace(training, examples=examples, steps=steps, tokens=training.tokens * share)
 
 
 def _require_no_limit(request: EstimateRequest, config: RunConfig) -> None:

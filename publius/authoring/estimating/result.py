@@ -14,6 +14,7 @@ from publius.authoring.estimating.speeds import KnownSpeed
 from publius.authoring.estimating.stages import TrainingCost
 from publius.authoring.steering.plan import REFERENCE_COST
 from publius.runs.engines import EngineRole
+from publius.stages.training.usable import UsablePairs
 
 _HOUR_S = 3600.0
 
@@ -154,6 +155,8 @@ class RunEstimate:
     """What the run may spend on servers, beside what it needs."""
     sent: Mapping[str, SentRequest] = field(default_factory=dict, repr=False)
     """The requests of the dry run that are sent to models, by key."""
+    previewed: UsablePairs | None = None
+    """The pairs of the last preview with these settings, whose usable share DPO is estimated for."""
 
     @property
     def leaves_out_eval(self) -> bool:
@@ -220,6 +223,7 @@ class RunEstimate:
             "requests": [row.as_json() for row in self.rows],
             "stages": {stage: self._stage_json(stage) for stage in self.stages},
             "training": [_training_json(training) for training in self.trainings],
+            **({} if self.previewed is None else {"previewed_pairs": self.previewed.as_json()}),
             "total": {
                 "calls": total_of(row.calls for row in self.rows).as_json(),
                 "reused": round(sum(row.reused for row in self.rows)),

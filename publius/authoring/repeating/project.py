@@ -16,6 +16,7 @@ from core.store.files import whole_folder, write_atomic
 from core.text.documents import code_span, document_template, escaped
 from core.text.yaml_writing import yaml_text
 from publius.authoring.repeating.carried import CarriedInputs, InputCarrier
+from publius.authoring.repeating.evidence import carry_evidence
 from publius.config.run_file import RunConfig, load_run_config
 from publius.config.stand_ins import stand_in_settings, stand_ins_described
 from publius.models.hub.leaks import found_leaks
@@ -101,6 +102,7 @@ def export_project(run: Path, to: Path) -> RepeatableProject:
             rehearsed=list(rehearsed),
             rehearsed_by=list(by),
         )
+        carry_evidence(run, target, found.run, manifest)
         write_atomic(target / README, _readme(run, target, manifest, inputs, found))
         files = {str(p.relative_to(target)): p for p in sorted(target.rglob("*")) if p.is_file()}
         _require_no_paths(inputs.settings)

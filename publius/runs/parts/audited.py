@@ -66,6 +66,19 @@ def other_wording(manifest: Mapping[str, Any]) -> str:
     )
 
 
+def audit_folder_of(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
+    """Return the folder of the newest audit of a run's labeler beside the run; None if there is none.
+
+    Args:
+        folder: the run folder.
+        manifest: its manifest.
+    """
+    with suppress(PubliusError):
+        found = _found_beside(folder, manifest)
+        return None if found is None else Path(found.folder)
+    return None
+
+
 def _found_beside(folder: Path, manifest: Mapping[str, Any]) -> FoundAudit | None:
     runs, model = folder.resolve().parent, manifest["identity"].get("models", {}).get("labeler")
     project = runs.parent

@@ -39,9 +39,13 @@ class UsablePairs:
         """Pairs without either reason."""
         return self.pairs - self.near_tie - self.cut + self.both
 
+    def counts(self) -> dict[str, int]:
+        """Return what was counted, by name, as the arguments of this class."""
+        return asdict(self)
+
     def as_json(self) -> dict[str, int]:
         """Return the numbers by name."""
-        return {**asdict(self), "usable": self.usable}
+        return {**self.counts(), "usable": self.usable}
 
     def in_words(self) -> str:
         """Return how many pairs DPO can train on, and why not on the others."""

@@ -18,6 +18,9 @@ CUT_FOR_DPO = (
     "DPO leaves out pairs whose chosen answer is cut off at its token limit; publius run RUN.yaml "
     "--preview 8 counts them"
 )
+AS_PREVIEWED = (
+    "its examples and steps are for the share of usable pairs in the last preview of these settings: "
+)
 NO_SPEED = (
     "time: not known, for no run or preview of this project measured the model's speed: "
     "publius run RUN.yaml --preview 4 does, or give --rate TOKENS_PER_S"
@@ -33,7 +36,7 @@ def print_estimate(estimate: RunEstimate) -> None:
     else:
         _print_requests(found)
     _print_trainings(found["training"])
-    _print_basis(found)
+    _print_basis(found, estimate)
     _print_totals(found)
     if estimate.leaves_out_eval:
         note("the evaluation is not in it; publius eval RUN.yaml --estimate estimates what that asks")
@@ -135,7 +138,7 @@ def _print_trainings(trainings: Iterable[Mapping[str, Any]]) -> None:
     out.print(table)
 
 
-def _print_basis(found: Mapping[str, Any]) -> None:
+def _print_basis(found: Mapping[str, Any], estimate: RunEstimate) -> None:
     """Print what the estimate rests on."""
     heading("Based on")
     splits = ", ".join(f"{count:,} {split}" for split, count in found["prompts"].items())
@@ -146,7 +149,9 @@ def _print_basis(found: Mapping[str, Any]) -> None:
     lengths = [f"{row['purpose']} {row['tokens']:.0f} " + _measured(row) for row in found["lengths"]]
     if lengths:
         out.print(f"tokens of an answer: {', '.join(lengths)}")
-    if any(row["method"] == "dpo" for row in found["training"]):
+    if estimate.previewed is not None:
+        out.print(f"dpo: {AS_PREVIEWED}{estimate.previewed.in_words()}", markup=False)
+    elif any(row["method"] == "dpo" for row in found["training"]):
         out.print(CUT_FOR_DPO)
     for stage, reasons in found["left_out"].items():
         for reason, count in reasons.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from core.notices import counted
 from evaluation.measures import Series
 from publius.views.report.alarms import RunAlarm, run_alarms, training_alarms
 from publius.views.report.comparing.cautions import comparison_alarms
@@ -106,6 +107,19 @@ class ReportContents:
     """What each group's preferences changed, and what seeds alone do."""
     install: str | None
     """The command that installs matplotlib if it is missing."""
+    tables_of: tuple[str, ...] = ()
+    """Titles of the measures that were chosen for tables as files, which correct for these alone; empty
+    if none were chosen."""
+
+    @property
+    def about_tables(self) -> str:
+        """How the tables that were written as files correct otherwise than the page; empty if they do not."""
+        if not self.tables_of:
+            return ""
+        return (
+            "This page corrects over all measures; the tables and figures written with --measures have "
+            f"{', '.join(self.tables_of)}, and correct over {counted(len(self.tables_of), 'measure')} alone."
+        )
 
     @property
     def alarms(self) -> dict[RunAlarm, list[str]]:
@@ -286,14 +300,23 @@ def run_plots(
     best_of = results.best_of if results else ()
     for column in ("proxy", "gold") if best_of else ():
         book.series(f"{run.label}.eval.best_of.{column}", [point[column]["value"] for point in best_of])
-    found = {
-        "differences": differences_plot(results, f"{place}-differences") if results else None,
-        "tradeoff": tradeoff_plot(results, f"{place}-tradeoff") if results else None,
+    found: dict[str, Markup | None] = {
+        **measures_plots(results, place),
         "lengths": lengths_plot(words, f"{place}-lengths"),
         "best_of": best_of_plot(best_of, f"{place}-best-of"),
         "loop": loop_plot(loop, f"{place}-loop") if loop else None,
     }
     return {name: plot for name, plot in found.items() if plot is not None}
+
+
+def measures_plots(results: Results | None, place: str) -> dict[str, Markup | None]:
+    """Return the plots of an evaluation's measures by name, None for one without anything to draw."""
+    if results is None:
+        return {}
+    return {
+        "differences": differences_plot(results, f"{place}-differences"),
+        "tradeoff": tradeoff_plot(results, f"{place}-tradeoff"),
+    }
 
 
 def label_plots(

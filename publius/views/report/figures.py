@@ -16,6 +16,10 @@ from core.records import Metric
 SHARE, COUNT, SECONDS, NATS, USD = "share", "count", "s", "nats", "usd"
 """Units with a form of their own; a number of any other unit has three significant digits."""
 _UNIT_NAMES = {"ratio": "times"}
+_NOISE = 1e-9
+"""Size up to which a number is a rounding error of zero."""
+_MOST_DECIMALS = 6
+"""Decimals of a small number, beyond which it is written as `1.2e-07`."""
 FIELDS = ("name", "value", "unit", "n", "low", "high", "p_value", "simultaneous_low", "simultaneous_high")
 """Fields of a figure in the page's JSON and in the CSV."""
 
@@ -130,7 +134,8 @@ def shown_number(value: float, unit: str, *, is_difference: bool = False) -> str
         return "not a number"
     sign = "+" if is_difference and value else ""
     if unit == SHARE:
-        return _signed(f"{100 * value:{sign}.1f}", is_difference) + (" points" if is_difference else " %")
+        text = _fixed(100 * value, sign, 1)
+        return _signed(text, is_difference) + (" points" if is_difference else " %")
     if unit == COUNT:
         return f"{value:{sign},.0f}"
     if unit == SECONDS:
@@ -174,6 +179,14 @@ def _digits(value: float, sign: str, decimals: int | None) -> str:
             return f"{value:{sign}.2e}"
         if float(value).is_integer():
             decimals = 0
+    return _fixed(value, sign, decimals)
+
+
+def _fixed(value: float, sign: str, decimals: int) -> str:
+    """Return a number with so many decimals, or with two significant digits if it would round to zero."""
+    if abs(value) > _NOISE and not round(value, decimals):
+        digits = 1 - math.floor(math.log10(abs(value)))
+        return f"{value:{sign}.{digits}f}" if digits <= _MOST_DECIMALS else f"{value:{sign}.1e}"
     return f"{round(value, decimals) + 0.0:{sign},.{decimals}f}"
 
 

@@ -19,10 +19,13 @@ def print_written_report(written: WrittenReport) -> None:
     found = written.contents.alarms
     size = f"{written.size_bytes / 1e6:.2f} MB"
     out.print(f"{written.file} ({size}, {counted(len(found), 'alarm')})", soft_wrap=True)
-    if written.figures:
+    folder = written.figures_folder
+    if written.figures and folder is not None:
         kinds = ", ".join(sorted({path.suffix[1:] for path in written.figures}))
-        folder = written.figures[0].parent
         out.print(f"{folder}: {counted(len(written.figures), 'file')} ({kinds})", soft_wrap=True)
+        mains = [f"{what} {path.relative_to(folder)}" for what, path in written.mains]
+        if mains:
+            out.print(f"  of these first: {', '.join(mains)}", soft_wrap=True)
     several = len(written.contents.runs) > 1
     for alarm, runs in list(found.items())[:_LISTED]:
         who = f" ({_runs(runs, written)})" if several and runs else ""

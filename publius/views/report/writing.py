@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from publius.runs.manifest import MANIFEST, package_versions, usable_manifest
 from publius.views.report.contents import ReportContents, read_contents
 from publius.views.report.page import GENERATOR, render_page
 from publius.views.report.reading.sources import open_sources
-from publius.views.report.saving.figures import save_figures
+from publius.views.report.saving.figures import COMPARED, DIFFERENCES, TABLE, chosen_titles, save_figures
 
 REPORT_FILE = "report.html"
 DEFAULT_PROMPTS = 200
@@ -38,7 +38,7 @@ class ReportRequest:
     figures: Path | None = None
     """Folder for the plots as files and the tables of measures; None to write none."""
     measures: tuple[str, ...] = ()
-    """Measures in `figures`, by name or title; empty for all."""
+    """Measures in `figures`, by name or title, corrected for their own number; empty for all."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,18 @@ class WrittenReport:
     contents: ReportContents
     figures: tuple[Path, ...] = ()
     """Files of plots and tables of measures."""
+    figures_folder: Path | None = None
+    """Their folder; None if none were asked for."""
+
+    @property
+    def mains(self) -> tuple[tuple[str, Path], ...]:
+        """The table and the figure that show the result, each with what it is; those that were written."""
+        comparison, folder = self.contents.comparison, self.figures_folder
+        figure = f"{COMPARED}{comparison.variants[0]}" if comparison and comparison.variants else DIFFERENCES
+        found = (("table", f"{TABLE}.md"), ("figure", f"{figure}.pdf"))
+        return tuple(
+            (what, path) for what, name in found if folder and (path := folder / name) in self.figures
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the file, its size, the alarms and all figures as JSON-able values."""
@@ -60,7 +72,8 @@ class WrittenReport:
         ]
         figures = self.contents.book.as_json()
         if self.figures:
-            figures = {"saved": [str(path) for path in self.figures], **figures}
+            mains = {what: str(path) for what, path in self.mains}
+            figures = {"saved": [str(path) for path in self.figures], "saved_first": mains, **figures}
         file = None if self.file is None else str(self.file)
         return {"file": file, "size_bytes": self.size_bytes, "alarms": alarms, **figures}
 
@@ -78,9 +91,11 @@ def write_report(request: ReportRequest) -> WrittenReport:
     with open_sources(oldest_first(request.folders)) as sources:
         contents = read_contents(sources, request.prompts)
         saved = () if request.figures is None else save_figures(contents, request.figures, request.measures)
+        if request.measures:
+            contents = replace(contents, tables_of=chosen_titles(contents, request.measures))
         if file is None:
             note("no page is written: --json with several folders writes one only with --to FILE")
-            return WrittenReport(None, 0, contents, saved)
+            return WrittenReport(None, 0, contents, saved, request.figures)
         if contents.install is not None:
             warn(f"the report has no plots: matplotlib is not installed; run: {contents.install}")
         created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -88,7 +103,7 @@ def write_report(request: ReportRequest) -> WrittenReport:
     with os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, page)
-    return WrittenReport(file, len(page), contents, saved)
+    return WrittenReport(file, len(page), contents, saved, request.figures)
 
 
 def oldest_first(folders: Sequence[Path]) -> Sequence[Path]:

@@ -13,6 +13,7 @@ from engines.scripted import ScriptedEngine
 from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
 from publius.authoring.preview import PreviewRequest, preview_run
 from publius.stages.runner import RunRequest, execute
+from publius.views.costs.estimate import CUT_FOR_DPO, print_estimate
 from publius.views.costs.preview import print_preview
 from tests.engines.http.test_decisions import CountingDecider
 from tests.publius.invoking import here
@@ -229,3 +230,17 @@ def test_a_preview_counts_the_pairs_that_dpo_can_use(
     assert "DPO can train on 0 of 2 pairs: not on 2 with a chosen answer that is cut off" in shown
     assert "raise compare.sampling.max_new_tokens (now 3)" in shown
     assert "dpo" not in preview_run(PreviewRequest(run_file, 2, (*cut, "train=[]"))).as_json()
+    estimate = estimate_run(EstimateRequest(run_file, cut))
+    found = estimate.as_json()
+    assert found["previewed_pairs"]["usable"] == 0
+    (dpo,) = (row for row in found["training"] if row["method"] == "dpo")
+    assert (dpo["examples"], dpo["steps"], dpo["tokens"]) == (0, 0, 0)
+    print_estimate(estimate)
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "in the last preview of these settings: DPO can train on 0 of 2 pairs: not on 2 with a chosen" in told
+    )
+    assert CUT_FOR_DPO not in told
+    other = estimate_run(EstimateRequest(run_file, cut[1:])).as_json()
+    assert "previewed_pairs" not in other
+    assert next(row for row in other["training"] if row["method"] == "dpo")["examples"] > 0

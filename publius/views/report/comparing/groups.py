@@ -7,7 +7,7 @@ over its runs, so that an interval is over prompts; the value of each run is sho
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,8 @@ _OVER_BASE = f"{WIN_RATE}.over_base"
 which an evaluation compares with one half."""
 _SeriesOf = Mapping[tuple[str, str], Series]
 """The measures of a run by variant and measure."""
+_TextsOf = Mapping[tuple[str, str], str]
+"""The answers of a run by variant and prompt id."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ class GroupCell:
     """Why the value is not compared with that of the first group; empty if it is."""
     adjusted_p: float | None = None
     """The p-value of the difference, adjusted for all differences of the variant (Holm)."""
+    is_same_text: bool = False
+    """True if its answers are those of the first group, word for word, and the value is the same."""
+    is_same_model: bool = False
+    """True if they are, besides, answers of the same model before training: no chance has a part in that."""
 
     @property
     def is_beyond_noise(self) -> bool:
@@ -226,6 +232,7 @@ def compare_groups(
     series: Mapping[str, Iterable[Series]],
     results: Mapping[str, Results],
     book: FigureBook,
+    measures: Collection[str] | None = None,
 ) -> GroupComparison:
     """Return the measures of all groups, paired by prompt where the values of single prompts are known.
 
@@ -234,20 +241,23 @@ def compare_groups(
         series: the measures of each run by prompt, by the run's label.
         results: the evaluation of each run that has one, by the run's label.
         book: takes the figures.
+        measures: names of the measures to compare, whose differences alone are tested together; None for all.
     """
     found: dict[str, _SeriesOf] = {
         label: {(one.variant, one.measure): one for one in own} for label, own in series.items()
     }
     variants = _variants_of(results.values())
+    texts = {run.label: _texts_of(run) for group in groups for run in group.runs}
     rows: list[ComparedMeasure] = []
     prompts: dict[str, Figure] = {}
     for variant in variants:
-        pairing = _Pairing.of(variant, groups, found)
+        pairing = _Pairing.of(variant, groups, found, texts, measures)
         paired = pairing.rows(groups, book) if pairing else []
         if pairing is not None:
             prompts[variant] = book.count(f"compare.{variant}.prompts", len(pairing.prompts))
         rows += paired
-        rows += _unpaired(variant, groups, results, {row.measure for row in paired}, book)
+        unpaired = _unpaired(variant, groups, results, {row.measure for row in paired}, book)
+        rows += [row for row in unpaired if measures is None or row.measure in measures]
     return GroupComparison(tuple(groups), variants, tuple(rows), prompts)
 
 
@@ -259,14 +269,24 @@ class _Pairing:
     groups: tuple[RunGroup, ...]
     found: Mapping[str, _SeriesOf]
     prompts: tuple[str, ...]
+    texts: Mapping[str, _TextsOf]
+    measures: Collection[str] | None
+    """Names of the measures to compare; None for all."""
 
     @classmethod
-    def of(cls, variant: str, groups: Sequence[RunGroup], found: Mapping[str, _SeriesOf]) -> _Pairing | None:
+    def of(
+        cls,
+        variant: str,
+        groups: Sequence[RunGroup],
+        found: Mapping[str, _SeriesOf],
+        texts: Mapping[str, _TextsOf],
+        measures: Collection[str] | None,
+    ) -> _Pairing | None:
         """Return the pairing of a variant; None if no prompt was answered in all runs that have it."""
         having = [g for g in groups if all((variant, _ALWAYS) in found.get(r.label, {}) for r in g.runs)]
         known = [set(found[r.label][variant, _ALWAYS].values) for g in having for r in g.runs]
         shared = sorted(set.intersection(*known)) if known else ()
-        return cls(variant, tuple(having), found, tuple(shared)) if shared else None
+        return cls(variant, tuple(having), found, tuple(shared), texts, measures) if shared else None
 
     def rows(self, groups: Sequence[RunGroup], book: FigureBook) -> list[ComparedMeasure]:
         """Return the measures that all runs have, with a cell for each of all groups."""
@@ -294,6 +314,7 @@ class _Pairing:
                 self._means(group, name),
             )
             for name in names
+            if self.measures is None or name in self.measures
             if all((self.variant, name) in self.found[run.label] for run in runs)
             for group in self.groups
         ]
@@ -310,6 +331,7 @@ class _Pairing:
             return None
         prefix = f"compare.{self.variant}.{measure}"
         change = delta and delta.model_copy(update={"name": f"{group.key}.{DELTA}"})
+        is_same = bool(delta) and metrics.outcome(*key) == "same" and self._has_same_texts(group)
         return GroupCell(
             group.key,
             book.metric(prefix, value.model_copy(update={"name": group.key})),
@@ -318,7 +340,19 @@ class _Pairing:
             metrics.outcome(*key) if delta else None,
             reason,
             metrics.adjusted_p_value(*key) if delta else None,
+            is_same,
+            is_same and self.variant == BASE and self._has_same_model(group),
         )
+
+    def _has_same_model(self, group: RunGroup) -> bool:
+        models = [run.manifest["models"].get("policy") for run in (self.groups[0].runs[0], group.runs[0])]
+        return len(set(models)) == 1
+
+    def _has_same_texts(self, group: RunGroup) -> bool:
+        """Return True if all runs of a group and of the first one wrote the same answers to all prompts."""
+        runs = [run for one in (self.groups[0], group) for run in one.runs]
+        known = ([self.texts[run.label].get((self.variant, p)) for run in runs] for p in self.prompts)
+        return all(None not in own and len(set(own)) == 1 for own in known)
 
     def _name(self, group: RunGroup) -> str:
         return BASE if group == self.groups[0] else group.key
@@ -340,6 +374,10 @@ class _Pairing:
         """Return the prompts or texts for which all runs have a value of a measure."""
         runs = [run for group in self.groups for run in group.runs]
         return sorted(set.intersection(*(set(self._series(run, measure).values) for run in runs)))
+
+
+def _texts_of(run: RunSource) -> _TextsOf:
+    return {(one.variant, one.prompt.id): one.generation.text for one in run.reader.answers}
 
 
 def _tested(measure: str) -> str:

@@ -45,7 +45,7 @@ def _save(figure: Drawing, folder: Path, name: str) -> Iterator[Path]:
         file = folder / f"{name}.{ending}"
         nothing = {"Date": None} if ending == "svg" else {"CreationDate": None}
         with os_errors(file):
-            folder.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(file, format=ending, transparent=True, metadata=nothing)
         yield file
 
