@@ -62,6 +62,8 @@ class DiffRequest:
     """The column of the replies' file for each of ours."""
     html: Html | None = None
     """What becomes of HTML in the replies and their prompts; None keeps it, with a warning."""
+    prompts: Path | None = None
+    """A file of prompts, whose tags and columns replies to the same prompts get."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,15 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
             return DiffOutcome(diff)
         if request.to is not None:
             require_csv(request.to)
-        shift = replies_shift(diff.old, new, request.replies, request.columns, request.to, request.html)
+        shift = replies_shift(
+            diff.old,
+            new,
+            request.replies,
+            request.columns,
+            request.to,
+            request.html,
+            request.prompts,
+        )
         return DiffOutcome(diff, replies=shift)
     if request.to is not None:
         require_place_for(request.to, request.run)

@@ -68,6 +68,13 @@ def diff(
         ),
     ] = None,
     html: HtmlOption = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --replies: take tags and columns from the rows of this file with the same prompts.",
+            metavar="FILE",
+        ),
+    ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -100,6 +107,8 @@ def diff(
         raise typer.BadParameter("--columns requires --replies")
     if html is not None and replies is None:
         raise typer.BadParameter("--html requires --replies")
+    if prompts is not None and replies is None:
+        raise typer.BadParameter("--prompts requires --replies")
     if (rate, prices) != (None, None) and not estimate:
         raise typer.BadParameter("--rate and --prices require --estimate")
     if new is None and run is None:
@@ -107,7 +116,9 @@ def diff(
     older, newer = (None, old) if new is None else (old, new)
     theirs = parse_columns(columns or [], "prompt=question,reply=answer")
     shown = None if as_json else limit
-    request = DiffRequest(older, newer, run, estimate, shown, to, rate, prices, replies, theirs, html)
+    request = DiffRequest(
+        older, newer, run, estimate, shown, to, rate, prices, replies, theirs, html, prompts
+    )
     outcome = run_diff(request)
     said = "" if run is None else made_up_in(run)
     emit(outcome, as_json, partial(print_diff_outcome, limit=limit), made_up=said)

@@ -85,6 +85,14 @@ def labels(
         ),
     ] = None,
     html: HtmlOption = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of prompts with tags: judged prompts with the same words get its tags, for "
+            "agreement and audits by tag; --columns tags=THEIRS names its column of tags.",
+            metavar="FILE",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse the import if anything would be excluded.")
     ] = False,
@@ -103,7 +111,9 @@ def labels(
     if on is not None and pairs is None:
         raise ConfigError("found no --pairs", where="--on", accepted="--pairs FILE --on COLUMN")
     joined = None if pairs is None else PairsToJoin(pairs, on)
-    request = LabelsRequest(source, to, format, names, labeler, strict, force, joined, min_margin, html)
+    request = LabelsRequest(
+        source, to, format, names, labeler, strict, force, joined, min_margin, html, prompts
+    )
     imported = import_labels(request)
     emit(imported, as_json, print_imported_labels)
 

@@ -29,7 +29,7 @@ from prompts.conditions import Conditions, unmet_condition
 from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
 from prompts.sources import Html, may_be_on_hub
 from publius.sources.asked_rows import asked_of_row
-from publius.sources.column_names import ColumnNames, at_paths, top_column
+from publius.sources.column_names import ColumnNames, at_paths, top_columns
 from publius.sources.rows import DataSource, SourceRow, read_rows, with_split
 from publius.sources.splits.own_column import ALL_SPLITS, with_split_of_run
 from publius.sources.texts.chat_exports import NOT_MESSAGES
@@ -169,7 +169,8 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
             parsed = parsed._replace(prompt=prompt, lost=lost, split_name="")
         if source.html == "text" and (shown := prompt_as_text(parsed.prompt)) is not parsed.prompt:
             parsed = parsed._replace(prompt=shown, note=parsed.note or READ_AS_TEXT)
-        read = frozenset(top_column(source.columns.get(column, column), raw.values) for column in parsed.read)
+        mapped = (source.columns.get(column, column) for column in parsed.read)
+        read = frozenset(name for theirs in mapped for name in top_columns(theirs, raw.values))
         yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent)
 
 

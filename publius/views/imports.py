@@ -13,6 +13,7 @@ from labelers.importing import PLAIN_TABLE
 from publius.authoring.importing import ImportedConstitution, _places, _some, quoted_lines
 from publius.console import heading, out
 from publius.labels.importing import ImportedLabels, accepted_verdicts
+from publius.sources.beside.prompts import say_joined
 
 
 def print_imported_labels(imported: ImportedLabels) -> None:
@@ -52,12 +53,19 @@ def print_imported_labels(imported: ImportedLabels) -> None:
     _reasons("Notes", summary["notes"])
     if summary.get("repeated_answers"):
         warn(f"labels: {summary['repeated_answers']}")
-    if summary["passed_over"]:
-        heading("Ignored columns")
-        out.print(f"  {', '.join(summary['passed_over'])}")
+    _of_columns(summary)
     for name in summary.get("perhaps_annotators", ()):
         note(f"if the column {name!r} says who judged: --columns annotator={shlex.quote(name)}")
     out.print(f"\nwrote {summary['folder']}" if not summary.get("already") else "")
+
+
+def _of_columns(summary: Mapping[str, Any]) -> None:
+    """Print what a file of prompts added, and which columns were not read."""
+    if "prompts" in summary:
+        say_joined(summary["prompts"], "labels", "tags")
+    if summary["passed_over"]:
+        heading("Ignored columns")
+        out.print(f"  {', '.join(summary['passed_over'])}")
 
 
 def _reasons(title: str, entries: list[Mapping[str, Any]], accepted: str = "") -> None:
