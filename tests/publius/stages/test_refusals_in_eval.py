@@ -100,7 +100,10 @@ def test_a_run_that_trains_nothing_measures_refusals_on_all_of_its_prompts(
     assert json.loads((folder / "eval" / "metrics.json").read_text())["refusals"]["safe_prompts"] == 1
     assert len((folder / "eval" / "refusals.jsonl").read_text().splitlines()) == 4
     said = caplog.text
-    assert "the run does not hold out 1 prompt of asked.csv; nothing is trained, so they are used" in said
+    line = "the run does not hold out 1 prompt of asked.csv; nothing is trained, so they are used"
+    assert line in said
+    estimated = here("eval", asked.run_file, *(f"--set={one}" for one in asked.overrides), "--estimate")
+    assert line in " ".join(estimated.stderr.split())
 
 
 def test_a_missing_file_is_refused_before_the_first_request(tmp_path: Path):
