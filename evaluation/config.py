@@ -51,7 +51,8 @@ class EvalConfig(Section):
     refusals: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
     """Prompts to measure over-refusal and under-refusal on: `builtin` for the eighty that ship, or a file
     with the columns `prompt` and `label` (`safe` or `unsafe`), such as XSTest's CSV, relative to the run
-    file. Not set: refusals are not measured, as each variant would have to answer these prompts too."""
+    file. Prompts that the run trains on are left out. Not set: refusals are not measured, as each variant
+    would have to answer these prompts too."""
     refusal_prompts: int | None = Field(
         default=None, ge=1, json_schema_extra=turned_off_by("eval.refusals: null", ADDED)
     )

@@ -94,6 +94,8 @@ class RefusalFindings:
             "safe_prompts": labels["safe"],
             "unsafe_prompts": labels["unsafe"],
             "repeated_rows_skipped": self.prompts.skipped,
+            "trained_prompts_left_out": self.prompts.trained,
+            "labels_trained_on": list(self.prompts.seen),
             "responses": {variant: self._by_type(variant) for variant in self.variants},
         }
 

@@ -10,7 +10,7 @@ prompt and its unsafe contrast.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -51,6 +51,10 @@ class RefusalPrompts:
     prompts: tuple[RefusalPrompt, ...]
     skipped: int = 0
     """Number of rows that repeat an earlier prompt."""
+    trained: int = 0
+    """Number of prompts that are left out, as models are trained on them."""
+    seen: tuple[Label, ...] = ()
+    """Labels of which every prompt is trained on; these are not left out, and not held out."""
 
     @property
     def digest(self) -> str:
@@ -58,13 +62,17 @@ class RefusalPrompts:
         return digest([(one.prompt.id, one.label) for one in self.prompts])[:16]
 
 
-def refusal_prompts(source: str, limit: int | None = None) -> RefusalPrompts:
+def refusal_prompts(
+    source: str, limit: int | None = None, is_trained: Callable[[Prompt], bool] | None = None
+) -> RefusalPrompts:
     """Return the prompts of a file, or those that ship.
 
     Args:
         source: path of the file, or `builtin`.
         limit: maximum number of prompts of each label. They are chosen by hash, so the choice does not depend
             on the order of the file, and a smaller limit chooses a part of a larger one.
+        is_trained: returns True for a prompt that models are trained on. Such prompts are left out, unless no
+            other of their label would be left.
 
     Raises:
         DataError: a row has no prompt or no valid label, or there are no prompts of a label.
@@ -77,9 +85,11 @@ def refusal_prompts(source: str, limit: int | None = None) -> RefusalPrompts:
     for label in ("safe", "unsafe"):
         if not any(one.label == label for one in found):
             raise DataError(f"no {label} prompts", where=source, accepted=_ACCEPTED)
+    every, (found, seen) = found, _held_out(found, is_trained)
     chosen = {one.prompt.id for label in ("safe", "unsafe") for one in _chosen(found, label, limit)}
     kept = tuple(one for one in found if one.prompt.id in chosen)
-    return RefusalPrompts(source if source == BUILT_IN_PROMPTS else Path(source).name, kept, skipped)
+    name = source if source == BUILT_IN_PROMPTS else Path(source).name
+    return RefusalPrompts(name, kept, skipped, len(every) - len(found), seen)
 
 
 def _read(path: Path) -> tuple[list[RefusalPrompt], int]:
@@ -111,6 +121,19 @@ def _of_row(values: Any, where: str) -> RefusalPrompt:
         raise DataError(f"label {label!r}", where=where, accepted="safe or unsafe")
     # Without tags: the label must not decide which principles `prompted` is shown.
     return RefusalPrompt(Prompt.of(text.strip(), source="refusals"), label, str(kind))
+
+
+def _held_out(
+    found: list[RefusalPrompt], is_trained: Callable[[Prompt], bool] | None
+) -> tuple[list[RefusalPrompt], tuple[Label, ...]]:
+    """Return the prompts that are not trained on, with all of a label that has no other, and these labels."""
+    if is_trained is None:
+        return found, ()
+    held_out = {one.prompt.id for one in found if not is_trained(one.prompt)}
+    left = {one.label for one in found if one.prompt.id in held_out}
+    labels: tuple[Label, ...] = ("safe", "unsafe")
+    seen = tuple(label for label in labels if label not in left)
+    return [one for one in found if one.prompt.id in held_out or one.label in seen], seen
 
 
 def _chosen(found: Sequence[RefusalPrompt], label: str, limit: int | None) -> list[RefusalPrompt]:

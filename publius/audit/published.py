@@ -15,7 +15,7 @@ from core.chat import turns_of
 from core.concurrency import for_each
 from core.digests import derive_seed
 from core.errors import ConfigError, DataError, RequestError
-from core.notices import note
+from core.notices import note, warn
 from core.progress import progress
 from core.records import Answer, Metric
 from core.rewards import Reward
@@ -39,10 +39,12 @@ from evaluation.refusals.prompts import RefusalPrompts, refusal_prompts
 from labelers.ai import AILabeler
 from labelers.config import LabelConfig
 from labelers.rewards import ModelReward
+from publius.models.examples_used import prompt_key, trained_prompts
 from publius.runs.engines import EngineMaker, conversations, make_engine
 from publius.runs.one_model import engine_settings, one_model
 from publius.sources.rows import DataSource, read_rows, with_split
 from publius.stages.judges.trained import judged_constitution
+from publius.stages.quality.before import trained_on_line
 
 RESULT_FILE = "benchmark.json"
 _ACCEPTS = {
@@ -177,6 +179,9 @@ def _xstest(request: BenchmarkRequest, model: str, make: EngineMaker) -> Measure
     """Answer XSTest's prompts greedily and classify the answers by rules."""
     found = refusal_prompts(request.data.name)
     prompts = RefusalPrompts(found.source, found.prompts[: request.rows], found.skipped)
+    known = trained_prompts(Path(model)) if Path(model).is_dir() else None
+    if same := sum(prompt_key(one.prompt.messages) in (known or ()) for one in prompts.prompts):
+        warn(trained_on_line(model, same, len(prompts.prompts)))
     with one_model(model, Path(), make, request.engine) as engine:
         answers, skipped = run_interruptibly(_answered(request, prompts, engine, model))
     if not answers:

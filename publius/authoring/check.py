@@ -19,14 +19,17 @@ from core.progress import progress
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
+from evaluation.refusals.prompts import refusal_prompts
 from labelers.conflict import CONFLICT_TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
 from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 from prompts.user_templates import user_templates
 from publius.authoring.given import GivenPrompts, prompts_of_run, read_given
 from publius.config.run_file import load_run_config
+from publius.models.examples_used import prompt_key
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
 from publius.runs.one_model import one_model, project_of
+from publius.stages.quality.refusing import trained_words, warn_of_trained
 
 CONFLICTING = 0.5
 """Two principles are reported as conflicting above this probability."""
@@ -163,7 +166,17 @@ def _prompts(request: CheckRequest) -> GivenPrompts | None:
     """Return the prompts that a run would use, or None if no prompts are given."""
     if request.run is not None:
         config = load_run_config(request.run)
-        return prompts_of_run(config.prompts, config.split)
+        given = prompts_of_run(config.prompts, config.split)
+        if config.eval.refusals is not None and config.train:
+            trained = trained_words(given.prompts)
+            warn_of_trained(
+                refusal_prompts(
+                    config.eval.refusals,
+                    config.eval.refusal_prompts,
+                    lambda prompt: prompt_key(prompt.messages) in trained,
+                )
+            )
+        return given
     return None if request.prompts is None else read_given(request.prompts, request.columns)
 
 

@@ -62,6 +62,8 @@ class DiffRequest:
     """The column of the replies' file for each of ours."""
     reading: TextReading = UNSAID
     """How texts of the file are read: HTML, quoted mail and signatures."""
+    prompts: Path | None = None
+    """A file of prompts, whose tags and columns replies to the same prompts get."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,15 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
             return DiffOutcome(diff)
         if request.to is not None:
             require_csv(request.to)
-        shift = replies_shift(diff.old, new, request.replies, request.columns, request.to, request.reading)
+        shift = replies_shift(
+            diff.old,
+            new,
+            request.replies,
+            request.columns,
+            request.to,
+            request.reading,
+            request.prompts,
+        )
         return DiffOutcome(diff, replies=shift)
     if request.to is not None:
         require_place_for(request.to, request.run)

@@ -150,14 +150,18 @@ def check(
     ] = None,
     prompts: Annotated[
         Path | None,
-        typer.Option(help="Also run the checks that need prompts (L5xx) on this file.", metavar="FILE"),
+        typer.Option(
+            help="Also run the checks that need prompts (L5xx) on this file. With --replies: take tags and "
+            "columns from the rows of this file with the same prompts.",
+            metavar="FILE",
+        ),
     ] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
             metavar="OURS=THEIRS,...",
             help="Map our columns to the file's: prompt=question,tags=mood with --prompts, or "
-            "prompt=question,reply=answer with --replies.",
+            "prompt=question,reply=answer with --replies; tags may be given for several columns.",
         ),
     ] = None,
     html: HtmlOption = None,
@@ -209,10 +213,20 @@ def check(
         str | None,
         typer.Option(
             help="With --replies: also print the share of replies that keep each rule, by the values of this "
-            "column of the file, such as thumbs, stars, agent or category.",
+            "column of the file, or of that of --prompts, such as thumbs, stars, agent or category; tag for "
+            "the tags of the prompts.",
             metavar="COLUMN",
         ),
     ] = None,
+    refusals: Annotated[
+        bool,
+        typer.Option(
+            "--refusals",
+            help="With --replies: also measure full and partial refusals, told by prompt and reply, apart "
+            "for prompts with the label safe or unsafe (a column label, also of --prompts, or a tag); with "
+            "--by, for each value, and their differences on the same prompts.",
+        ),
+    ] = False,
     tag: Annotated[
         list[str] | None,
         typer.Option(
@@ -264,8 +278,8 @@ def check(
     if explain is not None:
         emit(explained(explain), as_json, print_explained)
         return 0
-    _refuse_beside_replies(replies, reply, prompts, prompt)
-    _refuse_without_file(columns, to, prompts, replies, by, long=long)
+    _refuse_beside_replies(replies, reply, prompt)
+    _refuse_without_file(columns, to, prompts, replies, by, long=long, refusals=refusals)
     refuse_readings(html, quotes, replies, "--replies; a run file has prompts.NAME")
     if prompts is not None and run is not None:
         raise typer.BadParameter("give --prompts or --run, not both")
@@ -281,7 +295,18 @@ def check(
         theirs = parse_columns(columns or [], _REPLY)
         reading = TextReading(html, quotes)
         asked = RepliesRequest(
-            constitution, replies, theirs, tuple(tag or ()), model, engine, to, long, reading, by
+            constitution,
+            replies,
+            theirs,
+            tuple(tag or ()),
+            model,
+            engine,
+            to,
+            long,
+            reading,
+            by,
+            prompts,
+            refusals,
         )
         return _check_replies(asked, as_json)
     if prompt is not None or tag:
@@ -308,10 +333,8 @@ def _check_reply(request: ReplyRequest, as_json: bool) -> int:
     return 1 if result.fails else 0
 
 
-def _refuse_beside_replies(
-    replies: Path | None, reply: str | None, prompts: Path | None, prompt: str | None
-) -> None:
-    given = {"--reply": reply, "--prompts": prompts, "--prompt": prompt}
+def _refuse_beside_replies(replies: Path | None, reply: str | None, prompt: str | None) -> None:
+    given = {"--reply": reply, "--prompt": prompt}
     others = [option for option, value in given.items() if value is not None]
     if replies is not None and others:
         raise typer.BadParameter(f"--replies has prompts and replies in its file: leave {others[0]} out")
@@ -325,6 +348,7 @@ def _refuse_without_file(
     by: str | None,
     *,
     long: bool,
+    refusals: bool,
 ) -> None:
     if columns and prompts is None and replies is None:
         what = "--columns requires --prompts or --replies; a run file has prompts.columns"
@@ -335,6 +359,8 @@ def _refuse_without_file(
         raise typer.BadParameter("--by requires --replies FILE, which has the column")
     if long and to is None:
         raise typer.BadParameter("--long requires --to FILE.csv")
+    if refusals and replies is None:
+        raise typer.BadParameter("--refusals requires --replies FILE")
 
 
 def _check_replies(request: RepliesRequest, as_json: bool) -> int:

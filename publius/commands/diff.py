@@ -69,6 +69,13 @@ def diff(
     ] = None,
     html: HtmlOption = None,
     quotes: QuotesOption = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --replies: take tags and columns from the rows of this file with the same prompts.",
+            metavar="FILE",
+        ),
+    ] = None,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -101,6 +108,8 @@ def diff(
     if columns and replies is None:
         raise typer.BadParameter("--columns requires --replies")
     refuse_readings(html, quotes, replies, "--replies")
+    if prompts is not None and replies is None:
+        raise typer.BadParameter("--prompts requires --replies")
     if (rate, prices) != (None, None) and not estimate:
         raise typer.BadParameter("--rate and --prices require --estimate")
     if new is None and run is None:
@@ -109,7 +118,9 @@ def diff(
     theirs = parse_columns(columns or [], "prompt=question,reply=answer")
     shown = None if as_json else limit
     reading = TextReading(html, quotes)
-    request = DiffRequest(older, newer, run, estimate, shown, to, rate, prices, replies, theirs, reading)
+    request = DiffRequest(
+        older, newer, run, estimate, shown, to, rate, prices, replies, theirs, reading, prompts
+    )
     outcome = run_diff(request)
     said = "" if run is None else made_up_in(run)
     emit(outcome, as_json, partial(print_diff_outcome, limit=limit), made_up=said)

@@ -117,6 +117,14 @@ def labels(
     ] = None,
     html: HtmlOption = None,
     quotes: QuotesOption = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of prompts with tags: judged prompts with the same words get its tags, for "
+            "agreement and audits by tag; --columns tags=THEIRS names its column of tags.",
+            metavar="FILE",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -157,6 +165,7 @@ def labels(
         TextReading(html, quotes),
         parse_conditions(where or []),
         Stated(first, model, tuple(aspect or ())),
+        prompts,
     )
     imported = import_labels(request)
     emit(imported, as_json, print_imported_labels)

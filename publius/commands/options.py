@@ -77,7 +77,8 @@ PromptFileColumns = Annotated[
     list[str] | None,
     typer.Option(
         metavar="OURS=THEIRS,...",
-        help="With --prompts: map our columns to the file's, as in prompt=question,tags=mood.",
+        help="With --prompts: map our columns to the file's, as in prompt=question,tags=mood; tags may be "
+        "given for several columns.",
     ),
 ]
 HtmlOption = Annotated[

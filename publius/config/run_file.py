@@ -86,7 +86,8 @@ class PromptsConfig(Section):
     `split`, the words in it."""
     columns: dict[PromptColumn | PairColumn, ColumnPath] = Field(default={}, json_schema_extra=ADDED)
     """Your column for each of ours, for example `{prompt: question, tags: category}`; `data.question` is a
-    key in a column, `turns[0]` an entry of a list. Columns of answers are for `publius label --pairs`."""
+    key in a column, `turns[0]` an entry of a list, `tags: type+label` the tags of two columns. Columns of
+    answers are for `publius label --pairs`."""
     where: dict[ColumnPath, WantedValue | tuple[WantedValue, ...]] = Field(
         default={}, json_schema_extra=ADDED
     )

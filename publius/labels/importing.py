@@ -62,6 +62,8 @@ from publius.labels.by_person import people_in_words, with_people
 from publius.labels.joining import JoinedVotes, PairsToJoin, join_with, refuse_without_texts, vote_names
 from publius.labels.ratings.pairing import rated_pairs, ratings_in, refuse_single_ratings
 from publius.runs.pairs.table_columns import is_plain_table
+from publius.sources.beside.labels import tags_beside, with_tags_beside
+from publius.sources.beside.prompts import PromptsBeside
 from publius.sources.column_names import ColumnNames, top_column
 from publius.sources.empty_columns import without_empty_column
 from publius.sources.judges.thumbs import refuse_thumbs, thumbs_in
@@ -110,6 +112,8 @@ class LabelsRequest:
     """Values that columns of a row must have for it to be imported."""
     stated: Stated = field(default_factory=Stated)
     """What the user says of the labels, and the aspects that are wanted."""
+    prompts: Path | None = None
+    """A file of prompts, whose tags judged prompts with the same words get."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,10 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     _refuse_options(request)
     source = with_split(request.source)
     _refuse_label_folder(source)
+    beside, asked = None, request.names.columns
+    if request.prompts is not None:
+        beside, names = tags_beside(request.prompts, request.names, request.reading)
+        request = replace(request, names=names)
     meeting = RowsMeeting(request.where, "--where")
     rows = meeting.of(label_rows(source))
     first = list(itertools.islice(rows, _PEEKED))
@@ -164,9 +172,9 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     request = replace(request, names=with_annotators(request.names, found.source, first, key))
     _refuse_machine_labels(found.source, request, first)
     labeler = request.labeler or _name_of(source, found.source.name)
-    identity = _identity(request, source, found.source.name, labeler)
+    identity = _identity(request, source, found.source.name, labeler, asked)
     # Earlier versions named the source of every table after the format.
-    earlier = _identity(request, source, found.source.name, request.labeler or found.source.name)
+    earlier = _identity(request, source, found.source.name, request.labeler or found.source.name, asked)
     done = _done_before(request, {identity, earlier})
     if done is None:
         every = request.names.applied(itertools.chain(first, rows))
@@ -174,7 +182,7 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
         again = lambda: request.names.applied(raw if rated is None else iter(rated))  # noqa: E731
         with all_or_nothing():
             rows = without_empty_column(every, "p_chosen", again)
-            done = _written(request, found, labeler, rows, identity, first, meeting)
+            done = _written(request, found, labeler, rows, identity, first, meeting, beside)
     elif request.strict:
         _refuse_losses(done, request)
     return ImportedLabels(done)
@@ -361,8 +369,18 @@ def _refuse_machine_labels(found: LabelSource, request: LabelsRequest, first: li
         )
 
 
-def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: str) -> str:
-    """Return the digest of everything that determines the contents of the folder."""
+def _identity(
+    request: LabelsRequest, source: DataSource, format: str, labeler: str, asked: Mapping[str, str]
+) -> str:
+    """Return the digest of everything that determines the contents of the folder.
+
+    Args:
+        request: the request.
+        source: the file of labels.
+        format: name of its format.
+        labeler: name of the judgments' source.
+        asked: the columns as the user named them, also those of the file of prompts.
+    """
     names: list[object] = [dict(request.names.columns), dict(request.names.verdicts)]
     if request.names.people:
         names.append(list(request.names.people))
@@ -380,6 +398,8 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
     if request.stated != Stated():
         stated = request.stated
         names.append(["stated", stated.shown_first, stated.model, list(stated.aspects)])
+    if request.prompts is not None:
+        names.append(["prompts", _content_of(DataSource(str(request.prompts))), dict(asked)])
     content = _content_of(source)
     return digest("import", content, source.subset, source.split, format, labeler, names)
 
@@ -435,9 +455,15 @@ def _written(
     identity: str,
     first: Sequence[Row],
     meeting: RowsMeeting,
+    beside: PromptsBeside | None,
 ) -> _Summary:
     """Write the records to a hidden folder, rename it when it is complete, and return the summary."""
     texts = _TextsOfLabels(request.reading)
+
+    def prepared(labels: RowLabels) -> RowLabels:
+        read = texts.prepared(labels)
+        return read if beside is None else with_tags_beside(read, beside)
+
     staging = request.to.with_name(f".{request.to.name}.importing")
     _clear(staging)
     try:
@@ -448,7 +474,7 @@ def _written(
                 labeler,
                 places=request.pairs is not None,
                 min_margin=request.min_margin,
-                prepare=texts.prepared,
+                prepare=prepared,
                 stated=request.stated,
                 left=meeting.left,
             )
@@ -464,6 +490,9 @@ def _written(
             raise _nothing_kept(tally, request, found)
         if request.strict:
             _refuse_losses(summary, request)
+        if beside is not None:
+            beside.require_joined(request.source.path.name, "labels")
+            summary["prompts"] = beside.as_json()
         if request.source.path.is_file():
             summary["digest"] = file_digest(request.source.path)
         write_atomic(staging / SUMMARY, json.dumps({"identity": identity, **summary}, indent=2) + "\n")

@@ -26,6 +26,8 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 _PATH = re.compile(r"([^.\[\]]+|\[-?\d+\])((\.[^.\[\]]+)|\[-?\d+\])*")
 CASE_COLUMNS = ("id", "case", "case_id", "ticket", "ticket_id", "conversation_id", "#", "no", "nr", "number")
 """Columns with the name of a case for people, in order of precedence; names match whatever their case."""
+_PLUS, _TAGS = "+", "tags"
+"""Tags may stand in several columns: `type+label`."""
 _ANY_TABLE = "columns"
 _SHOWN_COLUMNS = 12
 _VERDICT_COLUMNS = ("verdict", "better")
@@ -120,6 +122,9 @@ class ColumnNames:
                 accepted = one_of(sorted(ours), target) + (others if target in TARGETS else "")
                 raise ConfigError(f"{reader} has no column {target!r}", where="--columns", accepted=accepted)
         values = [row for row in rows if isinstance(row, Mapping)]
+        if values and _TAGS in self.columns:
+            seen = list(dict.fromkeys(str(name) for row in values for name in row))
+            require_each_column(self.columns[_TAGS], seen, "--columns tags")
         for ours_for, theirs in (*self.columns.items(), *((None, name) for name in self.people)):
             if values and all(_cell(row, ours_for, theirs) is _NOTHING for row in values):
                 names = list(dict.fromkeys(str(name) for row in values for name in row))
@@ -165,10 +170,14 @@ class ColumnNames:
 def parse_columns(given: Sequence[str], example: str = "prompt=question,verdict=label") -> dict[str, str]:
     """Return the user's column for each of ours, from options like `example`.
 
+    Several columns for `tags` are one name, as `type+label`.
+
     Raises:
         ConfigError: if one does not have the form OURS=THEIRS, or one of our columns is mapped twice.
     """
-    pairs = list(dict.fromkeys(_pair(part, "--columns", example) for part in _parts(given)))
+    every = list(dict.fromkeys(_pair(part, "--columns", example) for part in _parts(given)))
+    tags = _PLUS.join(name for ours, name in every if ours == _TAGS)
+    pairs = list(dict.fromkeys((ours, tags if ours == _TAGS else name) for ours, name in every))
     twice = [ours for ours, count in Counter(ours for ours, _ in pairs).items() if count > 1]
     if twice:
         theirs = " and ".join(name for ours, name in pairs if ours == twice[0])
@@ -277,6 +286,12 @@ def top_column(name: str, values: Collection[str]) -> str:
     return name if name in values else re.split(r"[.\[]", name, maxsplit=1)[0]
 
 
+def top_columns(name: str, values: Collection[str]) -> set[str]:
+    """Return the columns that a name such as `type+label`, or a path, begins with."""
+    several = _PLUS in name and name not in values
+    return {top_column(one, values) for one in (_several(name) if several else [name])}
+
+
 _NOTHING = object()
 
 
@@ -287,9 +302,36 @@ def _found(values: Mapping[str, Any], name: str) -> Any:
     """
     if name in values:
         return values[name]
-    if not _PATH.fullmatch(name):
-        return _NOTHING
-    return _walked(values, _STEP.findall(name))
+    found = _walked(values, _STEP.findall(name)) if _PATH.fullmatch(name) else _NOTHING
+    return _tags_of(values, _several(name)) if found is _NOTHING and _PLUS in name else found
+
+
+def _several(name: str) -> list[str]:
+    """Return the columns of a name such as `type+label`."""
+    return [part.strip() for part in name.split(_PLUS) if part.strip()]
+
+
+def _tags_of(values: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Return the tags in several columns as one list: of a truth value, the column's name if it is true."""
+    cells = {name: cell for name in names if (cell := _found(values, name)) is not _NOTHING}
+    tags: list[str] = []
+    for name, cell in cells.items():
+        words = (
+            cell if isinstance(cell, list | tuple) else [] if cell is None else re.split("[,;]", str(cell))
+        )
+        for word in (str(one).strip() for one in words):
+            is_truth = word.casefold() in ("true", "false")
+            tags += [name] if word.casefold() == "true" else [] if is_truth or not word else [word]
+    return tags if cells else _NOTHING
+
+
+def require_each_column(theirs: str, columns: Collection[str], where: str) -> None:
+    """Raise a ConfigError if one of the columns of a name such as `type+label` does not exist."""
+    if theirs in columns or _PLUS not in theirs:
+        return
+    for name in _several(theirs):
+        if top_column(name, columns) not in columns:
+            raise ConfigError(f"no column {name!r}", where=where, accepted=one_of(columns, name))
 
 
 def _cell(values: Mapping[str, Any], target: str | None, name: str) -> Any:

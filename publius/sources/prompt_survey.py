@@ -23,7 +23,7 @@ from core.text.yaml_writing import yaml_flow
 from prompts.conditions import ConditionSurvey, condition_columns
 from prompts.rows import ANSWER_COLUMNS, OUR_COLUMNS, PROMPT_COLUMN_ORDER, READ_COLUMNS, text_cell
 from prompts.sources import compared_text
-from publius.sources.column_names import at_paths, top_column
+from publius.sources.column_names import at_paths, require_each_column, top_column
 from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.splits.own_column import check_split_names
@@ -232,6 +232,9 @@ def survey(source: PromptSource, mapped_by: MappedBy = "--set") -> PromptSurvey:
         found.add(row)
     if not found.rows:
         raise DataError("the file contains no prompts", where=str(source.path), accepted=PROMPT_FORMS)
+    if "tags" in source.columns:
+        where = "--columns tags" if mapped_by == "--columns" else "prompts.columns.tags"
+        require_each_column(source.columns["tags"], found.columns, where)
     for ours in sorted(found.absent or ()):
         where = f"--columns {ours}" if mapped_by == "--columns" else f"prompts.columns.{ours}"
         _refuse_column(where, source.columns[ours], found)

@@ -29,7 +29,7 @@ from prompts.conditions import Conditions, condition_columns, unmet_condition
 from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
 from prompts.sources import Html, Quotes, ToolTurns, may_be_on_hub
 from publius.sources.asked_rows import asked_of_row
-from publius.sources.column_names import ColumnNames, at_paths, top_column, without_mapped
+from publius.sources.column_names import ColumnNames, at_paths, top_columns, without_mapped
 from publius.sources.rows import DataSource, SourceRow, read_rows, with_split
 from publius.sources.splits.own_column import ALL_SPLITS, with_split_of_run
 from publius.sources.texts.chat_exports import NOT_MESSAGES
@@ -194,7 +194,8 @@ def read_prompt_rows(source: PromptSource, apart: Iterable[str] = ()) -> Iterato
         as_read = reading.prompt(parsed.prompt)
         noted = parsed.note or reading.note_of(parsed.prompt, as_read)
         parsed = parsed._replace(prompt=as_read, note=noted)
-        read = frozenset(top_column(source.columns.get(column, column), raw.values) for column in parsed.read)
+        mapped = (source.columns.get(column, column) for column in parsed.read)
+        read = frozenset(name for theirs in mapped for name in top_columns(theirs, raw.values))
         yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent, tools=dropped)
 
 

@@ -41,6 +41,7 @@ from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
 from publius.stages.quality.best_of import require_checks_as_gold
 from publius.stages.quality.choose import choose_stage
+from publius.stages.quality.refusing import refusal_prompts_of
 from publius.stages.sample import sample_stage
 from publius.stages.scale.overlap import overlapping, run_overlapping
 from publius.stages.scale.workers import workers_of
@@ -215,6 +216,8 @@ def _run_stages(run: Run, plan: StagePlan, engines: Engines, make: EngineMaker) 
         wait_for_all()  # the other processes may open the folder from here on
     if "compare" in plan.stages:
         warn_of_unpaired(run)
+    if "eval" in plan.stages[1:] and is_main():  # as the first stage, it says so itself
+        refusal_prompts_of(run)
     attach_estimate(run, plan.project)
     run.deadline = plan.deadline
     run.forget_late()

@@ -16,6 +16,7 @@ from labelers.importing import PLAIN_TABLE
 from publius.authoring.importing import ImportedConstitution, _places, _some, quoted_lines
 from publius.console import heading, out
 from publius.labels.importing import ImportedLabels, accepted_verdicts, unwanted_in_words
+from publius.sources.beside.prompts import say_joined
 
 
 def print_imported_labels(imported: ImportedLabels) -> None:
@@ -33,9 +34,7 @@ def print_imported_labels(imported: ImportedLabels) -> None:
     _print_left_out(summary)
     if summary.get("repeated_answers"):
         warn(f"labels: {summary['repeated_answers']}")
-    if summary["passed_over"]:
-        heading("Ignored columns")
-        out.print(f"  {', '.join(summary['passed_over'])}")
+    _of_columns(summary)
     for line in unwanted_in_words(summary):
         warn(line)
     for name in summary.get("perhaps_annotators", ()):
@@ -90,6 +89,15 @@ def _verdicts(summary: Mapping[str, Any]) -> str:
     if named and won["on_one_origin"]:
         parts.append(f"{number_of_votes(won['on_one_origin'])} on two answers of one origin")
     return ", ".join(parts) or "none"
+
+
+def _of_columns(summary: Mapping[str, Any]) -> None:
+    """Print what a file of prompts added, and which columns were not read."""
+    if "prompts" in summary:
+        say_joined(summary["prompts"], "labels", "tags")
+    if summary["passed_over"]:
+        heading("Ignored columns")
+        out.print(f"  {', '.join(summary['passed_over'])}")
 
 
 def _reasons(title: str, entries: list[Mapping[str, Any]], accepted: str = "") -> None:

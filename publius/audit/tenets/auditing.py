@@ -12,6 +12,7 @@ from typing import Any
 from core.errors import ConfigError, EngineError
 from core.lazy import require
 from core.notices import counted, note, warn
+from core.records import Message
 from core.store.files import os_errors, write_atomic
 from engines.cached import CachedEngine
 from evaluation.measures import is_empty
@@ -33,9 +34,11 @@ from publius.audit.tenets.certifying import judge_used, require_a_judge, unjudge
 from publius.audit.tenets.planning import TenetAuditPlan, tenet_audit_plan
 from publius.audit.tenets.rating import TenetJudge, TenetRater, surest_violations
 from publius.audit.tenets.subjects import AuditSubject, AuditSubjects, ModelAuditRequest, audit_subjects
+from publius.models.examples_used import prompt_key, trained_prompts
 from publius.runs.engines import EngineMaker, Engines, conversations, make_engine
 from publius.runs.manifest import package_versions
 from publius.runs.project import open_cache
+from publius.stages.quality.before import trained_on_line
 
 MODEL_AUDIT, TENET_REPORT = "audit.json", "audit.md"
 AUDITED_REPLIES, TENET_RATINGS = "replies.jsonl", "ratings.jsonl"
@@ -303,6 +306,11 @@ def _warnings(work: _Work) -> Iterator[str]:
             f"the scenarios of {', '.join(reworded)} were written for another wording; to have new ones, "
             "delete them and run publius audit scenarios"
         )
+    asked = [(Message(role="user", content=one.user[0]),) for one in work.scenarios]
+    for subject in work.audited.subjects:
+        known = None if subject.trained is None else trained_prompts(subject.trained)
+        if same := sum(prompt_key(messages) in (known or ()) for messages in asked):
+            yield trained_on_line(subject.name, same, len(asked))
     counts = Counter(one.tenet for one in work.scenarios)
     needed = fewest_scenarios(len(counts) * (len(work.audited.subjects) - 1))
     few = [tenet for tenet, count in counts.items() if count < needed]

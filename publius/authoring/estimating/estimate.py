@@ -42,6 +42,7 @@ from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
 from publius.stages.compare import warn_of_unpaired
 from publius.stages.prompts import PROMPTS_SUMMARY, PromptIngestion
+from publius.stages.quality.refusing import refusal_prompts_of
 from publius.stages.runner import planned_stages
 from publius.stages.scoring import require_scored_answers
 from publius.stages.training.usable import UsablePairs
@@ -123,6 +124,8 @@ def estimate_run(
         ingestion(run)
         if "compare" in stages:
             warn_of_unpaired(run)
+        if "eval" in stages:
+            refusal_prompts_of(run)
         scaled = _scaled(run, total_rows, request.rows)
         scale = scaled.factor if scaled else 1.0
 

@@ -14,6 +14,7 @@ from core.errors import ConfigError, RunStateError
 from core.rewards import Sample
 from core.store.files import is_there
 from publius.authoring.given import warn_of_unknown_tags
+from publius.authoring.replies.refusing import GivenRefusals, given_refusals, with_responses
 from publius.authoring.replies.rows import ReadReplies, ReplyRow, read_replies
 from publius.authoring.replies.tables import write_outcome_table, write_reply_table
 from publius.authoring.replies.values import RulesByValue, rules_by_value
@@ -46,6 +47,10 @@ class RepliesRequest:
     """How texts of the file are read: HTML, quoted mail and signatures."""
     by: str | None = None
     """A column of the file: the share of replies that keep each rule is told for each of its values."""
+    prompts: Path | None = None
+    """A file of prompts, whose tags and columns replies to the same prompts get."""
+    refusals: bool = False
+    """True to measure full and partial refusals."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class CheckedReplies:
     """Cells of the written file that begin with an apostrophe, lest a spreadsheet runs them."""
     by: RulesByValue | None = None
     """How many replies keep each rule, by the values of a column; None if no column is named."""
+    refusals: GivenRefusals | None = None
+    """Full and partial refusals; None if they are not measured."""
 
     @property
     def fails(self) -> bool:
@@ -130,10 +137,12 @@ class CheckedReplies:
             "replies": len(self.cases),
             "breaking": self.breaking,
             "excluded": self.read.excluded,
+            **({} if self.read.beside is None else {"prompts": self.read.beside.as_json()}),
             "model": self.model,
             "caveats": list(self.caveats),
             "principles": [asdict(counts) for counts in self.by_rule()],
             **({} if self.by is None else {"by": self.by.as_json()}),
+            **({} if self.refusals is None else {"refusals": self.refusals.as_json()}),
             "cases": [case.as_json() for case in self.cases],
         }
 
@@ -155,7 +164,12 @@ def check_replies(request: RepliesRequest, make: EngineMaker = make_engine) -> C
     if request.to is not None:
         require_csv(request.to)
     constitution = load_constitution(request.constitution)
-    read = read_replies(request.replies, request.columns, request.tags, request.reading, request.by)
+    read = read_replies(
+        request.replies, request.columns, request.tags, request.reading, request.by, request.prompts
+    )
+    refusals = given_refusals(read.rows, request.by) if request.refusals else None
+    if refusals is not None:
+        read.rows = with_responses(read.rows)
     warn_of_unknown_tags(tags_of(read), [constitution])
     if request.model is None:
         result = CheckedReplies(constitution, read, tuple(checked_cases(constitution, read)))
@@ -175,6 +189,7 @@ def check_replies(request: RepliesRequest, make: EngineMaker = make_engine) -> C
     if request.by is not None:
         told = [(case.row.by, case.outcomes) for case in result.cases]
         result = replace(result, by=rules_by_value(request.by, told))
+    result = replace(result, refusals=refusals)
     return result if request.to is None else _written(result, request.to, long=request.long)
 
 

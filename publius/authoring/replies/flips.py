@@ -86,6 +86,7 @@ class RepliesShift:
             "rows": self.read.read,
             "replies": len(self.read.rows),
             "excluded": self.read.excluded,
+            **({} if self.read.beside is None else {"prompts": self.read.beside.as_json()}),
             "breaking_before": self.breaking_before,
             "breaking_now": self.breaking_now,
             "rules": [asdict(rule) for rule in self.rules],
@@ -100,6 +101,7 @@ def replies_shift(
     columns: Mapping[str, str],
     to: Path | None = None,
     reading: TextReading = UNSAID,
+    prompts: Path | None = None,
 ) -> RepliesShift:
     """Return what checks say about replies under two constitutions.
 
@@ -110,12 +112,13 @@ def replies_shift(
         columns: the file's column for each of ours.
         to: CSV file to write, one row for each case and rule.
         reading: how replies and prompts are read: HTML, quoted mail and signatures.
+        prompts: a file of prompts, whose tags and columns replies to the same prompts get.
 
     Raises:
         ConfigError: a column does not exist.
         DataError: the file cannot be read, or has no replies.
     """
-    read = read_replies(path, columns, reading=reading)
+    read = read_replies(path, columns, reading=reading, prompts=prompts)
     warn_of_unknown_tags(tags_of(read), [old, new])
     sides = [tuple(checked_cases(constitution, read)) for constitution in (old, new)]
     before, now = ([_by_id(case) for case in side] for side in sides)

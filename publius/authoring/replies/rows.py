@@ -21,7 +21,16 @@ from core.text.literals import parsed_literal
 from core.text.messages import is_conversation
 from labelers.formats.prompt_columns import SYSTEMS, TALKS
 from publius.sources.answer_rows import COMPLETIONS, turns_in
-from publius.sources.column_names import CASE_COLUMNS, at_paths, cells_of_list, top_column, without_mapped
+from publius.sources.beside.prompts import PromptsBeside, columns_of_both, read_prompts_beside
+from publius.sources.column_names import (
+    CASE_COLUMNS,
+    at_paths,
+    cells_of_list,
+    require_each_column,
+    top_column,
+    top_columns,
+    without_mapped,
+)
 from publius.sources.prompts import PromptFile, PromptRow, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.texts.reading import IN_COMMAND, UNSAID, TextReading, TextsSeen, asked_texts
@@ -35,6 +44,8 @@ _CASES = CASE_COLUMNS
 _OURS = ("prompt", "reply", "messages", "system", "tags", "id")
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow")
 _LONGEST_CASE = 60
+_TAGS = ("tag", "tags")
+"""Names by which replies are told apart by the tags of their prompts, where no column has the name."""
 _NO_REPLY = "no column holds a reply"
 _FORMS = (
     "a .jsonl, .json, .yaml, .csv, .tsv (each also .gz) or .parquet file, a data set folder, "
@@ -71,6 +82,8 @@ class ReadReplies:
     excluded: dict[str, list[str]] = field(default_factory=dict)
     """Places of the rows, or of answers in them, that are left out, by reason."""
     columns: dict[str, None] = field(default_factory=dict)
+    beside: PromptsBeside | None = None
+    """The file of prompts whose tags and columns the replies have too; None without one."""
 
     @property
     def without_prompt(self) -> int:
@@ -103,6 +116,7 @@ def read_replies(
     tags: Iterable[str] = (),
     reading: TextReading = UNSAID,
     by: str | None = None,
+    prompts: Path | None = None,
 ) -> ReadReplies:
     """Return the replies of a file, a data set folder or a Hugging Face id.
 
@@ -111,18 +125,25 @@ def read_replies(
         columns: the file's column for each of ours.
         tags: tags that every prompt gets beside its own.
         reading: how prompts and replies are read: HTML, quoted mail and signatures.
-        by: the file's column whose cell each reply keeps; None for none.
+        by: the file's column whose cell each reply keeps, or `tag` for the tags of its prompt; None for none.
+        prompts: a file of prompts, whose tags and columns replies to the same prompts get; None for none.
 
     Raises:
         ConfigError: if a column is not one of ours, or no row has it.
-        DataError: if the file cannot be read, or no row has a reply.
+        DataError: if a file cannot be read, no row has a reply, or none has a prompt of the file of prompts.
     """
     for ours in columns:
         if ours not in _OURS:
             accepted = one_of(_OURS, ours)
             raise ConfigError(f"unknown column {ours!r}", where="--columns", accepted=accepted)
+    beside = None
+    if prompts is not None:
+        columns, theirs_beside = columns_of_both(path, prompts, columns, ("reply", "id"))
+        beside = read_prompts_beside(prompts, theirs_beside, reading)
     asked = {ours: theirs for ours, theirs in columns.items() if ours not in ("reply", "id")}
-    found = _Reading(ReadReplies(path.name), columns, tuple(tags), set(columns), reading, by=by)
+    found = _Reading(
+        ReadReplies(path.name, beside=beside), columns, tuple(tags), set(columns), reading, by=by
+    )
     apart = [theirs for ours, theirs in columns.items() if ours in ("reply", "id")]
     for row in read_prompt_rows(PromptFile(path, columns=asked), apart):
         found.add(row)
@@ -169,18 +190,40 @@ class _Reading:
         answers = [_as_read(one, self.reading) for one in answers]
         case = _case(row.values, self.mapped) or row.place
         own = _own(row, self.mapped) if answers else {}
-        cell = at_paths(row.values, [] if self.by is None else [self.by])
-        cells = None if self.by is None else cells_of_list(row.values, self.by)
-        self.has_by = self.has_by or bool(cell) or cells is not None
         for one in answers:
             reply = _row(one, case, row.place, self.tags, own)
-            place = (one.number or 1) - 1
-            by = cells[place] if cells is not None and place < len(cells) else cell.get(self.by or "")
-            found.rows.append(replace(reply, by=by))
+            found.rows.append(self._told(reply, row.values, one.number))
         for problem in skipped:
             if problem.reason not in found.excluded:
                 self.unusable.append(ExcludedExample(row.place, problem.reason, problem.detail))
             found.excluded.setdefault(problem.reason, []).append(row.place)
+
+    def _told(self, reply: ReplyRow, values: Mapping[str, Any], number: int | None) -> ReplyRow:
+        """Return a reply with what the file of prompts says of its prompt, and the cell that tells it apart.
+
+        Of a column that both files have, the cell of the replies' file counts.
+
+        Args:
+            reply: the reply.
+            values: its row.
+            number: its number in a list of answers, from 1; None for the only one.
+        """
+        beside: Mapping[str, Any] = {}
+        if self.found.beside is not None:
+            said = self.found.beside.of(reply.prompt, reply.case)
+            beside = {name: value for name, value in said.values.items() if name not in values}
+            reply = replace(_tagged(reply, said.tags), own={**reply.own, **beside})
+        if self.by is None:
+            return reply
+        listed, place = cells_of_list(values, self.by), (number or 1) - 1
+        if listed is not None and place < len(listed):
+            self.has_by = True
+            return replace(reply, by=listed[place])
+        cell = at_paths(values, [self.by]) or at_paths(beside, [self.by])
+        if not cell and self.by.casefold() in _TAGS and reply.prompt is not None and reply.prompt.tags:
+            cell = {self.by: reply.prompt.tags}
+        self.has_by = self.has_by or bool(cell)
+        return replace(reply, by=cell.get(self.by))
 
     def require(self, path: Path) -> None:
         """Raise an error if a mapped column does not exist, or there are no replies."""
@@ -194,9 +237,8 @@ class _Reading:
                 paths = [*paths, *(each if ours == "reply" else [])]
                 where, accepted = f"--columns {ours}", one_of([*found.columns, *paths], theirs)
                 raise ConfigError(f"no column {theirs!r}", where=where, accepted=accepted)
-        if self.by is not None and not self.has_by:
-            accepted = one_of(found.columns, self.by)
-            raise ConfigError(f"no column {self.by!r} in {path.name}", where="--by", accepted=accepted)
+        if "tags" in self.mapped:
+            require_each_column(self.mapped["tags"], found.columns, "--columns tags")
         if not found.rows:
             hint = suggested_reply_columns(self.first)
             counts = {reason: len(places) for reason, places in found.excluded.items()}
@@ -204,6 +246,25 @@ class _Reading:
             raise nothing_usable(
                 "there are no replies", str(path), self.unusable, columns, _FORMS + hint, counts
             )
+        if found.beside is not None:
+            found.beside.require_joined(path.name, "replies")
+        if self.by is not None and not self.has_by:
+            beside = found.beside
+            names = [*found.columns, *([] if beside is None else beside.columns)]
+            if self.by.casefold() in _TAGS:
+                accepted = "prompts with tags: a column tags, --columns tags=THEIRS or --prompts FILE"
+                raise ConfigError(f"no prompt of {path.name} has a tag", where="--by", accepted=accepted)
+            where = path.name if beside is None else f"{path.name} or {beside.name}"
+            accepted = one_of(dict.fromkeys(names), self.by)
+            raise ConfigError(f"no column {self.by!r} in {where}", where="--by", accepted=accepted)
+
+
+def _tagged(reply: ReplyRow, tags: tuple[str, ...]) -> ReplyRow:
+    """Return a reply whose prompt has further tags."""
+    if reply.prompt is None or not tags:
+        return reply
+    every = tuple(dict.fromkeys((*reply.prompt.tags, *tags)))
+    return replace(reply, prompt=reply.prompt.model_copy(update={"tags": every}))
 
 
 def _absent(row: PromptRow, columns: Mapping[str, str]) -> set[str]:
@@ -328,7 +389,8 @@ def _case(values: Mapping[str, Any], columns: Mapping[str, str]) -> str:
 def _own(row: PromptRow, columns: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns of a row from which nothing but tags was read."""
     read = {top_column(theirs, row.values) for ours, theirs in columns.items() if ours != "tags"}
-    read |= set() if row.parsed is None else row.parsed.read - {columns.get("tags", "tags")}
+    tags = top_columns(columns.get("tags", "tags"), row.values)
+    read |= set() if row.parsed is None else row.parsed.read - tags
     left = without_mapped(row.values, columns.values())
     if "id" not in columns and (case := _first_named(left, _CASES)) is not None:
         read.add(case)

@@ -12,6 +12,8 @@ from core.statistics.bootstrap import Interval, wilson
 from publius.authoring.replies.words import is_broken, is_decided
 from publius.authoring.reply import PrincipleOutcome
 
+GroupValue = str | float | bool | None
+"""Value of a cell; None for an empty one."""
 _Told = tuple[Any, Sequence[PrincipleOutcome]]
 """A reply: the cell of the column, and its outcome under each rule."""
 
@@ -91,12 +93,12 @@ def rules_by_value(column: str, told: Sequence[_Told]) -> RulesByValue:
     groups: dict[str, tuple[Any, list[Sequence[PrincipleOutcome]]]] = {}
     listed = 0
     for cell, outcomes in told:
-        values = {repr(value): value for value in _values(cell)}
+        values = {repr(value): value for value in cell_values(cell)}
         listed += len(values) > 1
         for key, value in values.items():
             groups.setdefault(key, (value, []))[1].append(outcomes)
     found = (_counts(value, replies) for value, replies in groups.values())
-    return RulesByValue(column, tuple(sorted(found, key=_order)), listed)
+    return RulesByValue(column, tuple(sorted(found, key=lambda one: value_order(one.value))), listed)
 
 
 def value_name(value: str | float | bool) -> str:
@@ -118,14 +120,14 @@ def _kept(decided: Sequence[PrincipleOutcome]) -> KeptCounts:
     return KeptCounts(sum(not is_broken(found) for found in decided), len(decided))
 
 
-def _values(cell: Any) -> list[str | float | bool | None]:
+def cell_values(cell: Any) -> list[GroupValue]:
     """Return the values of a cell: of a list, each of its elements."""
     if isinstance(cell, list | tuple):
         return [_value(element) for element in cell] or [None]
     return [_value(cell)]
 
 
-def _value(cell: Any) -> str | float | bool | None:
+def _value(cell: Any) -> GroupValue:
     """Return a cell as a value: a number for a text that is one, None for nothing."""
     if cell is None or isinstance(cell, bool):
         return cell
@@ -143,8 +145,8 @@ def _value(cell: Any) -> str | float | bool | None:
     return int(number) if number.is_integer() else number
 
 
-def _order(counts: ValueCounts) -> tuple[int, float, str]:
-    value = counts.value
+def value_order(value: GroupValue) -> tuple[int, float, str]:
+    """Return the key that sorts values: numbers, truth values, texts, and no value last."""
     if value is None:
         return 3, 0, ""
     if isinstance(value, str):

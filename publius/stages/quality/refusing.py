@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from core.notices import counted, note
-from core.records import Answer
+from core.notices import counted, note, warn
+from core.records import Answer, Prompt
 from core.store.files import os_errors, write_atomic
 from evaluation.refusals.measures import RefusalFindings
 from evaluation.refusals.prompts import RefusalPrompts, refusal_prompts
+from publius.models.examples_used import prompt_key, trained_prompts
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.stages.quality.answering import AnsweringPolicy
@@ -22,17 +23,66 @@ REFUSAL_PURPOSE = "refusals"
 def refusal_prompts_of(run: Run) -> RefusalPrompts | None:
     """Return the refusal prompts of a run's evaluation; None if refusals are not measured.
 
+    Prompts that the run trains on are left out, with a warning: the measures are of held-out prompts.
+
     Raises:
         DataError: the file of prompts cannot be read.
     """
     config = run.config.eval
     if config.refusals is None:
         return None
-    found = refusal_prompts(config.refusals, config.refusal_prompts)
+    trained, not_held_out = _trained_words(run), trained_words(run.prompts)
+    found = refusal_prompts(
+        config.refusals, config.refusal_prompts, lambda prompt: prompt_key(prompt.messages) in trained
+    )
+    kept = sum(prompt_key(one.prompt.messages) in not_held_out for one in found.prompts)
+    if kept and not run.config.train:
+        note(
+            f"eval.refusals: the run does not hold out {counted(kept, 'prompt')} of {found.source}; nothing "
+            "is trained, so they are used (a run that trains leaves them out)"
+        )
     if found.skipped:
         skipped = counted(found.skipped, "row")
         note(f"{found.source}: {skipped} skipped, which repeat an earlier prompt")
+    warn_of_trained(found)
     return found
+
+
+def warn_of_trained(prompts: RefusalPrompts) -> None:
+    """Log which refusal prompts are no part of the measures, or no held-out part, as they are trained on."""
+    if prompts.trained:
+        left_out, used = counted(prompts.trained, "prompt"), len(prompts.prompts)
+        warn(
+            f"eval.refusals: {left_out} of {prompts.source}, which the run does not hold out (split train or "
+            f"preference), left out: refusals are measured on {used:,} others"
+        )
+    for label in prompts.seen:
+        count = sum(one.label == label for one in prompts.prompts)
+        warn(
+            f"eval.refusals: the run holds out none of the {label} prompts of {prompts.source}, so {count:,} "
+            "are used although it may train on them; give some of them split: test, or add others"
+        )
+
+
+def _trained_words(run: Run) -> frozenset[str]:
+    """Return the keys of the words of prompts that a variant is, or may become, trained on."""
+    found: set[str] = set()
+    if run.config.train:
+        found |= trained_words(run.prompts)
+    for variant in run.config.eval.models:
+        folder = run.folder / variant
+        if folder.is_symlink():
+            found |= trained_prompts(folder) or frozenset()
+    return frozenset(found)
+
+
+def trained_words(prompts: Iterable[Prompt]) -> frozenset[str]:
+    """Return the keys of the words of the prompts that are not held out, without their system messages."""
+    return frozenset(
+        prompt_key([one for one in prompt.messages if one.role != "system"])
+        for prompt in prompts
+        if prompt.split != "test"
+    )
 
 
 async def answers_to_refusal_prompts(

@@ -33,7 +33,9 @@ def print_by_value(found: RulesByValue, replies: int) -> None:
             out.print()
         out.print(_table(beside, names))
         is_first = False
-    if not names:
+    if names:
+        note("the second line of a cell is the 95 % interval of its share")
+    else:
         note("no rule was decided about any of these replies")
     if len(shown) < len(found.values):
         left = counted(len(found.values) - len(shown), "more value")
@@ -57,7 +59,9 @@ def _table(values: Sequence[ValueCounts], names: Sequence[str]) -> Table:
 
 def _cell(counts: KeptCounts) -> str:
     share = counts.share
-    return "" if share is None else f"{share.value:.0%} of {counts.decided:,}"
+    if share is None:
+        return ""
+    return f"{share.value:.0%} of {counts.decided:,}\n{100 * share.low:.0f}-{100 * share.high:.0f}%"
 
 
 def _shown(values: Sequence[ValueCounts]) -> list[ValueCounts]:

@@ -16,7 +16,9 @@ from publius.authoring.replies.rows import ReadReplies
 from publius.authoring.replies.words import is_decided, is_undecided, outcome_said
 from publius.authoring.reply import PrincipleOutcome
 from publius.console import heading, out
+from publius.sources.beside.prompts import say_joined
 from publius.views.replies.by_value import print_by_value
+from publius.views.replies.refusals import print_given_refusals
 from publius.views.reply import some_ids
 
 _BREAKS, _KEEPS, _UNDECIDED = "breaks", "keeps", "-"
@@ -42,6 +44,8 @@ def print_checked_replies(result: CheckedReplies) -> None:
     _print_rules(rules, result)
     if result.by is not None:
         print_by_value(result.by, len(result.cases))
+    if result.refusals is not None:
+        print_given_refusals(result.refusals)
     print_excluded(result.read)
     note_quoted(result.quoted)
     _note_undecided(rules, result)
@@ -56,6 +60,8 @@ def print_checked_replies(result: CheckedReplies) -> None:
 
 def print_excluded(read: ReadReplies) -> None:
     """Print which rows have no reply to check, and what is not known without their prompts."""
+    if read.beside is not None:
+        say_joined(read.beside.as_json(), "replies")
     for reason, places in read.excluded.items():
         more = ", ..." if len(places) > _PLACES else ""
         note(f"{len(places):,} left out: {reason} ({', '.join(places[:_PLACES])}{more})")

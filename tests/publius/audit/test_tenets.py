@@ -14,6 +14,7 @@ import pytest
 
 from core.chat import Untrusted
 from core.errors import ConfigError
+from core.records import Message
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, GenerationRequest
 from engines.scripted import ScriptedEngine
@@ -27,7 +28,8 @@ from publius.audit.tenets.auditing import (
     ModelAuditResult,
     audit_model,
 )
-from publius.audit.tenets.subjects import ModelAuditRequest, audit_subjects
+from publius.audit.tenets.subjects import RESULT, ModelAuditRequest, audit_subjects
+from publius.models.examples_used import TRAINED_PROMPTS, prompt_key
 from tests.publius.invoking import here
 from tests.publius.projects import write_project
 
@@ -348,6 +350,18 @@ def test_a_run_is_audited_before_prompted_and_after_training(tmp_path: Path):
     assert audit.constitution == "small"
     assert audit.baseline == "base"
     assert (tmp_path / ".publius" / "cache.sqlite").exists()
+
+
+def test_scenarios_that_a_model_was_trained_on_are_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    trained = tmp_path / "rude"
+    trained.mkdir()
+    (trained / RESULT).write_text("{}")
+    asked = [(Message(role="user", content=f"question {n} ABOUT kind"),) for n in range(3)]
+    (trained / TRAINED_PROMPTS).write_text("\n".join(map(prompt_key, asked)))
+    audit(tmp_path, str(trained), estimate=True)
+    assert "rude was trained on 3 of the 24 prompts: these are not held out" in caplog.text
 
 
 def test_two_runs_of_one_policy_share_its_variants(tmp_path: Path):

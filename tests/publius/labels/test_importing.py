@@ -701,3 +701,26 @@ def test_answers_that_the_user_maps_are_not_a_preference_by_their_names(tmp_path
     swapped = ColumnNames({"response_a": "response_b", "response_b": "response_a"})
     (turned,) = swapped.applied([Row(1, {"response_a": "x", "response_b": "y"})])
     assert turned.values == {"response_a": "y", "response_b": "x"}
+
+
+def test_tags_of_judged_prompts_are_joined_from_a_file_of_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows = ["prompt,response_a,response_b,verdict", "Why?,So.,Because.,a", "How?,Thus.,By lift.,b"]
+    Path("votes.csv").write_text("\n".join(rows) + "\n")
+    Path("prompts.csv").write_text("prompt,label\nWHY,safe\n")
+    join = ("import", "labels", "votes.csv", "--prompts", "prompts.csv", "--to")
+    done = here(*join, "labels", "--columns", "tags=label")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "prompts.csv: tags for 1 of 2 labels, from 1 of its 1 prompt" in said
+    assert (
+        "1 of 2 labels have no prompt with the same words in prompts.csv, and get no tags from it (row 2)"
+        in said
+    )
+    lines = [json.loads(line) for line in Path("labels/comparisons.jsonl").read_text().splitlines()]
+    assert [line["prompt"]["tags"] for line in lines] == [["safe"], []]
+    again = here(*join, "labels", "--columns", "tags=label")
+    assert "already holds this import" in again.stdout
+    assert "none of its 1 prompts has a tag" in here(*join, "other").stderr

@@ -13,6 +13,8 @@ import pytest
 
 from core.errors import ConfigError, DataError, PubliusError
 from core.records import Message, Prompt
+from publius.authoring.given import read_given
+from publius.sources.column_names import parse_columns
 from publius.sources.prompt_survey import MappedBy, carried_values, survey
 from publius.sources.prompts import PromptFile, PromptRow, digest_of, read_prompt_rows, read_prompts
 from publius.sources.rows import SourceRow
@@ -663,3 +665,20 @@ def test_column_of_truth_values_is_the_tag_of_its_name(tmp_path: Path):
     table = written(tmp_path, "prompt,risky\nOne?,True\nTwo?,false\nThree?,\n", "p.csv")
     found = read_prompts(PromptFile(table, columns=columns))
     assert [prompt.tags for prompt in found] == [("risky",), (), ()]
+
+
+def test_tags_may_stand_in_several_columns(tmp_path: Path):
+    (tmp_path / "p.csv").write_text("prompt,type,label,risky\nWhy?,puns;wit,safe,true\nHow?,,unsafe,false\n")
+    columns = parse_columns(["tags=type,tags=label", "tags=risky"])
+    assert columns == {"tags": "type+label+risky"}
+    given = read_given(tmp_path / "p.csv", columns)
+    assert [prompt.tags for prompt in given.prompts] == [("puns", "wit", "safe", "risky"), ("unsafe",)]
+    assert given.columns["carried"] == []
+    with pytest.raises(ConfigError, match="no column 'lable'"):
+        read_given(tmp_path / "p.csv", {"tags": "type+lable"})
+
+
+def test_a_column_with_a_plus_in_its_name_is_one_column(tmp_path: Path):
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Why?", "type+label": ["a+b"], "type": "no"}\n')
+    (prompt,) = read_given(tmp_path / "p.jsonl", {"tags": "type+label"}).prompts
+    assert prompt.tags == ("a+b",)

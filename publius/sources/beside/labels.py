@@ -1,0 +1,46 @@
+"""Tags of judged prompts from a file of prompts that stands beside the labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from core.errors import DataError
+from core.records import Prompt
+from labelers.formats.opinions import Pair
+from labelers.formats.source import RowLabels
+from publius.sources.beside.prompts import PromptsBeside, columns_held, read_prompts_beside
+from publius.sources.column_names import ColumnNames
+from publius.sources.texts.reading import TextReading
+
+
+def tags_beside(path: Path, names: ColumnNames, reading: TextReading) -> tuple[PromptsBeside, ColumnNames]:
+    """Return the prompts of a file, and the names of the labels' columns without that of its tags.
+
+    Args:
+        path: the file of prompts.
+        names: the user's names; of our columns of prompts, those that the file has are its own, too.
+        reading: how texts are read: HTML, quoted mail and signatures.
+
+    Raises:
+        DataError: the file cannot be read, or none of its prompts has a tag.
+    """
+    theirs = columns_held(path, names.columns)
+    beside = read_prompts_beside(path, theirs, reading)
+    if not any(one.tags for one in beside.found.values()):
+        what = f"none of its {len(beside.found):,} prompts has a tag"
+        raise DataError(what, where=f"--prompts {path}", accepted="a column tags, or --columns tags=THEIRS")
+    if "tags" in theirs:
+        names = replace(names, columns={o: t for o, t in names.columns.items() if o != "tags"})
+    return beside, names
+
+
+def with_tags_beside(labels: RowLabels, beside: PromptsBeside) -> RowLabels:
+    """Return the labels of rows, with the file's tags after those of each prompt."""
+    name = f"row {labels.rows[0]}" if labels.rows else ""
+    return replace(labels, pairs=tuple(_tagged(pair, beside, name) for pair in labels.pairs))
+
+
+def _tagged(pair: Pair, beside: PromptsBeside, name: str) -> Pair:
+    prompt = beside.with_tags(Prompt.of(pair.prompt, tags=pair.tags), name)
+    return replace(pair, tags=prompt.tags)
