@@ -16,12 +16,14 @@ from publius.authoring.replies.rows import ReadReplies
 from publius.authoring.replies.words import is_decided, is_undecided, outcome_said
 from publius.authoring.reply import PrincipleOutcome
 from publius.console import heading, out
+from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE
 from publius.sources.beside.prompts import say_joined
 from publius.views.replies.by_value import print_by_value
 from publius.views.replies.refusals import print_given_refusals
 from publius.views.reply import some_ids
 
 _BREAKS, _KEEPS, _UNDECIDED = "breaks", "keeps", "-"
+_BY_CHANCE = " (no better than chance)"
 _CASES = 50
 """Cases that are shown, those that break a rule first; --json and --to have all."""
 _PLACES = 3
@@ -51,10 +53,10 @@ def print_checked_replies(result: CheckedReplies) -> None:
     _note_undecided(rules, result)
     marks = Counter(map(_mark, result.cases))
     undecided = f", {marks[_UNDECIDED]:,} not decided" if marks[_UNDECIDED] else ""
-    decided_by = "checks" if result.model is None else f"checks and {result.model}"
+    model = "" if result.model is None else f" and {result.model}{_BY_CHANCE if _guesses(result) else ''}"
     out.print(
         f"{result.constitution.name}: {counted_replies(len(result.cases))}, {marks[_BREAKS]:,} with a broken "
-        f"rule, {marks[_KEEPS]:,} without{undecided} (by {decided_by})"
+        f"rule, {marks[_KEEPS]:,} without{undecided} (by checks{model})"
     )
 
 
@@ -122,14 +124,21 @@ def _print_rules(rules: Sequence[RuleCounts], result: CheckedReplies) -> None:
     table.add_column("decided by")
     for rule in sorted(rules, key=lambda rule: (not rule.decided, -rule.broken)):
         numbers = (f"{rule.broken:,}", f"{rule.decided:,}") if rule.decided else ("", "")
-        table.add_row(BreakableName(rule.principle), *numbers, _decided_by(rule))
+        table.add_row(BreakableName(rule.principle), *numbers, _decided_by(rule, guesses=_guesses(result)))
     out.print(table)
 
 
-def _decided_by(rule: RuleCounts) -> str:
+def _guesses(result: CheckedReplies) -> bool:
+    """Return whether the model that judges is known to judge no better than chance."""
+    return any(caveat.startswith(EMBEDDED_JUDGES_BY_CHANCE) for caveat in result.caveats)
+
+
+def _decided_by(rule: RuleCounts, *, guesses: bool) -> str:
     """Return what decided a rule, or why nothing did."""
+    if rule.decided and rule.outcomes.get("judged"):
+        return f"the model{_BY_CHANCE}" if guesses else "the model"
     if rule.decided:
-        return "the model" if rule.outcomes.get("judged") else "check"
+        return "check"
     why = next((why for outcome, why in _WHY_NOT.items() if rule.outcomes.get(outcome)), None)
     return f"not decided: {why}" if why else "not for any of these prompts"
 

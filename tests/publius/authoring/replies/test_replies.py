@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from publius.authoring.replies.checking import RepliesRequest, check_replies
 from publius.authoring.replies.rows import ReadReplies, read_replies
+from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE
 from publius.sources.texts.reading import TextReading
+from publius.views.replies.checked import print_checked_replies
 from tests.publius.invoking import here
 
 RULES = """\
@@ -334,6 +337,20 @@ def test_a_model_judges_the_rules_without_a_check(folder: Path):
     assert [one.outcome for one in kind] == ["judged"] * 3
     assert [one.p is not None and one.p < 0.5 for one in kind] == [False, False, True]
     assert found.by_rule()[3].broken == 1
+
+
+def test_verdicts_of_a_model_that_judges_by_chance_say_so_beside_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    engine = ScriptedEngine(chooser=lambda request: (-0.1, -2.5))
+    found = check_replies(RepliesRequest("rules.yaml", folder / "replies.csv", model="m"), lambda *_: engine)
+    for caveats, said in (((), ""), ((EMBEDDED_JUDGES_BY_CHANCE,), " (no better than chance)")):
+        print_checked_replies(replace(found, caveats=caveats))
+        *_, last = printed = capsys.readouterr().out.splitlines()
+        assert last.endswith(f"(by checks and scripted{said})")
+        assert (
+            [line for line in printed if line.startswith("kind ")][-1].rstrip().endswith(f"the model{said}")
+        )
 
 
 def test_a_judged_rule_has_its_probability_in_a_column(folder: Path):
