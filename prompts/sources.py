@@ -20,9 +20,9 @@ Duplicates = Literal["exact", "normalised", "near", "keep"]
 """Prompts to skip: with the same messages and tags as an earlier one; also those that differ only in case,
 spacing and punctuation; also near-duplicates; none with `keep`."""
 Html = Literal["keep", "text"]
+"""What becomes of HTML in texts that are read: it stays, or is read as the text that a browser shows."""
 ToolTurns = Literal["skip", "drop"]
 """What becomes of a conversation with calls of tools: it is skipped, or loses the turns of tools."""
-"""What becomes of HTML in texts that are read: it stays, or is read as the text that a browser shows."""
 Quotes = Literal["keep", "drop"]
 """What becomes of quoted mail and signatures at the end of texts that are read."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -207,7 +207,8 @@ def agreement(
         from publius.views.votes.page import write_votes_page
 
         write_votes_page(report, folders, to, made_up_in(*folders))
-        note(f"wrote {to}: who won, how people agree, and the rules beside their votes")
+        rules = ", and the rules beside their votes" if report.rules else ""
+        note(f"wrote {to}: who won, how people agree{rules}")
     elif to is not None:
         print_gold(write_gold(folders, to, method, report.names, which))
 

@@ -34,7 +34,7 @@ from publius.sources.label_rows import RowsMeeting, label_rows
 from publius.sources.prompt_survey import ColumnSurvey
 from publius.sources.prompts import PromptSource
 from publius.sources.rows import DataSource, with_split
-from publius.sources.texts.reading import TextReading, TextsSeen, asked_texts
+from publius.sources.texts.reading import TextReading, TextsSeen, texts_of_pair
 from publius.sources.texts.tools import reason_with_setting, row_without_tools
 from publius.sources.unusable import nothing_usable, suggested_pair_columns
 from training.examples import ExcludedExample
@@ -110,7 +110,6 @@ class PairSurvey(ColumnSurvey):
         self.judged += sum(pair.better is not None for pair in row.pairs)
         for found in (pair.comparison for pair in row.pairs):
             self.repeated.add(found.prompt.id, (found.response_a, found.response_b))
-            self.texts.add([*asked_texts(found.prompt), found.response_a, found.response_b])
         if not row.pairs:
             why = row.skipped[0]
             self.reasons[why.reason] += row.rows
@@ -127,7 +126,7 @@ def survey_pairs(source: PromptSource) -> PairSurvey:
         ConfigError: a mapped column, or one that is to be carried, does not exist.
     """
     found, first = PairSurvey(keep=source.keep or (), where=ConditionSurvey(source.where)), None
-    for row in read_pair_rows(source):
+    for row in read_pair_rows(source, texts=found.texts):
         first = first or row.values
         found.add(row)
     found.require_columns(source.keep or ())
@@ -139,13 +138,16 @@ def survey_pairs(source: PromptSource) -> PairSurvey:
     return found
 
 
-def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[PairRow]:
+def read_pair_rows(
+    source: PromptSource, *, verdicts: bool = False, texts: TextsSeen | None = None
+) -> Iterator[PairRow]:
     """Yield the rows of a file of pairs, in order.
 
     Args:
         source: the file, a data set folder or a Hugging Face id, with the user's names for our columns.
         verdicts: True to read the verdicts of a table of `response_a` and `response_b`, too; a row without
             one is then skipped.
+        texts: counts texts with HTML or quoted mail, before they are read.
 
     Raises:
         DataError: the file cannot be read, or its columns hold no pairs.
@@ -175,6 +177,9 @@ def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[
         skipped = tuple(
             s._replace(reason=reason_with_setting(s.reason, source.tools)) for s in labels.skipped
         )
+        if texts is not None:
+            for pair in labels.pairs:
+                texts.add(texts_of_pair(pair), reading)
         labels = replace(labels, pairs=tuple(map(reading.pair, labels.pairs)), skipped=skipped)
         dropped = max(lost.pop(number, 0) for number in labels.rows)
         together = [seen.pop(number, {}) for number in labels.rows]

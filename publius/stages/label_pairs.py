@@ -23,6 +23,7 @@ from publius.runs.manifest import MANIFEST, read_manifest
 from publius.runs.pairs.caveats import STAND_INS, scripted_roles
 from publius.runs.project import DEFAULT_PRESET
 from publius.runs.reader import RecordsReader
+from publius.sources.column_names import top_column
 from publius.sources.pairs import PairSurvey, read_pair_rows, survey_pairs
 from publius.sources.prompt_survey import carried_values, described_detail, described_row
 from publius.sources.splits.mapping import unread_splits
@@ -106,7 +107,8 @@ def _under_run_file(
     ingestion = PairIngestion(config.prompts)
     ingestion.check()
     if wanted is not None and config.prompts.keep is None:
-        kept = tuple(name for name in wanted if name in ingestion.columns)
+        held = ingestion.columns
+        kept = tuple(name for name in wanted if top_column(name, held) in held)
         config = config.model_copy(update={"prompts": config.prompts.model_copy(update={"keep": kept})})
         ingestion = PairIngestion(config.prompts)
     return _labelled(config, request.project or run_file.resolve().parent, ingestion, make)

@@ -90,7 +90,7 @@ class PromptIngestion:
             "near_duplicates": near,
             "splits": {name: splits[name] for name in self._split.shares()},
             "unreadable": dict(self._survey.lost),
-            **({"tools": tools_in_words(self._survey.tools)} if self._survey.tools else {}),
+            "tools": tools_in_words(self._survey.tools),
             **self._carry(run),
         }
         run.record_prompts()

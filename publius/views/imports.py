@@ -87,7 +87,7 @@ def _verdicts(summary: Mapping[str, Any]) -> str:
     parts = [named] if named else [f"an answer preferred in {prefer:,}"] if prefer else []
     parts += [f"{name.replace('_', ' ')} {count:,}" for name, count in others.items()]
     if named and won["on_one_origin"]:
-        parts.append(f"{number_of_votes(won['on_one_origin'])} on two answers of one origin")
+        parts.append(f"{number_of_votes(won['on_one_origin'])} votes on two answers of one origin")
     return ", ".join(parts) or "none"
 
 

@@ -109,7 +109,7 @@ def test_init_sizes_the_evaluation_for_two_cores_and_the_word_limits_of_the_pres
     here("init", tmp_path, "--preset", preset)
     found = load_run_config(tmp_path / "run.yaml")
     assert found.eval.sampling.max_new_tokens == tokens
-    assert (found.eval.prompts, found.eval.texts) == (24, 16)
+    assert (found.eval.prompts, found.eval.texts) == (20, 8)
     assert f"# On the {held_out} test prompts" in (tmp_path / "run.yaml").read_text()
 
 

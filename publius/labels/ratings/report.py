@@ -12,6 +12,7 @@ from core.errors import ConfigError
 from publius.labels.ratings.beside_rules import RulesBesideRatings, rules_beside_ratings
 from publius.labels.ratings.measures import RatingAgreement, rating_agreement
 from publius.labels.ratings.table import RatingsTable, read_ratings, rules_beside_folder
+from publius.sources.people.folders import is_label_folder
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,11 @@ def read_ratings_report(path: Path, constitution: str | None, columns: Sequence[
 
 def constitution_beside_folders(folders: Sequence[Path], constitution: str) -> ConfigError:
     """Return the error of a constitution beside folders of votes: a run has its judgments of their pairs."""
+    people = next(filter(is_label_folder, folders), folders[0])
     return ConfigError(
         "folders of votes are compared with the judgments of a run, and not with a constitution",
         where="--constitution",
         accepted="a run among the folders (publius label RUN.yaml --pairs FOLDER --set label.principles=0 "
         "makes one without a model); or one table of ratings",
-        run=rules_beside_folder(folders[0], constitution),
+        run=rules_beside_folder(people, constitution),
     )

@@ -164,7 +164,7 @@ def _refuse_other_table(path: Path, first: Sequence[Row], constitution: str | No
         f"neither a folder of labels nor a table of ratings; its columns: {names[:200]}",
         where=str(path),
         accepted="a table of pairs, once it is imported" if columns else single,
-        run=then if columns else f"{then}, if it is a table of pairs",
+        run=then if columns else then + ", if it is a table of pairs",
     )
 
 

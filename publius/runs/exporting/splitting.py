@@ -94,7 +94,7 @@ class TestSplit:
         together: which prompts are in one split, too.
 
     Raises:
-        ConfigError: if the share is not from 0 to below 1.
+        ConfigError: if the share is not from 0 to below 1, or `together` is given and there is no test split.
     """
 
     __test__ = False  # or pytest takes it for a class of tests
@@ -112,6 +112,12 @@ class TestSplit:
         self.together = together
         self.share = share if share is not None else TEST_SHARE if holds_out else 0.0
         self.is_exact = share is not None
+        if together != NEAR_ALONE and not self.share:
+            raise ConfigError(
+                "there is no test split",
+                where="--test-similarity, --test-by",
+                accepted="them with --test-share SHARE above 0, such as 0.1",
+            )
         self._files = files
         self._groups = _grouped(files, together) if self.share else _Groups()
         self._sizes = Counter(map(self._groups.leader, _points(of) if share else ()))

@@ -16,6 +16,7 @@ from core.store.files import is_there
 from core.store.scan import scan_records
 from critique.scoring import CUT
 from critique.supervised import CUT_REVISIONS
+from labelers.ai import AI_LABELER
 from labelers.check import CHECK_LABELER
 from labelers.mixing import rules_of
 from labelers.overruled import CheckedPairs, overruled_in_words, tally_checks
@@ -26,6 +27,7 @@ from publius.runs.manifest import MANIFEST, has_given_answers, read_manifest
 from publius.runs.pairs.people import outvoted_caveats, people_caveats
 from publius.runs.parts.audited import other_wording
 from publius.runs.reader import readable_constitution
+from training.methods import ON_POLICY_METHODS, RL_METHODS
 
 STAND_INS = "stand_ins"
 """Key in the manifest of a run on another run's pairs: the roles whose texts were scripted there."""
@@ -37,12 +39,14 @@ _COMPARISONS = "comparisons.jsonl"
 """File of a run's pairs, which another run may judge again."""
 NEAR_DUPLICATES = "answers are near-duplicates"
 """Reason of the stage `label` to exclude a pair; in records of runs."""
-_ANSWERED = ("critique", "sample", "compare", "eval", "ppo", "rloo", "grpo")
+_ANSWERED = ("critique", "sample", "compare", "eval", *ON_POLICY_METHODS)
 """Stages that ask the policy for answers."""
-_SCORED = ("critique", "sample", "ppo", "rloo", "grpo")
+_SCORED = ("critique", "sample", *RL_METHODS)
 """Stages beside `label` that may ask the labeler."""
 _BY_A_CHECK = f'"{CHECK_LABELER}"'.encode()
 """Text in the line of each judgment of a machine check."""
+_BY_A_MODEL = f'"{AI_LABELER}"'.encode()
+"""Text in the line of each judgment of the AI labeler."""
 BY_POSITION = 0.4
 """Share of judgments decided by position from which the labeler is said to be hardly better than chance."""
 
@@ -244,8 +248,7 @@ def asked_models(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         if role == "judge":
             return "eval" in stages
         if role == "labeler":
-            judged = "label" in stages and _asked(stages, "label")
-            return judged or _scored(stages, folder, config)
+            return ("label" in stages and _judged(stages, folder)) or _scored(stages, folder, config)
         begun = any(name in stages for name in (("critique",) if role == "critic" else _ANSWERED))
         return role in theirs or (begun and _played(role, folder, manifest, config))
 
@@ -272,10 +275,21 @@ def _played(role: str, folder: Path, manifest: Mapping[str, Any], config: RunCon
     """Return False if a role made nothing in a run, by what its stages recorded; True if that is open."""
     stages = manifest.get("stages", {})
     if role == "labeler":
-        return _asked(stages, "label") or _scored(stages, folder, config)
+        return _judged(stages, folder) or _scored(stages, folder, config)
     if has_given_answers(manifest):
         return False
-    return _asked(stages, "critique") and config.critique.rounds > 0 if role == "critic" else _wrote(stages)
+    return _made(stages, "critique") and config.critique.rounds > 0 if role == "critic" else _wrote(stages)
+
+
+def _judged(stages: Mapping[str, Any], folder: Path) -> bool:
+    """Return True if the AI labeler judged pairs, or the stage `label` has not begun.
+
+    The records decide where no request is counted: a stage that was resumed when all was there counts none.
+    """
+    if _asked(stages, "label"):
+        return True
+    judgments = scan_records(folder / "judgments.jsonl", Judgment, having=_BY_A_MODEL)
+    return any(judgment.labeler == AI_LABELER for judgment in judgments)
 
 
 def _scored(stages: Mapping[str, Any], folder: Path, config: RunConfig) -> bool:
@@ -284,13 +298,18 @@ def _scored(stages: Mapping[str, Any], folder: Path, config: RunConfig) -> bool:
     if not config.label.principles or constitution is None:
         return False
     may = [name for name in _SCORED if name in stages and (name != "critique" or config.critique.judge)]
-    return any(one.check is None for one in constitution.steering) and any(_asked(stages, one) for one in may)
+    return any(one.check is None for one in constitution.steering) and any(_made(stages, one) for one in may)
 
 
 def _wrote(stages: Mapping[str, Any]) -> bool:
     """Return True if a policy wrote answers, or the stages that ask it for some have not begun."""
     begun = [name for name in _ANSWERED if name in stages]
-    return not begun or any(_asked(stages, name) for name in begun)
+    return not begun or any(_made(stages, name) for name in begun)
+
+
+def _made(stages: Mapping[str, Any], name: str) -> bool:
+    """Return True if a stage got answers or has records of them, which trainings count no requests for."""
+    return _asked(stages, name) or stages[name].get("records", 0) > 0
 
 
 def _asked(stages: Mapping[str, Any], name: str) -> bool:

@@ -109,6 +109,12 @@ def _facts(report: AgreementReport) -> Iterator[str]:
             f"{won.answers[0].name} has {share.value:.0%} of the votes, a tie counted as one half. With "
             f"other questions of this kind it may be {share.low:.0%} to {share.high:.0%} (95 % interval)."
         )
+    if won.alike:
+        yield f"Not in these: {number_of_votes(won.alike)} votes on two answers of one origin."
+    if names := report.left_out.get("without"):
+        yield f"Left out of everything here: the votes of {', '.join(names)}."
+    if aspects := report.left_out.get("aspects"):
+        yield f"Of people's votes, only those of {' and '.join(aspects)} count here."
     for run, reasons in report.excluded.items():
         for reason, count in reasons.items():
             yield f"{run} did not label {counted(count, 'comparison')} of people: {reason_in_words(reason)}."

@@ -700,7 +700,8 @@ def test_answers_that_the_user_maps_are_not_a_preference_by_their_names(tmp_path
     }
     swapped = ColumnNames({"response_a": "response_b", "response_b": "response_a"})
     (turned,) = swapped.applied([Row(1, {"response_a": "x", "response_b": "y"})])
-    assert turned.values == {"response_a": "y", "response_b": "x"}
+    origins = {"origin_a": "response_b", "origin_b": "response_a"}
+    assert turned.values == {"response_a": "y", "response_b": "x", **origins}
 
 
 def test_tags_of_judged_prompts_are_joined_from_a_file_of_prompts(

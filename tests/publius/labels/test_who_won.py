@@ -134,3 +134,9 @@ def test_run_report_and_page_begin_with_who_won(people: Path, monkeypatch: pytes
     assert "<h2>People and rules</h2>" in (people.parent / "page.html").read_text()
     (line,) = mistakes(here("agreement", people, "--to", page))
     assert "path already exists" in line
+    anna = json.loads(here("agreement", people, "--json").stdout)["annotators"][0]["annotator"].partition(
+        "/"
+    )[2]
+    said = here("agreement", people, "--without", anna, "--to", people.parent / "fewer.md").stderr
+    assert f"votes of {anna}" in (people.parent / "fewer.md").read_text()
+    assert "and the rules" not in said

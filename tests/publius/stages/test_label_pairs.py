@@ -15,7 +15,7 @@ from core.errors import ConfigError, DataError, RunStateError
 from core.records import Comparison, Message, Prompt
 from publius.labels.sources import gold_questions
 from publius.runs.dataset import OWN_COLUMNS, export_run
-from publius.runs.manifest import read_manifest
+from publius.runs.manifest import MANIFEST, read_manifest
 from publius.runs.pairs.caveats import asked_models, scripted_roles
 from publius.stages.label_pairs import PairsRequest, label_pairs
 from publius.stages.outcome import principles_per_pair
@@ -167,12 +167,32 @@ def test_the_columns_that_a_run_file_keeps_are_those_of_its_pairs_too(tmp_path: 
     assert "example.org" not in (folder / "prompt_columns.jsonl").read_text()
     other = replace(request, overrides=("prompts.keep=[mail]",))
     assert list(read_manifest(label_pairs(other, Recorder()).folder)["prompts"]["carried"]) == ["mail"]
+    run_file.write_text(RUN.replace("prompts: prompts.jsonl", KEEPS.replace("conversation", "meta.topic")))
+    pairs.write_text("".join(json.dumps(row | {"meta": {"topic": "bills"}}) + "\n" for row in rows))
+    carried = read_manifest(label_pairs(request, Recorder()).folder)["prompts"]["carried"]
+    assert list(carried) == ["meta.topic", "ticket"]
+    pairs = lines(tmp_path / "pairs.jsonl", rows)
     run_file.write_text(RUN)
     carried = read_manifest(label_pairs(request, Recorder()).folder)["prompts"]["carried"]
     assert list(carried) == ["ticket", "mail"]  # all but who judged
 
 
 KEEPS = "prompts: {path: prompts.jsonl, keep: [conversation, ticket]}"
+
+
+def test_texts_stay_made_up_in_a_run_that_is_resumed_without_its_manifest(tmp_path: Path):
+    """Nothing is asked then, and the records say who wrote and judged."""
+    run_file = write_project(tmp_path, 2)
+    folder = execute(RunRequest(run_file, ("engine.kind=scripted", "train=[]"))).folder
+    played = scripted_roles(folder, read_manifest(folder))
+    assert set(played) == {"policy", "critic", "labeler"}
+    assert asked_models(folder, read_manifest(folder)).keys() == set(played)
+    (folder / MANIFEST).unlink()
+    assert execute(RunRequest(run_file, ("engine.kind=scripted", "train=[]"))).folder == folder
+    again = read_manifest(folder)
+    assert again["stages"]["label"]["requests"]["asked"] == 0
+    assert scripted_roles(folder, again) == played
+    assert asked_models(folder, again).keys() == set(played)
 
 
 def test_nothing_is_made_up_where_checks_alone_judge_given_pairs(

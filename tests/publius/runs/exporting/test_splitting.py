@@ -150,6 +150,15 @@ def test_a_column_that_no_row_carries_and_a_similarity_out_of_range_are_refused(
         together.check(["ticket"])
 
 
+def test_without_a_test_split_nothing_can_stay_together_in_it(tmp_path: Path):
+    files = files_of(tmp_path / "run", [asked("Why?")])
+    for share, holds_out in ((0.0, True), (None, False)):
+        with pytest.raises(
+            ConfigError, match="there is no test split; accepted: them with --test-share SHARE"
+        ):
+            TestSplit(files, share, holds_out=holds_out, together=StayTogether(0.5))
+
+
 def test_a_given_share_is_taken_as_exactly_as_the_groups_allow(tmp_path: Path):
     prompts = [asked(f"What should I do about {topic}?") for topic in TOPICS]
     repeated = [asked(f"{prompt.messages[0].content} Please, {word}.") for prompt in prompts for word in "ab"]
