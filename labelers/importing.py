@@ -10,7 +10,7 @@ verdict on the same comparison is a duplicate; another one is kept and counted a
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -90,8 +90,6 @@ class Tally:
     """Annotators that the source names."""
     columns: dict[str, None] = field(default_factory=dict)
     """All columns seen, in order."""
-    first: Mapping[str, object] = field(default_factory=dict)
-    """The first row that has columns."""
     repeated: RepeatedAnswers = field(default_factory=RepeatedAnswers)
     states: StatusColumns = field(default_factory=StatusColumns)
     """What columns say of whether a row counts."""
@@ -112,7 +110,7 @@ class LabelImport:
         places: True to store the row of each judgment. Imports of other forms have never done so, and the
             digest of their files is part of the runs that use them.
         min_margin: the smallest score difference to import; None imports every judgment.
-        prepare: changes the labels of a row before they are written.
+        prepare: changes those labels of a row that are wanted, before they are written.
         stated: what the user says of the labels, and the aspects that are wanted.
         left: rows that the user's conditions leave out, with the reasons; it is emptied while rows are read.
     """
@@ -156,8 +154,8 @@ class LabelImport:
         """
         self._is_plain = source.name == PLAIN_TABLE
         for labels in source.read(self._seen(rows)):
-            prepared = labels if self._prepare is None else self._prepare(labels)
-            self._take(self._far_apart(self._as_stated(prepared)))
+            wanted = self._far_apart(self._as_stated(labels))
+            self._take(wanted if self._prepare is None else self._prepare(wanted))
             for _ in labels.rows:
                 advance()
         self._count_left_out()
@@ -188,7 +186,6 @@ class LabelImport:
                     if has_decimal_comma(row.values[name]):
                         said = f"decimal commas in {name}"
                         self.tally.notes.setdefault(said, RowOccurrences()).add(row.number)
-                self.tally.first = self.tally.first or row.values
             yield row
 
     def _count_left_out(self) -> None:

@@ -1,4 +1,4 @@
-"""Names of people: one form for one person, whatever keyboard or spreadsheet wrote it."""
+"""Names of people and of aspects: one form of each, whatever keyboard or spreadsheet wrote it."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def folded_name(given: str) -> str:
     """
     name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given).casefold())
     return " ".join(name.split())
+
+
+def folded_aspect(given: str) -> str:
+    """Return the name of an aspect in lower case, with single spaces for hyphens and underscores."""
+    return " ".join(given.casefold().replace("-", " ").replace("_", " ").split())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.errors import ConfigError
 from core.records import Judgment
 from core.text.explain import one_of
-from core.text.names import folded_name
+from core.text.names import folded_aspect, folded_name
 from labelers.crowd.names import written_names
 from labelers.crowd.votes import MACHINES, annotator_of
 
@@ -34,7 +34,7 @@ class WhichVotes:
         left_out = self._left_out(every)
         known = {j.dimension for j in every if j.labeler not in MACHINES and j.dimension}
         for aspect in self.aspects:
-            if _folded(aspect) not in map(_folded, known):
+            if folded_aspect(aspect) not in map(folded_aspect, known):
                 accepted = one_of(sorted(known), aspect) if known else "no --aspect: the labels name none"
                 raise ConfigError(f"no aspect {aspect!r}", where="--aspect", accepted=accepted)
         return [j for j in every if annotator_of(j) not in left_out and self._wants(j)]
@@ -42,7 +42,7 @@ class WhichVotes:
     def _wants(self, judgment: Judgment) -> bool:
         if not self.aspects or judgment.labeler in MACHINES:
             return True
-        return _folded(judgment.dimension or "") in map(_folded, self.aspects)
+        return folded_aspect(judgment.dimension or "") in map(folded_aspect, self.aspects)
 
     def _left_out(self, judgments: Sequence[Judgment]) -> set[str]:
         """Return the annotators to leave out, by the names that votes have."""
@@ -59,10 +59,6 @@ class WhichVotes:
                 raise ConfigError(f"no annotator {name!r}", where="--without", accepted=accepted)
             found |= names[folded_name(name)]
         return found
-
-
-def _folded(aspect: str) -> str:
-    return " ".join(aspect.casefold().replace("-", " ").replace("_", " ").split())
 
 
 EVERY_VOTE = WhichVotes()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +19,7 @@ from typing import Any
 
 from core.digests import digest, file_digest
 from core.errors import ConfigError, DataError, Problem, RunStateError, shell_command
-from core.notices import counted
+from core.notices import counted, note
 from core.progress import progress
 from core.store.files import os_errors, require_empty, sync_folder, write_atomic
 from core.store.record_store import RecordStore
@@ -26,7 +27,7 @@ from core.terminal.interrupts import all_or_nothing
 from labelers.crowd.votes import MACHINES
 from labelers.formats.columns import NAMES, TARGETS
 from labelers.formats.fields import ACCEPTED_VERDICTS, VERDICT_NOT_RECOGNISED
-from labelers.formats.people_columns import PEOPLE, PeopleColumns
+from labelers.formats.people_columns import PeopleColumns
 from labelers.formats.registry import (
     AUTO_SOURCE,
     Recognised,
@@ -37,7 +38,7 @@ from labelers.formats.registry import (
     source_named,
 )
 from labelers.formats.source import LabelSource, Row, RowLabels
-from labelers.formats.stated import Stated
+from labelers.formats.stated import ANOTHER_ASPECT, NO_ASPECT, NO_WANTED_ASPECT, Stated
 from labelers.formats.status_columns import UnwantedRows
 from labelers.formats.tools.mturk import STATUS_COLUMNS, MechanicalTurk
 from labelers.formats.tools.sheets import (
@@ -491,7 +492,7 @@ def _written(
         if request.strict:
             _refuse_losses(summary, request)
         if beside is not None:
-            beside.require_joined(request.source.path.name, "labels")
+            beside.require_joined(request.source.path.name, "pairs")
             summary["prompts"] = beside.as_json()
         if request.source.path.is_file():
             summary["digest"] = file_digest(request.source.path)
@@ -502,7 +503,7 @@ def _written(
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    texts.seen.tell(request.reading, "pairs", IN_COMMAND)
+    texts.tell()
     return summary
 
 
@@ -512,12 +513,29 @@ class _TextsOfLabels:
 
     reading: TextReading
     seen: TextsSeen = field(default_factory=TextsSeen)
+    exported: int = 0
+    """Pairs of records that Publius exported, which stay as they are."""
 
     def prepared(self, labels: RowLabels) -> RowLabels:
         """Return the labels of a row as they are imported."""
         for pair in labels.pairs:
-            self.seen.add(texts_of_pair(pair), self.reading)
+            if pair.exported is None:
+                self.seen.add(texts_of_pair(pair), self.reading)
+            else:
+                self.exported += 1
         return replace(labels, pairs=tuple(map(self.reading.pair, labels.pairs)))
+
+    def tell(self) -> None:
+        """Warn of what is kept without having been asked for, and note what stays as it is."""
+        self.seen.tell(self.reading, "pairs", IN_COMMAND)
+        if self.reading.changes and self.exported:
+            html = ["--html text"] if self.reading.html == "text" else []
+            given = [*html, *(["--quotes drop"] if self.reading.quotes == "drop" else [])]
+            found = counted(self.exported, "pair")
+            note(
+                f"the texts of {found} that Publius exported stay as they are: {' and '.join(given)} "
+                "is for the import that makes them"
+            )
 
 
 def _put_in_place(staging: Path, to: Path) -> None:
@@ -532,7 +550,9 @@ def _put_in_place(staging: Path, to: Path) -> None:
 
 
 def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> DataError:
-    """Return the error of a file of which no row can be used."""
+    """Return the error of a file of which no row can be used, with columns as the file names them."""
+    rows = RowsMeeting(request.where).of(label_rows(with_split(request.source)))
+    own = list(itertools.islice(rows, _PEEKED))
     first = [
         ExcludedExample(f"row {seen.rows[0]}", reason, seen.detail)
         for reason, seen in sorted(tally.dropped.items(), key=lambda entry: entry[1].rows[0])
@@ -542,16 +562,27 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
     if VERDICT_NOT_RECOGNISED in tally.dropped:
         hint = accepted_verdicts(found.source.name)
     elif tally.aspects and not tally.judgments:
-        seen = ", ".join(reason.partition(": ")[2] for reason in tally.aspects)
-        hint = f"--aspect with one of the file's: {seen}"
+        seen = ", ".join(r.removeprefix(ANOTHER_ASPECT) for r in tally.aspects if r != NO_ASPECT)
+        hint = (
+            f"--aspect with one of the file's: {seen}" if seen else "no --aspect: the labels name no aspect"
+        )
     elif tally.close:
         hint = "scores or ratings that differ by as much, or a smaller --min-margin"
     elif found.source.name not in _OUR_TABLES:
-        hint += columns_to_import([Row(1, tally.first)])
-    own = [name for name in tally.columns if name not in (*request.names.columns, PEOPLE)]
-    columns = list(dict.fromkeys([*own, *request.names.columns.values(), *request.names.people]))
+        hint += _other_columns(own, request.names)
+    columns = list(
+        dict.fromkeys(str(n) for row in own if isinstance(row.values, Mapping) for n in row.values)
+    )
     counts = {reason: seen.count for reason, seen in tally.dropped.items()}
     return nothing_usable(what, request.source.name, first, columns, hint, counts)
+
+
+def _other_columns(first: Sequence[Row], names: ColumnNames) -> str:
+    """Return `; or --columns ...` for the columns of a file; empty if these are the ones that were given."""
+    suggested = columns_to_import(first)
+    given = [*names.columns.items(), *(("verdict", name) for name in names.people)]
+    parts = shlex.split(suggested)[-1].split(",") if suggested else []
+    return "" if {*parts} <= {f"{ours}={theirs}" for ours, theirs in given} else suggested
 
 
 def accepted_verdicts(format: str) -> str:
@@ -633,8 +664,9 @@ def _listed(tallied: Tallied) -> list[Mapping[str, Any]]:
 
 
 def _refuse_losses(summary: _Summary, request: LabelsRequest) -> None:
-    """Raise a DataError, with one line per reason, if anything was skipped."""
-    lost = [*summary["dropped_for"], *summary["left_out"], *summary.get("too_close", ())]
+    """Raise a DataError, with one line per reason, if anything was skipped that --aspect does not exclude."""
+    dropped = (entry for entry in summary["dropped_for"] if entry["reason"] != NO_WANTED_ASPECT)
+    lost = [*dropped, *summary["left_out"], *summary.get("too_close", ())]
     problems = [_loss(entry, request.source.name) for entry in lost[:_SHOWN_PROBLEMS]]
     if problems:
         raise DataError.of(problems)

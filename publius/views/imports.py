@@ -94,7 +94,7 @@ def _verdicts(summary: Mapping[str, Any]) -> str:
 def _of_columns(summary: Mapping[str, Any]) -> None:
     """Print what a file of prompts added, and which columns were not read."""
     if "prompts" in summary:
-        say_joined(summary["prompts"], "labels", "tags")
+        say_joined(summary["prompts"], "pairs", "tags")
     if summary["passed_over"]:
         heading("Ignored columns")
         out.print(f"  {', '.join(summary['passed_over'])}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from core.errors import DataError
 from core.records import Prompt
-from labelers.formats.opinions import Pair
+from labelers.formats.opinions import Exported, Pair
 from labelers.formats.source import RowLabels
 from publius.sources.beside.prompts import PromptsBeside, columns_held, read_prompts_beside
 from publius.sources.column_names import ColumnNames
@@ -36,11 +38,34 @@ def tags_beside(path: Path, names: ColumnNames, reading: TextReading) -> tuple[P
 
 
 def with_tags_beside(labels: RowLabels, beside: PromptsBeside) -> RowLabels:
-    """Return the labels of rows, with the file's tags after those of each prompt."""
+    """Return the labels of rows, with the file's tags after those of each prompt.
+
+    Raises:
+        DataError: an exported prompt has an id that depends on its tags.
+    """
     name = f"row {labels.rows[0]}" if labels.rows else ""
     return replace(labels, pairs=tuple(_tagged(pair, beside, name) for pair in labels.pairs))
 
 
 def _tagged(pair: Pair, beside: PromptsBeside, name: str) -> Pair:
-    prompt = beside.with_tags(Prompt.of(pair.prompt, tags=pair.tags), name)
-    return replace(pair, tags=prompt.tags)
+    if pair.exported is not None:
+        return _with_exported_tags(pair, pair.exported, beside, name)
+    try:
+        prompt = Prompt.of(pair.prompt, tags=pair.tags)
+    except ValidationError:  # the import drops the pair, and says why
+        return pair
+    return replace(pair, tags=beside.with_tags(prompt, name).tags)
+
+
+def _with_exported_tags(pair: Pair, exported: Exported, beside: PromptsBeside, name: str) -> Pair:
+    """Return a pair of records that Publius exported, with the tags in its comparison, which keeps its id."""
+    before = exported.comparison.prompt
+    prompt = beside.with_tags(before, name)
+    if before.repeat and prompt.tags != before.tags:
+        raise DataError(
+            f"the prompt of {name or before.id} repeats another of its run, and its id depends on its tags",
+            where=f"--prompts {beside.name}",
+            accepted="no --prompts for this file; tags in the prompts of the run that it is exported from",
+        )
+    comparison = exported.comparison.model_copy(update={"prompt": prompt})
+    return replace(pair, tags=prompt.tags, exported=replace(exported, comparison=comparison))

@@ -65,8 +65,12 @@ class TextReading:
         return Prompt.of(messages, tags=prompt.tags, source=prompt.source, split=prompt.split)
 
     def pair(self, pair: Pair) -> Pair:
-        """Return a pair with its prompt and answers as they are read."""
-        if not self.changes:
+        """Return a pair with its prompt and answers as they are read.
+
+        Records that Publius exported stay as they are: they were read when they were made, and their
+        judgments are of these texts.
+        """
+        if not self.changes or pair.exported is not None:
             return pair
         first, second = (one._replace(response=self.text(one.response)) for one in (pair.first, pair.second))
         return replace(pair, prompt=self.messages(pair.prompt), first=first, second=second)

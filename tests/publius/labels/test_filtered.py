@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from core.records import Comparison, Prompt
+from labelers.formats.stated import NO_WANTED_ASPECT
 from publius.audit.gold import read_gold
+from publius.labels.exporting import LABEL_FORMS, export_labels
 from publius.labels.importing import ImportedLabels, LabelsRequest, import_labels
 from publius.sources.rows import DataSource
 from tests.labelers.formats.reading import FIXTURES
 from tests.publius.invoking import here
 from tests.publius.labels.test_importing import records, summary_of, written
+from tests.publius.people import person, write_people
+from tests.publius.test_cli import mistakes
 
 MTURK = FIXTURES / "mturk.csv"
 
@@ -228,3 +233,114 @@ def test_a_row_without_a_difference_is_dropped_for_that_and_not_for_a_rating(tmp
     )
     (dropped,) = found.summary["dropped_for"]
     assert (dropped["reason"], dropped["rows"]) == ("no pair with a score difference of at least 2", [1])
+
+
+def test_strict_does_not_mind_rows_without_a_wanted_aspect(tmp_path: Path):
+    rows = [{"prompt": f"{n}?", "response_a": "x", "response_b": "y", "verdict": "a", "dimension": aspect}
+            for n, aspect in enumerate(("honesty", "tone"))]  # fmt: skip
+    asked = ("--to", tmp_path / "to", "--aspect", "honesty", "--strict")
+    summary = summary_of(written(tmp_path / "t.jsonl", *rows), *asked)
+    assert (summary["kept"], summary["dropped"], summary["judgments"]) == (1, 1, 1)
+    (dropped,) = summary["dropped_for"]
+    assert (dropped["reason"], dropped["detail"]) == (NO_WANTED_ASPECT, "honesty")
+    assert summary_of(tmp_path / "t.jsonl", *asked)["already"]
+
+
+def test_labels_without_aspects_are_said_to_name_none(tmp_path: Path):
+    done = here("import", "labels", votes(tmp_path), "--to", tmp_path / "to", "--aspect", "honesty")
+    assert "accepted: no --aspect: the labels name no aspect" in done.stderr
+
+
+def test_a_file_without_a_usable_row_is_told_with_its_own_columns(tmp_path: Path):
+    path = tmp_path / "same.csv"
+    path.write_text("q,old,new,pick\nWhy?,So.,So.,old\nHow?,Thus.,Thus.,new\n")
+    mapped = "prompt=q,response_a=old,response_b=new,verdict=pick"
+    done = here("import", "labels", path, "--to", tmp_path / "to", "--columns", mapped)
+    assert "columns: q, old, new, pick)" in done.stderr
+    assert "or --columns" not in done.stderr  # these are the ones that were given
+
+
+def test_tags_are_counted_for_the_pairs_that_are_wanted(tmp_path: Path):
+    rows = [{"prompt": f"Question {n}?", "response_a": "x", "response_b": "y", "verdict": "a", "dimension": d}
+            for n, d in enumerate(("honesty", "tone", "tone"))]  # fmt: skip
+    (tmp_path / "prompts.csv").write_text("prompt,tags\nQuestion 0?,safe\nQuestion 1?,safe\n")
+    path, asked = written(tmp_path / "t.jsonl", *rows), ("--prompts", tmp_path / "prompts.csv")
+    done = here("import", "labels", path, "--to", tmp_path / "to", *asked, "--aspect", "honesty")
+    assert "prompts.csv: tags for 1 of 1 pairs, from 1 of its 2 prompts" in " ".join(done.stderr.split())
+
+
+# Records that Publius exported
+
+SHOWN, RICH = "<p>Crow &amp; co.</p>", "<p>Wren.</p>"
+
+
+def exported(folder: Path, form: str, prompt: Prompt | None = None) -> tuple[Path, Comparison]:
+    """An export of one comparison that a person judged in two aspects and a check in none."""
+    about = Comparison.of(prompt or Prompt.of("Name a <b>bird</b>."), (SHOWN, "old"), (RICH, "new"))
+    judgments = [
+        person(about.id, "a", id="1" * 16, dimension="honesty"),
+        person(about.id, "b", id="2" * 16, dimension="tone"),
+        person(about.id, "a", "ben", id="3" * 16, dimension="honesty", shown_first="b", model="judge-1b"),
+        person(about.id, "a", id="4" * 16, labeler="check", annotator=None, dimension="honesty"),
+    ]
+    write_people(folder / "people", judgments, [about])
+    export_labels(folder / "people", form, folder / "out.json")
+    return folder / "out.json", about
+
+
+@pytest.mark.parametrize("form", LABEL_FORMS)
+def test_aspects_and_what_the_user_says_hold_for_exported_records(tmp_path: Path, form: str):
+    path, about = exported(tmp_path, form)
+    said = ("--aspect", "Honesty", "--shown-first", "a", "--model", "judge-7b", "--strict")
+    summary = summary_of(path, "--to", tmp_path / "to", *said)
+    assert [one["reason"] for one in summary["aspects"]] == ["another aspect: tone"]
+    _, judgments = records(tmp_path / "to")
+    assert {j.id[0]: (j.comparison_id, j.verdict, j.shown_first, j.model) for j in judgments} == {
+        "1": (about.id, "a", "a", "judge-7b"),
+        "3": (about.id, "a", "b", "judge-1b"),
+        "4": (about.id, "a", None, None),  # of a check, of which a user has nothing to say
+    }
+    done = here("import", "labels", path, "--to", tmp_path / "no", "--aspect", "candour")
+    assert "accepted: --aspect with one of the file's: honesty, tone" in done.stderr
+
+
+@pytest.mark.parametrize("form", LABEL_FORMS)
+def test_exported_texts_stay_as_people_judged_them(tmp_path: Path, form: str):
+    path, about = exported(tmp_path, form)
+    done = here("import", "labels", path, "--to", tmp_path / "to", "--html", "text", "--quotes", "drop")
+    assert done.returncode == 0, done.stderr
+    assert "the texts of 1 pair that Publius exported stay as they are" in " ".join(done.stderr.split())
+    comparisons, judgments = records(tmp_path / "to")
+    assert comparisons == [about]
+    assert {j.id[0]: j.verdict for j in judgments} == {"1": "a", "2": "b", "3": "a", "4": "a"}
+    assert "have HTML" not in here("import", "labels", path, "--to", tmp_path / "as-it-is").stderr
+
+
+def test_a_new_vote_on_exported_records_is_for_the_answer_that_was_chosen(tmp_path: Path):
+    path, about = exported(tmp_path, "argilla")
+    (record,) = json.loads(path.read_text())
+    added = {"value": "response_a", "user_id": "new", "status": "submitted"}
+    record["responses"]["preference"] = [added]
+    path.write_text(json.dumps([record]))
+    summary_of(path, "--to", tmp_path / "to", "--html", "text")
+    (vote,) = (j for j in records(tmp_path / "to")[1] if j.annotator == "new")
+    assert (vote.comparison_id, vote.verdict) == (about.id, "a")
+
+
+@pytest.mark.parametrize("form", LABEL_FORMS)
+def test_tags_from_a_file_are_those_of_exported_comparisons(tmp_path: Path, form: str):
+    path, about = exported(tmp_path, form)
+    (tmp_path / "prompts.csv").write_text('prompt,tags\n"Name a <b>bird</b>.",animals\n')
+    summary_of(path, "--to", tmp_path / "to", "--prompts", tmp_path / "prompts.csv")
+    ((found,), _) = records(tmp_path / "to")
+    assert (found.id, found.prompt.tags) == (about.id, ("animals",))
+    assert found.has_own_id()
+
+
+def test_tags_that_would_change_an_exported_id_are_refused(tmp_path: Path):
+    path, _ = exported(tmp_path, "icai", Prompt.of("Name a bird.").repeated(1))
+    (tmp_path / "prompts.csv").write_text("prompt,tags\nName a bird.,animals\n")
+    asked = ("--prompts", tmp_path / "prompts.csv")
+    (line,) = mistakes(here("import", "labels", path, "--to", tmp_path / "to", *asked))
+    assert "the prompt of row 1 repeats another of its run, and its id depends on its tags" in line
+    assert not (tmp_path / "to").exists()

@@ -715,9 +715,9 @@ def test_tags_of_judged_prompts_are_joined_from_a_file_of_prompts(
     done = here(*join, "labels", "--columns", "tags=label")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
-    assert "prompts.csv: tags for 1 of 2 labels, from 1 of its 1 prompt" in said
+    assert "prompts.csv: tags for 1 of 2 pairs, from 1 of its 1 prompt" in said
     assert (
-        "1 of 2 labels have no prompt with the same words in prompts.csv, and get no tags from it (row 2)"
+        "1 of 2 pairs have no prompt with the same words in prompts.csv, and get no tags from it (row 2)"
         in said
     )
     lines = [json.loads(line) for line in Path("labels/comparisons.jsonl").read_text().splitlines()]
