@@ -25,9 +25,10 @@ _VERDICT_NUMBERS = frozenset({-1, 0, 1, 2, 3})
 _NO_VERDICT = re.compile(r"word|length|token|turn|count|year|month|day|seed|round|\bid\b", re.IGNORECASE)
 """Names of numbers that are nobody's verdict."""
 _WORD = re.compile(r"[^\W_]+")
+_TELLING = (("old", "new"), ("before", "after"), ("ours", "theirs"))
 _TWO = (
     *(("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"), ("j", "k")),
-    *(("old", "new"), ("before", "after"), ("one", "two"), ("ours", "theirs"), ("i", "ii")),
+    *(("one", "two"), ("i", "ii"), *_TELLING),
 )
 
 
@@ -88,12 +89,21 @@ def side_words(answers: tuple[str, str]) -> dict[str, str]:
 
 def differ_in_side(one: str, other: str) -> bool:
     """Return whether two names differ only in a letter, number or side, as `answer_a` and `answer_b` do."""
+    return _difference(one, other) is not None
+
+
+def differ_in_telling_words(one: str, other: str) -> bool:
+    """Return whether two names differ only in words that say which is which, as `old` and `new` do."""
+    return _difference(one, other) in _TELLING
+
+
+def _difference(one: str, other: str) -> tuple[str, str] | None:
     for first, second in _TWO:
         for found in re.finditer(rf"{first}(?=\]?$|_|\b)", one, flags=re.IGNORECASE):
             named = f"{one[: found.start()]}{second}{one[found.end() :]}"
             if named.casefold() == other.casefold():
-                return True
-    return False
+                return first, second
+    return None
 
 
 def folded_word(value: str) -> str:

@@ -40,7 +40,7 @@ from labelers.formats.registry import (
 from labelers.formats.source import LabelSource, Row, RowLabels
 from labelers.formats.stated import ANOTHER_ASPECT, NO_ASPECT, NO_WANTED_ASPECT, Stated
 from labelers.formats.status_columns import UnwantedRows
-from labelers.formats.tools.mturk import STATUS_COLUMNS, MechanicalTurk
+from labelers.formats.tools.mturk import STATUS_COLUMNS, MechanicalTurk, questions_in
 from labelers.formats.tools.sheets import (
     SHEET_VERDICTS,
     BlindSheet,
@@ -163,7 +163,7 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     ):  # before a format is missed because of a misspelt name
         request.names.check_columns(None, "import labels", [row.values for row in first])
     request = _with_people(request, first)
-    found = _under_where(_format_of(request, first), request.where)
+    found = _as_asked(_format_of(request, first), request, first)
     if rated is not None:
         found = found._replace(why="ratings of single answers, paired with others to the same prompt")
     if request.pairs is not None:
@@ -202,11 +202,24 @@ def _refuse_options(request: LabelsRequest) -> None:
         raise ConfigError(f"found {least:g}", where="--min-margin", accepted=accepted)
 
 
-def _under_where(found: Recognised, where: Conditions) -> Recognised:
-    """Return the source; where the user says which assignments count, it leaves out no others."""
-    if isinstance(found.source, MechanicalTurk) and {*condition_columns(where)} & {*STATUS_COLUMNS}:
-        return found._replace(source=MechanicalTurk(leaves_out=False))
-    return found
+def _as_asked(found: Recognised, request: LabelsRequest, first: Sequence[Row]) -> Recognised:
+    """Return the source; that of crowd results with the user's words for the verdicts.
+
+    Where the user says which assignments count, it leaves out no others.
+
+    Raises:
+        ConfigError: if the words are for one of several questions, or of none.
+    """
+    if not isinstance(found.source, MechanicalTurk):
+        return found
+    leaves_out = not {*condition_columns(request.where)} & {*STATUS_COLUMNS}
+    rows = [row.values for row in request.names.applied(first) if isinstance(row.values, Mapping)]
+    words = {} if any("verdict" in row for row in rows) else request.names.verdicts
+    if words and len(asked := questions_in(rows)) != 1:
+        columns = ", ".join(column or f"Answer.{name}.*" for name, column in asked.items())
+        what = f"which column has the verdicts is not known: {columns or 'no Answer.* is left'}"
+        raise ConfigError(what, where="--verdicts", accepted="--columns verdict=NAME beside it")
+    return found._replace(source=MechanicalTurk(leaves_out=leaves_out, verdicts=words))
 
 
 def _rated(
@@ -297,6 +310,7 @@ def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
         if request.format not in (AUTO_SOURCE, _ANY_TABLE):
             what = f"several columns of verdicts are a plain table, not {request.format!r}"
             raise ConfigError(what, where="--format", accepted=f"{_ANY_TABLE}, or no --format")
+        _refuse_people_of_batch(request, first)
         return Recognised(PeopleColumns(), people_in_words(request.names))
     if request.format == _ANY_TABLE:
         refuse_without_texts(request.names, first, request.source.name)
@@ -316,6 +330,15 @@ def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
     if _maps_any_table(request.names, found.source):
         return Recognised(source_named(_ANY_TABLE), "--columns names both answers")
     return found
+
+
+def _refuse_people_of_batch(request: LabelsRequest, first: list[Row]) -> None:
+    """Raise a ConfigError for columns of several people in crowd results: a row is one worker's."""
+    rows = [row.values for row in first if isinstance(row.values, Mapping)]
+    if request.format == AUTO_SOURCE and any(map(MechanicalTurk().recognises, rows)):
+        what = f"{len(request.names.people)} columns of verdicts, but a row is the assignment of one worker"
+        accepted = "one column for verdict; without any, every question of Answer.* is read"
+        raise ConfigError(what, where="--columns", accepted=accepted)
 
 
 def _refuse_plain_table(request: LabelsRequest, first: list[Row]) -> None:

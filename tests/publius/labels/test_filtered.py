@@ -134,8 +134,131 @@ def test_columns_of_ones_own_go_before_those_that_are_recognised(tmp_path: Path)
     summary = summary_of(MTURK, "--to", tmp_path / "to", "--columns", mapped, "--verdicts", "b=1")
     assert summary["format"] == "mturk"
     assert "the assignment was rejected" in {one["reason"] for one in summary["dropped_for"]}
-    _, judgments = records(tmp_path / "to")
+    comparisons, judgments = records(tmp_path / "to")
     assert "A3" in {j.annotator for j in judgments}  # whose verdict is 1
+    texts = {one.id: one for one in comparisons}
+    first = next(j for j in judgments if j.comment == "Says what to do.")
+    answer = getattr(texts[first.comparison_id], f"response_{first.verdict}")
+    assert answer.startswith("[2] Soak")  # answer_a, which is mapped to response_b
+
+
+def batch(
+    folder: Path, *assignments: str, answers: str = "Input.old,Input.new", given: str = "Answer.q1"
+) -> Path:
+    """Two assignments that count, of Ann and Ben, and one that was rejected; or others."""
+    rows = assignments or ("Ann,Approved,1", "Ben,Submitted,2", "Cat,Rejected,2")
+    columns = f"HITId,AssignmentId,Input.question,{answers},WorkerId,AssignmentStatus,{given}"
+    path = folder / "hits.csv"
+    path.write_text("\n".join([columns, *(f"h,n,A bird?,Crow.,Wren.,{row}" for row in rows)]) + "\n")
+    return path
+
+
+def preferred(folder: Path) -> dict[str | None, str]:
+    """Return the answer that each annotator prefers."""
+    comparisons, judgments = records(folder)
+    texts = {one.id: one for one in comparisons}
+    return {j.annotator: getattr(texts[j.comparison_id], f"response_{j.verdict}") for j in judgments}
+
+
+_ANSWERS = "response_a=Input.old,response_b=Input.new"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "annotator=WorkerId",
+        "prompt=Input.question,verdict=Answer.q1",
+        "verdict=Answer.q1,annotator=WorkerId",
+        f"{_ANSWERS},verdict=Answer.q1",
+        f"{_ANSWERS},annotator=WorkerId",
+        f"prompt=Input.question,{_ANSWERS},verdict=Answer.q1,annotator=WorkerId",
+        "",
+    ],
+)
+def test_a_batch_is_recognised_whichever_columns_are_mapped(tmp_path: Path, columns: str):
+    mapped = ("--columns", columns) if columns else ()
+    summary = summary_of(batch(tmp_path), "--to", tmp_path / "to", *mapped, "--verdicts", "a=1,b=2")
+    assert summary["format"] == "mturk"
+    assert [one["reason"] for one in summary["dropped_for"]] == ["the assignment was rejected"]
+    assert preferred(tmp_path / "to") == {"Ann": "Crow.", "Ben": "Wren."}
+
+
+def test_a_table_with_a_column_hitid_alone_is_no_batch(tmp_path: Path):
+    path = tmp_path / "votes.csv"
+    path.write_text("HITId,prompt,response_a,response_b,verdict,annotator\nh,A bird?,Crow.,Wren.,a,Ann\n")
+    assert summary_of(path, "--to", tmp_path / "to")["format"] == "columns"
+
+
+@pytest.mark.parametrize("columns", ["", _ANSWERS, f"{_ANSWERS},verdict=Answer.q1"])
+@pytest.mark.parametrize("answers", ["Input.old,Input.new", "Input.new,Input.old"])
+def test_the_words_that_tell_the_answers_apart_are_verdicts(tmp_path: Path, columns: str, answers: str):
+    path = batch(tmp_path, "Ann,Approved,new", "Ben,Approved,old", answers=answers)
+    summary = summary_of(path, "--to", tmp_path / "to", *(("--columns", columns) if columns else ()))
+    new = "Wren." if answers.endswith("new") else "Crow."
+    assert preferred(tmp_path / "to")["Ann"] == new
+    assert preferred(tmp_path / "to")["Ben"] != new
+    (comparison,) = records(tmp_path / "to")[0]
+    assert {comparison.origin_a, comparison.origin_b} == {"old", "new"}
+    assert summary["won"]["preferred"] == {"old": 1, "new": 1}
+
+
+@pytest.mark.parametrize(("word", "answer"), [("A", "Wren."), ("answer_a", "Wren."), ("Option B", "Crow.")])
+@pytest.mark.parametrize("verdict", ["", ",verdict=Answer.q1"])
+def test_verdicts_are_the_files_names_where_the_answers_are_mapped_crosswise(
+    tmp_path: Path, word: str, answer: str, verdict: str
+):
+    path = batch(tmp_path, f"Ann,Approved,{word}", answers="Input.answer_b,Input.answer_a")
+    mapped = f"response_a=Input.answer_b,response_b=Input.answer_a{verdict}"
+    summary_of(path, "--to", tmp_path / "to", "--columns", mapped)
+    assert preferred(tmp_path / "to") == {"Ann": answer}
+
+
+def test_letters_of_answers_are_no_origins(tmp_path: Path):
+    path = batch(tmp_path, "Ann,Approved,A", answers="Input.answer_a,Input.answer_b")
+    summary_of(path, "--to", tmp_path / "to")
+    (comparison,) = records(tmp_path / "to")[0]
+    assert {comparison.origin_a, comparison.origin_b} == {"response_a", "response_b"}
+
+
+def test_verdicts_of_several_questions_need_the_column(tmp_path: Path):
+    path = batch(tmp_path, "Ann,Approved,1,2,7", given="Answer.q1,Answer.q2,Answer.why")
+    to, words = tmp_path / "to", ("--verdicts", "a=1,b=2")
+    done = here("import", "labels", path, "--to", to, *words)
+    assert done.returncode != 0
+    assert (
+        "--verdicts: which column has the verdicts is not known: Answer.q1, Answer.q2; accepted: --columns "
+        "verdict=NAME beside it" in done.stderr
+    )
+    summary_of(path, "--to", to, *words, "--columns", "verdict=Answer.q2")
+    assert preferred(to) == {"Ann": "Wren."}
+    several = "verdict=Answer.q1,verdict=Answer.q2"
+    done = here("import", "labels", path, "--to", tmp_path / "no", *words, "--columns", several)
+    assert "--columns: 2 columns of verdicts, but a row is the assignment of one worker" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "cells", "word", "options"),
+    [
+        ("Answer.choice.label", "x", "x", "--columns verdict=Answer.choice.label --verdicts a=...,b=..."),
+        ("Answer.choice.1,Answer.choice.2", "false,true", "2", "--verdicts a=...,b=..."),
+        ("Answer.taskAnswers", '"[{""choice"": ""x""}]"', "x", "--verdicts a=...,b=..."),
+    ],
+)
+def test_a_verdict_that_is_not_understood_is_shown_with_the_options_that_map_it(
+    tmp_path: Path, given: str, cells: str, word: str, options: str
+):
+    path = batch(tmp_path, f"Ann,Approved,{cells}", given=given)
+    done = here("import", "labels", path, "--to", tmp_path / "to")
+    assert f"the verdict is not recognised, {word!r}; {options}" in done.stderr
+    summary_of(path, "--to", tmp_path / "to", *options.replace("a=...,b=...", f"b={word}").split())
+    assert preferred(tmp_path / "to") == {"Ann": "Wren."}
+
+
+def test_without_a_verdict_in_the_column_that_is_mapped_no_other_counts(tmp_path: Path):
+    path = batch(tmp_path, "Ann,Approved,,a", "Ben,Approved,b,a", given="Answer.q1,Answer.honest")
+    summary = summary_of(path, "--to", tmp_path / "to", "--columns", "verdict=Answer.q1")
+    assert preferred(tmp_path / "to") == {"Ben": "Wren."}
+    assert [one["reason"] for one in summary["dropped_for"]] == ["the assignment has no verdict"]
 
 
 def test_several_questions_of_an_assignment_are_dimensions(tmp_path: Path):
