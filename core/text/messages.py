@@ -64,7 +64,11 @@ _TOOL_ROLES = frozenset(
 )
 _TOOL_PARTS = frozenset({"tool_use", "tool_result", "tool_call", "function_call"})
 TOOL_CALLS = "the conversation contains tool calls"
-"""Reason why a conversation cannot be used."""
+_OTHER_ROLE = f"a message has a role other than {', '.join(_ROLES)}"
+_OTHER_PARTS = "a message has parts that are not text"
+_NO_TEXT = "a message's content is not text"
+UNREAD_MESSAGES = frozenset({TOOL_CALLS, _OTHER_ROLE, _OTHER_PARTS, _NO_TEXT})
+"""Reasons why a conversation cannot be used that may be about turns of tools."""
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _SHOWN = 60
 
@@ -272,8 +276,7 @@ def _message(value: Any, column: str, entries: Sequence[Any]) -> Message:
         raise RequestError(TOOL_CALLS, detail=f"in {column}")
     role = role_of(value)
     if role is None:
-        accepted, found = ", ".join(_ROLES), _roles_in_words(entries)
-        raise RequestError(f"a message has a role other than {accepted}", detail=f"{column}: {found}")
+        raise RequestError(_OTHER_ROLE, detail=f"{column}: {_roles_in_words(entries)}")
     key = _key(value, CONTENT_KEYS)
     return Message(role=role, content=whole_text(_text(None if key is None else value[key], column)))
 
@@ -283,15 +286,15 @@ def _text(content: Any, column: str) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not content:
-        raise RequestError("a message's content is not text", detail=f"{column}: {shown(content)}")
+        raise RequestError(_NO_TEXT, detail=f"{column}: {shown(content)}")
     texts = []
     for part in content:
         kind = part.get("type") or "text" if isinstance(part, Mapping) else "text"
         if kind not in _TEXT_PARTS:
-            raise RequestError("a message has parts that are not text", detail=f"{column}: {shown(kind)}")
+            raise RequestError(_OTHER_PARTS, detail=f"{column}: {shown(kind)}")
         text = part.get("text") if isinstance(part, Mapping) else part
         if not isinstance(text, str):
-            raise RequestError("a message's content is not text", detail=f"{column}: {shown(part)}")
+            raise RequestError(_NO_TEXT, detail=f"{column}: {shown(part)}")
         texts.append(text)
     return "\n".join(texts)
 

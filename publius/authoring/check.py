@@ -19,17 +19,15 @@ from core.progress import progress
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
-from evaluation.refusals.prompts import refusal_prompts
 from labelers.conflict import CONFLICT_TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
 from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 from prompts.user_templates import user_templates
 from publius.authoring.given import GivenPrompts, prompts_of_run, read_given
 from publius.config.run_file import load_run_config
-from publius.models.examples_used import prompt_key
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
 from publius.runs.one_model import one_model, project_of
-from publius.stages.quality.refusing import trained_words, warn_of_trained
+from publius.stages.quality.refusing import held_out_refusals, trained_words, warn_of_trained
 
 CONFLICTING = 0.5
 """Two principles are reported as conflicting above this probability."""
@@ -169,13 +167,7 @@ def _prompts(request: CheckRequest) -> GivenPrompts | None:
         given = prompts_of_run(config.prompts, config.split)
         if config.eval.refusals is not None and config.train:
             trained = trained_words(given.prompts)
-            warn_of_trained(
-                refusal_prompts(
-                    config.eval.refusals,
-                    config.eval.refusal_prompts,
-                    lambda prompt: prompt_key(prompt.messages) in trained,
-                )
-            )
+            warn_of_trained(held_out_refusals(config.eval.refusals, config.eval.refusal_prompts, trained))
         return given
     return None if request.prompts is None else read_given(request.prompts, request.columns)
 

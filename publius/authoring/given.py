@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -19,11 +19,20 @@ from prompts.sources import ToolTurns
 from publius.config.run_file import PromptColumn, PromptsConfig, PromptSplit, SplitConfig
 from publius.sources.prompt_survey import MappedBy, survey
 from publius.sources.splits.mapping import described_others
-from publius.sources.texts.reading import IN_COMMAND, KEPT, UNSAID, TextReading, TextsSeen
+from publius.sources.texts.reading import (
+    IN_COMMAND,
+    IN_RUN_FILE,
+    KEPT,
+    UNSAID,
+    TextReading,
+    TextsSeen,
+    Ways,
+)
 from publius.sources.texts.tools import tools_in_words
 from publius.stages.prompts import (
     admitted_rows,
     described_columns,
+    notes_in_words,
     splits_in_words,
     warn_if_all_held_out,
 )
@@ -32,6 +41,8 @@ _PLACES = 3
 """Skipped rows of a reason that are named."""
 _SHOWN_TAGS = 3
 """Tags without a rule that are named."""
+_WITHOUT_OPTION = IN_COMMAND._replace(tools="prompts.tools: drop in a run file leaves them out")
+"""What reads texts otherwise where a command has no option for conversations with calls of tools."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class GivenPrompts:
     """How they were read: what it leaves open is warned of."""
     tools: str = ""
     """How many conversations lost how many tool turns, in words."""
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """Rows by how their prompt was read, where that is not plain: without quoted mail, for example."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts, and the places of skipped rows by reason."""
@@ -65,6 +78,12 @@ class GivenPrompts:
         reasons = "".join(f"; {len(at):,} skipped: {why} ({_places(at)})" for why, at in self.skipped.items())
         used = f"{counted(len(self.prompts), 'prompt')} of {counted(self.rows, 'row')}"
         return f"{self.name}: {used}{reasons}{self._asked_again()}; tags: {tagged}"
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was read: the counts, what texts and conversations lost, and what is not read."""
+        yield self.line()
+        notes = (f"{self.name}: {line}" for line in notes_in_words(self.notes))
+        yield from filter(None, (self.tools, *notes, self.unread))
 
     def _asked_again(self) -> str:
         """Return how many prompts have the text of an earlier one and other tags; empty if none."""
@@ -82,6 +101,7 @@ def read_given(
     split: Mapping[str, str] | None = None,
     reading: TextReading = UNSAID,
     tools: ToolTurns | None = None,
+    ways: Ways = _WITHOUT_OPTION,
 ) -> GivenPrompts:
     """Return the prompts of a file.
 
@@ -92,6 +112,7 @@ def read_given(
         split: the data set's or the rows' split for each one of the run, as in `prompts.split`.
         reading: how texts are read, as by `prompts.html` and `prompts.quotes`.
         tools: what becomes of conversations with calls of tools, as in `prompts.tools`.
+        ways: what reads skipped conversations, as their reason says it.
 
     Raises:
         ConfigError: if a column is not one of ours.
@@ -112,7 +133,7 @@ def read_given(
             "tools": tools or "skip",
         }
     )
-    return prompts_of_run(config, SplitConfig(), "--columns")
+    return prompts_of_run(config, SplitConfig(), "--columns", ways)
 
 
 def parse_splits(given: Sequence[str]) -> dict[str, str]:
@@ -135,14 +156,14 @@ def parse_splits(given: Sequence[str]) -> dict[str, str]:
 
 
 def prompts_of_run(
-    config: PromptsConfig, split: SplitConfig, mapped_by: MappedBy = "run file"
+    config: PromptsConfig, split: SplitConfig, mapped_by: MappedBy = "run file", ways: Ways = IN_RUN_FILE
 ) -> GivenPrompts:
     """Return the prompts that a run with these settings would use. Raises DataError."""
     prompts: list[Prompt] = []
     skipped: dict[str, list[str]] = {}
     rows = 0
-    found = survey(config, mapped_by)
-    for entry in admitted_rows(config, split, found):
+    found = survey(config, mapped_by, ways)
+    for entry in admitted_rows(config, split, found, ways=ways):
         rows += 1
         reason = entry.row.reason if entry.admission is None else entry.admission.reason
         if entry.admission is not None and not reason:
@@ -152,9 +173,17 @@ def prompts_of_run(
     carried = found.carried(config.keep)
     columns = {"carried": list(carried), "ignored": found.unread(carried)}
     reading, tools = TextReading(config.html, config.quotes), tools_in_words(found.tools)
-    unread = found.unread_splits
     return GivenPrompts(
-        config.path.name, tuple(prompts), rows, skipped, unread, columns, found.texts, reading, tools
+        config.path.name,
+        tuple(prompts),
+        rows,
+        skipped,
+        found.unread_splits,
+        columns,
+        found.texts,
+        reading,
+        tools,
+        dict(found.notes),
     )
 
 
@@ -173,11 +202,8 @@ def note_split(given: GivenPrompts) -> None:
 def note_given(given: GivenPrompts | None) -> None:
     """Log what was read of a file of prompts."""
     if given is not None:
-        note(given.line())
-        if given.tools:
-            note(given.tools)
-        if given.unread:
-            note(given.unread)
+        for line in given.lines():
+            note(line)
         given.texts.tell(given.reading, "prompts", IN_COMMAND)
 
 

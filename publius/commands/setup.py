@@ -85,7 +85,7 @@ def init(
     from publius.runs.project import OwnFiles, init_project
     from publius.sources.column_names import parse_columns, parse_conditions
     from publius.sources.splits.mapping import held_out_splits
-    from publius.sources.texts.reading import TextReading
+    from publius.sources.texts.reading import IN_COMMAND, TextReading
     from publius.views.setup import print_project, print_templates
 
     if folder is None and templates is None:
@@ -102,7 +102,8 @@ def init(
     if folder is not None:
         if prompts is not None:
             splits = parse_splits(split) if split else held_out_splits(prompts)
-            given = read_given(prompts, theirs, conditions, splits, TextReading(html, quotes), tools)
+            reading = TextReading(html, quotes)
+            given = read_given(prompts, theirs, conditions, splits, reading, tools, IN_COMMAND)
             note_given(given)
             note_columns(given)
             if not split:

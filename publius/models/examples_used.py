@@ -90,7 +90,7 @@ def few_examples(method: str, examples: int, excluded: Mapping[str, int]) -> str
 def write_trained_prompts(folder: Path, prompts: Iterable[Sequence[Message]]) -> None:
     """Record the prompts that a training on a data set learned from, as digests of their normalised words."""
     path = folder / TRAINED_PROMPTS
-    text = "".join(f"{key}\n" for key in sorted(set(map(prompt_key, prompts))))
+    text = "".join(f"{key}\n" for key in sorted(_keys(prompts)))
     with os_errors(path):
         if not is_there(path) or path.read_text(encoding="utf-8") != text:
             write_atomic(path, text)
@@ -99,7 +99,8 @@ def write_trained_prompts(folder: Path, prompts: Iterable[Sequence[Message]]) ->
 def trained_prompts(training: Path) -> frozenset[str] | None:
     """Return the digests of the prompts that a training could learn from; None if nothing records them.
 
-    In a run, they are those of all prompts that are not held out.
+    In a run, they are those of all prompts that are not held out. A prompt with a system message has a second
+    digest, without it, by which the same question is found that is asked without one.
 
     Args:
         training: the folder of a training on a data set, or of a method in a run.
@@ -112,7 +113,17 @@ def trained_prompts(training: Path) -> frozenset[str] | None:
     if not is_there(folder.parent / MANIFEST):
         return None
     with RunReader(folder.parent) as run:
-        return frozenset(prompt_key(prompt.messages) for prompt in run.prompts if prompt.split != "test")
+        return frozenset(_keys(prompt.messages for prompt in run.prompts if prompt.split != "test"))
+
+
+def _keys(prompts: Iterable[Sequence[Message]]) -> set[str]:
+    """Return the digests of prompts, each with its system message and without it."""
+    return {key for messages in prompts for key in (prompt_key(messages), key_without_system(messages))}
+
+
+def key_without_system(messages: Sequence[Message]) -> str:
+    """Return the digest of a prompt's words without its system message."""
+    return prompt_key([one for one in messages if one.role != "system"])
 
 
 def prompt_key(messages: Sequence[Message]) -> str:

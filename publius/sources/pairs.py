@@ -34,7 +34,7 @@ from publius.sources.label_rows import RowsMeeting, label_rows
 from publius.sources.prompt_survey import ColumnSurvey
 from publius.sources.prompts import PromptSource
 from publius.sources.rows import DataSource, with_split
-from publius.sources.texts.reading import TextReading, TextsSeen, texts_of_pair
+from publius.sources.texts.reading import IN_OVERRIDES, UNSAID, TextReading, TextsSeen, texts_of_pair
 from publius.sources.texts.tools import reason_with_setting, row_without_tools
 from publius.sources.unusable import nothing_usable, suggested_pair_columns
 from training.examples import ExcludedExample
@@ -61,6 +61,8 @@ class FilePair:
     """The answer that the file calls better: `a` or `b`; None for a tie, or without a verdict."""
     first: Literal["a", "b"] = "a"
     """The answer that the file has first."""
+    texts: tuple[str, ...] = ()
+    """Its texts that people may have written, as they are in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,9 @@ class PairSurvey(ColumnSurvey):
     reasons: Counter[str] = field(default_factory=Counter)
     repeated: RepeatedAnswers = field(default_factory=RepeatedAnswers)
     texts: TextsSeen = field(default_factory=TextsSeen)
-    """How many pairs have HTML, or quoted mail."""
+    """How many pairs have HTML, or quoted mail, in the file."""
+    reading: TextReading = UNSAID
+    """How their texts are read."""
     tools: Counter[int] = field(default_factory=Counter)
     """Rows by the number of tool turns that were left out of each."""
     unused: dict[str, None] = field(default_factory=dict)
@@ -108,8 +112,10 @@ class PairSurvey(ColumnSurvey):
         cells = row.values.items()
         self.unused |= {n: None for n, cell in cells if n in _OF_LABELS & row.read and not is_missing(cell)}
         self.judged += sum(pair.better is not None for pair in row.pairs)
-        for found in (pair.comparison for pair in row.pairs):
+        for pair in row.pairs:
+            found = pair.comparison
             self.repeated.add(found.prompt.id, (found.response_a, found.response_b))
+            self.texts.add(pair.texts, self.reading)
         if not row.pairs:
             why = row.skipped[0]
             self.reasons[why.reason] += row.rows
@@ -125,8 +131,9 @@ def survey_pairs(source: PromptSource) -> PairSurvey:
         DataError: it cannot be read, or no pair can be used.
         ConfigError: a mapped column, or one that is to be carried, does not exist.
     """
-    found, first = PairSurvey(keep=source.keep or (), where=ConditionSurvey(source.where)), None
-    for row in read_pair_rows(source, texts=found.texts):
+    where, reading = ConditionSurvey(source.where), TextReading(source.html, source.quotes)
+    found, first = PairSurvey(keep=source.keep or (), where=where, reading=reading), None
+    for row in read_pair_rows(source):
         first = first or row.values
         found.add(row)
     found.require_columns(source.keep or ())
@@ -138,16 +145,13 @@ def survey_pairs(source: PromptSource) -> PairSurvey:
     return found
 
 
-def read_pair_rows(
-    source: PromptSource, *, verdicts: bool = False, texts: TextsSeen | None = None
-) -> Iterator[PairRow]:
+def read_pair_rows(source: PromptSource, *, verdicts: bool = False) -> Iterator[PairRow]:
     """Yield the rows of a file of pairs, in order.
 
     Args:
         source: the file, a data set folder or a Hugging Face id, with the user's names for our columns.
         verdicts: True to read the verdicts of a table of `response_a` and `response_b`, too; a row without
             one is then skipped.
-        texts: counts texts with HTML or quoted mail, before they are read.
 
     Raises:
         DataError: the file cannot be read, or its columns hold no pairs.
@@ -174,20 +178,23 @@ def read_pair_rows(
     applied = without_empty_column(names.applied(_kept(chain(first, rows), seen)), "p_chosen", again)
     for labels in reader.read(applied):
         yield from _left_out(meeting.left, unusable, data.path)
-        skipped = tuple(
-            s._replace(reason=reason_with_setting(s.reason, source.tools)) for s in labels.skipped
-        )
-        if texts is not None:
-            for pair in labels.pairs:
-                texts.add(texts_of_pair(pair), reading)
-        labels = replace(labels, pairs=tuple(map(reading.pair, labels.pairs)), skipped=skipped)
         dropped = max(lost.pop(number, 0) for number in labels.rows)
         together = [seen.pop(number, {}) for number in labels.rows]
         values = together[0]
+        labels = replace(labels, skipped=tuple(_with_setting(s, values, source) for s in labels.skipped))
         read = frozenset(values) if reader.columns is None else reader.columns | names.read
-        made = _pair_row(labels, _place(data.path, labels.rows[0]), values, read, _stem(data.path))
+        place = _place(data.path, labels.rows[0])
+        made = _pair_row(labels, place, values, read, _stem(data.path), reading)
         yield replace(made, tools=dropped) if dropped else made
     yield from _left_out(meeting.left, unusable, data.path)
+
+
+def _with_setting(skipped: Skipped, values: Mapping[str, Any], source: PromptSource) -> Skipped:
+    """Return what is skipped of a row, with the setting that reads its conversation, if there is one."""
+    reason, detail = reason_with_setting(
+        skipped.reason, skipped.detail, values, source.tools, IN_OVERRIDES.tools
+    )
+    return skipped._replace(reason=reason, detail=detail)
 
 
 def _one_split(source: PromptSource) -> str | None:
@@ -272,12 +279,17 @@ def _kept(rows: Iterable[Row], seen: dict[int, Mapping[str, Any]]) -> Iterator[R
 
 
 def _pair_row(
-    labels: RowLabels, place: str, values: Mapping[str, Any], read: frozenset[str], source: str
+    labels: RowLabels,
+    place: str,
+    values: Mapping[str, Any],
+    read: frozenset[str],
+    source: str,
+    reading: TextReading,
 ) -> PairRow:
     skipped, pairs = list(labels.skipped), []
     for pair in labels.pairs:
         try:
-            pairs.append(_judged(pair, place, source))
+            pairs.append(_judged(reading.pair(pair), place, source, tuple(texts_of_pair(pair))))
         except RequestError as error:
             skipped.append(Skipped(error.reason, error.detail))
         except ValidationError as error:
@@ -287,14 +299,14 @@ def _pair_row(
     return PairRow(place, values, read, tuple(pairs), tuple(skipped), len(labels.rows))
 
 
-def _judged(pair: Pair, place: str, source: str) -> FilePair:
+def _judged(pair: Pair, place: str, source: str, texts: tuple[str, ...]) -> FilePair:
     """Return the comparison of a pair, with the better answer if all verdicts of the row agree on one."""
     comparison, judgments = records_of(pair, source)
     verdicts = {judgment.verdict for judgment in judgments}
     better = verdicts.pop() if len(verdicts) == 1 else None
     grouped = comparison if comparison.group else comparison.model_copy(update={"group": place})
     first: Literal["a", "b"] = "a" if comparison.response_a == pair.first.response else "b"
-    return FilePair(grouped, better if better in ("a", "b") else None, first)
+    return FilePair(grouped, better if better in ("a", "b") else None, first, texts)
 
 
 def _place(path: Path, number: int) -> str:

@@ -27,7 +27,7 @@ from publius.sources.column_names import at_paths, require_each_column, top_colu
 from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
 from publius.sources.splits.mapping import unread_splits
 from publius.sources.splits.own_column import check_split_names
-from publius.sources.texts.reading import TextsSeen, asked_texts
+from publius.sources.texts.reading import IN_RUN_FILE, TextsSeen, Ways, asked_texts
 from publius.sources.unusable import text_paths
 
 _MAX_COLUMNS = 100
@@ -164,7 +164,7 @@ class PromptSurvey(ColumnSurvey):
     unread_splits: str = ""
     """In one line, the splits of the data set that are not read; empty if there are none."""
     texts: TextsSeen = field(default_factory=TextsSeen)
-    """How many prompts have HTML, or quoted mail."""
+    """How many prompts have HTML, or quoted mail, once they are read; `notes` counts those that lost it."""
     tools: Counter[int] = field(default_factory=Counter)
     """Rows by the number of tool turns that were left out of each."""
     absent: set[str] | None = None
@@ -211,12 +211,13 @@ class PromptSurvey(ColumnSurvey):
         return found
 
 
-def survey(source: PromptSource, mapped_by: MappedBy = "--set") -> PromptSurvey:
+def survey(source: PromptSource, mapped_by: MappedBy = "--set", ways: Ways = IN_RUN_FILE) -> PromptSurvey:
     """Return what a data set of prompts holds.
 
     Args:
         source: the data set.
         mapped_by: how the user names columns, for the errors.
+        ways: what reads skipped conversations, for the errors.
 
     Raises:
         DataError: it cannot be read, no row can be used, or rows of `dev` and `test` would be mixed.
@@ -228,7 +229,7 @@ def survey(source: PromptSource, mapped_by: MappedBy = "--set") -> PromptSurvey:
         run = "publius label --pairs FILE --columns ..., to label pairs"
         raise ConfigError(what, where=f"prompts.columns.{ours}", accepted=accepted, run=run)
     found = PromptSurvey(keep=source.keep or (), where=ConditionSurvey(source.where))
-    for row in read_prompt_rows(source):
+    for row in read_prompt_rows(source, ways=ways):
         found.add(row)
     if not found.rows:
         raise DataError("the file contains no prompts", where=str(source.path), accepted=PROMPT_FORMS)

@@ -34,7 +34,7 @@ from publius.sources.rows import DataSource, SourceRow, read_rows, with_split
 from publius.sources.splits.own_column import ALL_SPLITS, with_split_of_run
 from publius.sources.texts.chat_exports import NOT_MESSAGES
 from publius.sources.texts.lines import text_rows
-from publius.sources.texts.reading import TextReading
+from publius.sources.texts.reading import IN_RUN_FILE, TextReading, Ways
 from publius.sources.texts.tools import reason_with_setting, row_without_tools
 
 PROMPT_FORMS = (
@@ -148,12 +148,15 @@ def read_prompts(source: PromptSource | Path | str) -> Iterator[Prompt]:
         raise _no_prompts(given)
 
 
-def read_prompt_rows(source: PromptSource, apart: Iterable[str] = ()) -> Iterator[PromptRow]:
+def read_prompt_rows(
+    source: PromptSource, apart: Iterable[str] = (), ways: Ways = IN_RUN_FILE
+) -> Iterator[PromptRow]:
     """Yield every row of a data set, in order.
 
     Args:
         source: the data set.
         apart: columns of the user's that hold anything but the prompt, whatever they are called.
+        ways: what reads skipped conversations, as their reason says it.
 
     Raises:
         DataError: the data set, subset or split does not exist, or cannot be read at all.
@@ -184,16 +187,16 @@ def read_prompt_rows(source: PromptSource, apart: Iterable[str] = ()) -> Iterato
             asked = partial(asked_of_row, first=first)
             parsed = prompt_of_row(values, name, asked, source.columns, is_table=from_table)
         except RequestError as error:
-            reason = reason_with_setting(error.reason, source.tools)
-            yield PromptRow(raw.place, raw.values, None, reason, error.detail, absent)
+            why = reason_with_setting(error.reason, error.detail, values, source.tools, ways.tools)
+            yield PromptRow(raw.place, raw.values, None, *why, absent)
             continue
         if raw.split is not None:
             prompt = parsed.prompt.model_copy(update={"split": raw.split})
             lost = tuple(name for name in parsed.lost if name != "split")
             parsed = parsed._replace(prompt=prompt, lost=lost, split_name="")
         as_read = reading.prompt(parsed.prompt)
-        noted = parsed.note or reading.note_of(parsed.prompt, as_read)
-        parsed = parsed._replace(prompt=as_read, note=noted)
+        notes = (parsed.note, reading.note_of(parsed.prompt, as_read))
+        parsed = parsed._replace(prompt=as_read, note=", ".join(filter(None, notes)))
         mapped = (source.columns.get(column, column) for column in parsed.read)
         read = frozenset(name for theirs in mapped for name in top_columns(theirs, raw.values))
         yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent, tools=dropped)

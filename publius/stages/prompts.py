@@ -24,7 +24,7 @@ from publius.sources.prompt_survey import (
     survey,
 )
 from publius.sources.prompts import PromptRow, read_prompt_rows
-from publius.sources.texts.reading import IN_RUN_FILE, TextReading
+from publius.sources.texts.reading import IN_RUN_FILE, TextReading, Ways
 from publius.sources.texts.tools import tools_in_words
 
 PROMPTS_SUMMARY = "prompts"
@@ -178,6 +178,7 @@ def admitted_rows(
     split: SplitConfig,
     found: PromptSurvey,
     carried: Mapping[str, str] | None = None,
+    ways: Ways = IN_RUN_FILE,
 ) -> Iterator[AdmittedRow]:
     """Yield every row of a data set with the decision about its prompt, as a run would make it.
 
@@ -186,9 +187,10 @@ def admitted_rows(
         split: shares of the splits.
         found: the survey of the data set.
         carried: columns whose cells name a row, beside its place, in the detail of a row that is not used.
+        ways: what reads skipped conversations, as their reason says it.
     """
     with Admissions(split.shares(), found.grams, prompts.limit, prompts.duplicates) as admissions:
-        for row in read_prompt_rows(prompts):
+        for row in read_prompt_rows(prompts, ways=ways):
             parsed = row.parsed
             if parsed is None:
                 detail = described_detail(row.detail, row.values, carried or {})
@@ -225,8 +227,8 @@ def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]
         note(f"prompts: {found.unread_splits}")
     if found.tools:
         note(f"prompts: {tools_in_words(found.tools)}")
-    for how, rows in found.notes.items():
-        note(f"prompts: {counted(rows, 'row')}: {how}")
+    for line in notes_in_words(found.notes):
+        note(f"prompts: {line}")
     for name, ours in found.misspelt().items():
         warn(
             f"prompts: the column {name!r} is not read; did you mean {ours!r}? "
@@ -236,6 +238,11 @@ def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]
         note(f"prompts: {line}")
     for name, rows in summary["unreadable"].items():
         warn(f"prompts: {name} could not be read in {counted(rows, 'row')}, whose prompts are used without")
+
+
+def notes_in_words(notes: Mapping[str, int]) -> Iterator[str]:
+    """Yield how rows were read, each with their number, such as `3 rows: HTML was read as text`."""
+    yield from (f"{counted(rows, 'row')}: {how}" for how, rows in notes.items())
 
 
 def described_columns(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -24,9 +24,8 @@ def print_check(result: CheckedConstitution) -> None:
     for line in _by_kind(constitution):
         out.print(line)
     if result.given is not None:
-        out.print(result.given.line())
-        if result.given.unread:
-            out.print(result.given.unread)
+        for line in result.given.lines():
+            out.print(line)
     if result.judged is not None:
         judged = result.judged
         out.print(f"{judged.asked:,} of {counted(judged.pairs, 'pair')} judged, {judged.unparsed:,} unparsed")

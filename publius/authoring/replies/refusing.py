@@ -21,6 +21,7 @@ from evaluation.refusals.detector import ResponseKind, response_to
 from prompts.sources import normalised
 from publius.authoring.replies.rows import ReplyRow
 from publius.authoring.replies.values import GroupValue, cell_values, value_name, value_order
+from publius.runs.pairs.table_columns import OWN
 
 RefusalLabel = Literal["safe", "unsafe", ""]
 GivenMeasure = Literal["refusal", "any_refusal", "compliance"]
@@ -133,8 +134,15 @@ def given_refusals(rows: Sequence[ReplyRow], column: str | None) -> GivenRefusal
 
 
 def with_responses(rows: Sequence[ReplyRow]) -> list[ReplyRow]:
-    """Return the replies with the kind of their response as a further column, for tables."""
-    return [replace(row, own={**row.own, RESPONSE_COLUMN: _kind(row)}) for row in rows]
+    """Return the replies with the kind of their response as a further column, for tables.
+
+    A column of theirs that has its name is kept under another one, as beside any column of ours.
+    """
+    return [replace(row, own={**_own_beside(row.own), RESPONSE_COLUMN: _kind(row)}) for row in rows]
+
+
+def _own_beside(own: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{name}{OWN}" if name == RESPONSE_COLUMN else name: value for name, value in own.items()}
 
 
 def label_of_reply(row: ReplyRow) -> RefusalLabel:

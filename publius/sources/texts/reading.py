@@ -21,14 +21,23 @@ class Ways(NamedTuple):
 
     html: str
     quotes: str
+    tools: str
+    """What leaves out the turns of tools, said beside the reason why a conversation is skipped."""
 
 
 IN_RUN_FILE = Ways(
     f"prompts.html: text in the run file or --set prompts.html=text; {_KEEP}",
     f"prompts.quotes: drop in the run file or --set prompts.quotes=drop; {_KEEP}",
+    "prompts.tools: drop leaves them out",
 )
-IN_OVERRIDES = Ways(f"--set prompts.html=text; {_KEEP}", f"--set prompts.quotes=drop; {_KEEP}")
-IN_COMMAND = Ways(f"--html text; --html {_KEEP}", f"--quotes drop; --quotes {_KEEP}")
+IN_OVERRIDES = Ways(
+    f"--set prompts.html=text; {_KEEP}",
+    f"--set prompts.quotes=drop; {_KEEP}",
+    "--set prompts.tools=drop leaves them out",
+)
+IN_COMMAND = Ways(
+    f"--html text; --html {_KEEP}", f"--quotes drop; --quotes {_KEEP}", "--tools drop leaves them out"
+)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from core.errors import RequestError
 from core.notices import counted
 from core.text.literals import parsed_literal
-from core.text.messages import TOOL_CALLS, is_conversation, without_tool_turns
+from core.text.messages import (
+    TOOL_CALLS,
+    UNREAD_MESSAGES,
+    is_conversation,
+    parsed_messages,
+    without_tool_turns,
+)
 from prompts.sources import ToolTurns
 
 _LISTS = ("[{", "[ {")
@@ -31,13 +38,33 @@ def row_without_tools(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], int
     return ({**values, **changed} if changed else values), dropped
 
 
-def reason_with_setting(reason: str, tools: ToolTurns | None) -> str:
-    """Return the reason why a row is skipped, with the setting that reads the rest of its conversation."""
-    return (
-        f"{reason} (prompts.tools: drop leaves them out)"
-        if (reason, tools) == (TOOL_CALLS, "skip")
-        else reason
-    )
+def reason_with_setting(
+    reason: str, detail: str, values: Mapping[str, Any], tools: ToolTurns | None, way: str
+) -> tuple[str, str]:
+    """Return why a row is skipped, and the detail, with what reads it if only turns of tools are in the way.
+
+    Args:
+        reason: the reason why it cannot be read: the first message that is not text of a known role.
+        detail: the detail of the reason.
+        values: the row.
+        tools: what becomes of conversations with calls of tools; None where that is no setting.
+        way: what leaves the turns of tools out, in words.
+    """
+    if tools != "skip" or reason not in UNREAD_MESSAGES or not _is_read_without_tools(values):
+        return reason, detail
+    return f"{TOOL_CALLS} ({way})", detail if reason == TOOL_CALLS else ""
+
+
+def _is_read_without_tools(values: Mapping[str, Any]) -> bool:
+    """Return True if a row has tool turns, and its conversations can be read without them."""
+    try:
+        left, dropped = row_without_tools(values)
+        for name, value in left.items():
+            if value is not values[name]:
+                parsed_messages(value, name)
+    except RequestError:
+        return False
+    return dropped > 0
 
 
 def tools_in_words(rows: Mapping[int, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from core.notices import counted, note, warn
@@ -11,7 +11,7 @@ from core.records import Answer, Prompt
 from core.store.files import os_errors, write_atomic
 from evaluation.refusals.measures import RefusalFindings
 from evaluation.refusals.prompts import RefusalPrompts, refusal_prompts
-from publius.models.examples_used import prompt_key, trained_prompts
+from publius.models.examples_used import key_without_system, prompt_key, trained_prompts
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.stages.quality.answering import AnsweringPolicy
@@ -31,10 +31,8 @@ def refusal_prompts_of(run: Run) -> RefusalPrompts | None:
     config = run.config.eval
     if config.refusals is None:
         return None
-    trained, not_held_out = _trained_words(run), trained_words(run.prompts)
-    found = refusal_prompts(
-        config.refusals, config.refusal_prompts, lambda prompt: prompt_key(prompt.messages) in trained
-    )
+    not_held_out = trained_words(run.prompts)
+    found = held_out_refusals(config.refusals, config.refusal_prompts, _trained_words(run))
     kept = sum(prompt_key(one.prompt.messages) in not_held_out for one in found.prompts)
     if kept and not run.config.train:
         note(
@@ -46,6 +44,20 @@ def refusal_prompts_of(run: Run) -> RefusalPrompts | None:
         note(f"{found.source}: {skipped} skipped, which repeat an earlier prompt")
     warn_of_trained(found)
     return found
+
+
+def held_out_refusals(source: str, limit: int | None, trained: Collection[str]) -> RefusalPrompts:
+    """Return the refusal prompts of a file, or those that ship, without those that are trained on.
+
+    Args:
+        source: path of the file, or `builtin`.
+        limit: maximum number of prompts of each label; None for all.
+        trained: keys of the words of prompts that are trained on.
+
+    Raises:
+        DataError: the file of prompts cannot be read.
+    """
+    return refusal_prompts(source, limit, lambda prompt: prompt_key(prompt.messages) in trained)
 
 
 def warn_of_trained(prompts: RefusalPrompts) -> None:
@@ -78,11 +90,7 @@ def _trained_words(run: Run) -> frozenset[str]:
 
 def trained_words(prompts: Iterable[Prompt]) -> frozenset[str]:
     """Return the keys of the words of the prompts that are not held out, without their system messages."""
-    return frozenset(
-        prompt_key([one for one in prompt.messages if one.role != "system"])
-        for prompt in prompts
-        if prompt.split != "test"
-    )
+    return frozenset(key_without_system(prompt.messages) for prompt in prompts if prompt.split != "test")
 
 
 async def answers_to_refusal_prompts(

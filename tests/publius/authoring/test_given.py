@@ -48,7 +48,23 @@ def test_quoted_mail_in_given_prompts_is_warned_of_and_a_new_project_leaves_it_o
     kept = here("init", tmp_path / "one", "--prompts", tmp_path / "asked.jsonl")
     assert '1 of 1 prompts has a signature ("-- "), which checks and models' in " ".join(kept.stderr.split())
     left = here("init", tmp_path / "two", "--prompts", tmp_path / "asked.jsonl", "--quotes", "drop")
-    assert (left.returncode, "a signature" in left.stderr) == (0, False)
+    assert left.returncode == 0
+    assert "1 row: quoted mail or a signature was left out" in left.stderr
+    assert "which checks and models" not in left.stderr
     run_file = tmp_path / "two" / "run.yaml"
     assert "limit: 24, quotes: drop}" in run_file.read_text()
-    assert here("check", "--run", run_file).returncode == 0
+    checked = here("check", "--run", run_file)
+    assert (checked.returncode, "1 row: quoted mail or a signature was left out" in checked.stdout) == (
+        0,
+        True,
+    )
+
+
+def test_a_text_that_is_cut_is_counted_beside_another_note_about_its_row(tmp_path: Path):
+    mail, cut = "Hi\n\n-- \nLee", "quoted mail or a signature was left out"
+    rows = [{"prompt": [mail, "And now?"]}, {"prompt": f"Bye\n\n{mail}"}]
+    path = tmp_path / "asked.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_given(path, reading=TextReading("keep", "drop"))
+    first = "the prompt is a list of user turns, of which the first was taken"
+    assert list(found.lines())[1:] == [f"asked.jsonl: 1 row: {how}" for how in (f"{first}, {cut}", cut)]

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from publius.models.examples_used import UsedExamples, few_examples
+from core.records import Message
+from publius.models.examples_used import (
+    UsedExamples,
+    few_examples,
+    prompt_key,
+    trained_prompts,
+    write_trained_prompts,
+)
+from publius.stages.runner import RunRequest, execute
+from tests.publius.projects import Recorder, write_project
 
 CUT = "the chosen answer was cut before its end"
 
@@ -44,3 +56,15 @@ def test_few_examples_are_said_before_a_training_with_what_became_of_the_others(
     method: str, examples: int, excluded: dict[str, int], said: str | None
 ):
     assert few_examples(method, examples, excluded) == said
+
+
+def test_a_prompt_that_was_trained_under_a_system_message_is_also_found_without_it(tmp_path: Path):
+    system, asked = Message(role="system", content="Be brief."), Message(role="user", content="Why red?")
+    keys = {prompt_key([system, asked]), prompt_key([asked])}
+    write_trained_prompts(tmp_path, [(system, asked)])
+    assert trained_prompts(tmp_path) == keys
+    run_file = write_project(tmp_path / "run", 0)
+    row = {"system": system.content, "prompt": asked.content, "split": "train"}
+    (tmp_path / "run" / "prompts.jsonl").write_text(json.dumps(row) + "\n")
+    folder = execute(RunRequest(run_file, stages=("critique",)), Recorder()).folder
+    assert trained_prompts(folder / "dpo") == keys

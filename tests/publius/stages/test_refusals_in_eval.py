@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import DataError
+from core.records import Message
+from publius.models.examples_used import trained_prompts, write_trained_prompts
+from publius.stages.quality.refusing import held_out_refusals
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import here
 from tests.publius.projects import CONSTITUTION, Recorder, write_project
@@ -111,6 +114,15 @@ def test_a_missing_file_is_refused_before_the_first_request(tmp_path: Path):
     with pytest.raises(DataError, match=r"nowhere\.csv"):
         execute(project(tmp_path, refusals="nowhere.csv"), recorder)
     assert not recorder.requests
+
+
+def test_prompts_that_a_linked_variant_was_trained_on_under_a_system_message_are_left_out(tmp_path: Path):
+    (tmp_path / "asked.csv").write_text("prompt,label\nWhy red?,safe\nWhy blue?,safe\nHow kill?,unsafe\n")
+    messages = Message(role="system", content="Be brief."), Message(role="user", content="WHY RED")
+    write_trained_prompts(tmp_path, [messages])
+    found = held_out_refusals(str(tmp_path / "asked.csv"), None, trained_prompts(tmp_path) or ())
+    assert found.trained == 1
+    assert "Why red?" not in {one.prompt.messages[0].content for one in found.prompts}
 
 
 def test_a_check_of_the_run_file_says_so_before_anything_is_trained(tmp_path: Path):

@@ -478,6 +478,18 @@ def test_refusals_of_given_replies_are_measured_by_label_and_paired(folder: Path
     assert "1 without a prompt left out of the refusals" in " ".join(done.stderr.split())
 
 
+def test_a_column_of_the_file_that_is_called_refusal_is_kept_beside_ours(folder: Path):
+    rows = [
+        {"prompt": "Why?", "reply": "I'm sorry, but I can't help with that.", "refusal": "no", "who": "one"},
+        {"prompt": "How?", "reply": "So.", "who": "two"},
+    ]
+    (folder / "r.json").write_text(json.dumps(rows))
+    done = here("check", "rules.yaml", "--replies", "r.json", "--refusals", "--to", "kinds.csv")
+    assert done.returncode in (0, 1), done.stderr
+    told = [(row["refusal (own)"], row["who"], row["refusal"]) for row in cells(folder / "kinds.csv")]
+    assert told == [("no", "one", "full"), ("", "two", "none")]
+
+
 def test_several_replies_to_one_prompt_are_one_value(folder: Path):
     rows = [
         {"prompt": "Why?", "reply": reply, "who": "one"} for reply in ("I can't help with that.", "So.") * 8

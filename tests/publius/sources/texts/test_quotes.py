@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
 from core.records import Message, Prompt
+from publius.sources.pairs import read_pair_rows, survey_pairs
+from publius.sources.prompts import PromptFile
 from publius.sources.texts.quotes import QuotesSeen, own_words
 from publius.sources.texts.reading import TextReading, TextsSeen
 
@@ -108,3 +112,15 @@ def test_html_is_read_first_and_system_messages_stay():
     seen = TextsSeen()
     seen.add([quoting], reading)
     assert (seen.html.found, seen.quotes.found) == (1, 1)
+
+
+def test_pairs_that_lose_quoted_mail_are_counted(tmp_path: Path):
+    rows = [{"prompt": "Hi\n\n-- \nLee", "chosen": "Yes.", "rejected": "No."}]
+    rows += [{"prompt": "Bye", "chosen": "So.", "rejected": "On.\n\n-- \nKim"}, {**rows[0], "prompt": "Hm?"}]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for quotes in ("keep", "drop"):
+        found = survey_pairs(PromptFile(path, quotes=quotes))
+        assert (found.texts.quotes.found, found.texts.quotes.texts) == (2, 3)
+    (made,) = next(read_pair_rows(PromptFile(path, quotes="drop"))).pairs
+    assert made.comparison.prompt.messages[0].content == "Hi"

@@ -80,15 +80,60 @@ def test_conversations_with_tools_are_counted_and_the_reason_names_the_setting(
     rows = [[*LOOKED_UP[:-1], turn("user", f"To {place}?")] for place in ("Quito", "Kyoto")]
     path.write_text("".join(json.dumps({"messages": one}) + "\n" for one in [*rows, [turn("user", "Hm?")]]))
     done = here("init", tmp_path / "skips", "--prompts", path)
-    assert (
-        "2 skipped: the conversation contains tool calls (prompts.tools: drop leaves them out)" in done.stderr
-    )
+    assert "2 skipped: the conversation contains tool calls (--tools drop leaves them out)" in done.stderr
     done = here("init", tmp_path / "drops", "--prompts", path, "--tools", "drop")
     assert "3 prompts of 3 rows" in done.stderr
     assert "2 conversations lost 2 tool turns each" in done.stderr
     ran = here("compare", tmp_path / "drops" / "run.yaml", "--set", "engine.kind=scripted")
     assert "prompts: 2 conversations lost 2 tool turns each" in ran.stderr, ran.stderr
     assert here("init", tmp_path / "x", "--tools", "drop").returncode == 2
+
+
+SHARED = [
+    {"from": "human", "value": "hi"},
+    {"from": "function_call", "value": "{}"},
+    {"from": "observation", "value": "en"},
+    {"from": "gpt", "value": "Hello! Where to?"},
+    {"from": "human", "value": "To Quito?"},
+]
+PICTURE = {"role": "user", "content": [{"type": "image_url", "image_url": "x.png"}]}
+CALLED = "the conversation contains tool calls"
+IN_RUN = f"{CALLED} (prompts.tools: drop leaves them out)"
+REASONS = {
+    "calls": (LOOKED_UP, IN_RUN),
+    "roles of ShareGPT": (SHARED, IN_RUN),
+    "parts": (TOOL_TURNS["parts"][0], IN_RUN),
+    "answered with a tool": (TOOL_TURNS["answered with a tool"][0], CALLED),
+    "a picture as well": ([PICTURE, *LOOKED_UP[1:]], "a message has parts that are not text"),
+    "another role as well": (
+        [turn("narrator", "Night."), *SHARED],
+        "a message has a role other than system, user, assistant",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_the_setting_is_named_for_every_form_of_calls_where_it_reads_the_rest(tmp_path: Path, name: str):
+    messages, reason = REASONS[name]
+    path = tmp_path / "chats.jsonl"
+    path.write_text(json.dumps({"messages": messages}) + "\n")
+    (row,) = read_prompt_rows(PromptFile(path, tools="skip"))
+    assert (row.parsed, row.reason) == (None, reason)
+    assert (reason != IN_RUN) or "rename" not in row.detail
+    (dropped,) = read_prompt_rows(PromptFile(path, tools="drop"))
+    assert (dropped.parsed is not None) == (reason == IN_RUN)
+    (unset,) = read_prompt_rows(PromptFile(path))
+    assert "drop leaves" not in unset.reason
+
+
+def test_a_command_without_the_option_names_the_run_file(tmp_path: Path):
+    (tmp_path / "chats.jsonl").write_text(
+        f"{json.dumps({'messages': SHARED})}\n{json.dumps({'prompt': 'Hm?'})}\n"
+    )
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    done = here("check", tmp_path / "c.yaml", "--prompts", tmp_path / "chats.jsonl")
+    said = f"1 skipped: {CALLED} (prompts.tools: drop in a run file leaves them out)"
+    assert said in " ".join(done.stdout.split())
 
 
 def test_pairs_and_their_card_say_which_turns_were_left_out(tmp_path: Path):
@@ -106,7 +151,7 @@ def test_pairs_and_their_card_say_which_turns_were_left_out(tmp_path: Path):
     command = ("label", "--pairs", pairs, "--constitution", tmp_path / "c.yaml", "--engine", "scripted")
     refused = here(*command, "--to", tmp_path)
     assert refused.returncode == 2
-    assert "(prompts.tools: drop leaves them out)" in refused.stderr
+    assert "(--set prompts.tools=drop leaves them out)" in refused.stderr
     done = here(*command, "--to", tmp_path, "--set", "prompts.tools=drop")
     assert "pairs: 3 conversations lost 2 tool turns each" in done.stderr, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
